@@ -1,0 +1,61 @@
+package node
+
+import (
+	"errors"
+
+	"meshd/crdt"
+)
+
+// Item is one thing to count: an increment of one series, with the token that makes a retry harmless.
+type Item struct {
+	Series *crdt.Series // shared, never modified after Submit
+	Inc    crdt.Value   // increment: amount, samples, gauge setting, dots; Kind equals Series.Kind
+	Token  Token
+}
+
+// Token identifies an item across retries at this node. The zero Token is not deduplicated.
+type Token struct {
+	Source string // with Seq: a client's numbered stream
+	Seq    uint64 // from 1, per Source
+	Key    string // or: an idempotency key
+}
+
+// Zero reports whether there is nothing to deduplicate by.
+func (t Token) Zero() bool { return t.Seq == 0 && t.Key == "" }
+
+// Batch is what one request, or 100 ms of packets, wants counted: all in one commit.
+type Batch struct {
+	Items []Item
+	Lost  uint64 // samples lost at the door since the last batch, for coverage
+}
+
+// Result tells what became of a batch, once it is on disk.
+type Result struct {
+	Accepted   int
+	Duplicates int
+	Rejected   []Rejection
+	Err        error // not nil: nothing of the batch was counted (ErrFull, ErrBusy, ErrClosed)
+}
+
+// Rejection is one item that was not counted.
+type Rejection struct {
+	Index int // into Batch.Items
+	Err   error
+}
+
+// Errors a caller of Submit branches on.
+var (
+	ErrFull   = errors.New("disk reserve reached: free space on the data directory's disk, or move it to a larger one")
+	ErrBusy   = errors.New("too many writes wait for the disk: retry later")
+	ErrClosed = errors.New("node is shutting down")
+	ErrTokens = errors.New("too many idempotency keys or sources remembered: retry later")
+	ErrSeries = errors.New("series limit of this node reached")
+)
+
+// Limits of one node and their derivations. Zero fields take the default.
+type Limits struct {
+	Series  int // live series of the node's own; default 100,000 (about 60 MB of cells and names)
+	Keys    int // idempotency keys remembered; default 1,000,000 for 24 h (48 MB)
+	Sources int // client sources remembered; default 100,000 (600 B each)
+	Waiting int // items waiting for a commit; default 1,000,000
+}
