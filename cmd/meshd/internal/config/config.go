@@ -1,0 +1,215 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// Port is the one number to remember: UDP for the mesh and TCP for HTTP.
+const Port = 8946
+
+// Config is the settings of one node, complete and consistent once Load returned it.
+type Config struct {
+	Node   string // unique in the region; default the host name
+	Region string // default "default"
+	Role   string // "hub" or "edge"; default "hub"
+	Mesh   string // nodes of different meshes refuse each other; default "default"
+	Data   string // directory of everything durable; default "meshd-data"
+
+	Listen    string   // UDP host:port of the mesh; default ":8946", on 127.0.0.1 without certificates
+	Advertise string   // host:port that others dial; default what Listen is bound to
+	Join      []string // host:port of some nodes of the mesh, of any region
+
+	HTTP          string // host:port of API and pages; default "127.0.0.1:8946"
+	HTTPTokenFile string // file with the bearer token that HTTP then demands; default none
+	StatsD        string // host:port, UDP, or "off"; default "127.0.0.1:8125"
+	HostMetrics   bool   // count what the machine does; default on
+
+	TLSCA, TLSCert, TLSKey string // PEM files, all three or none
+	Insecure               bool   // allow the network without certificates or token
+
+	Memory   int64         // bytes the process aims to stay below; default 256 MiB, at least 64 MiB
+	Flush    time.Duration // pause between two flushes to a peer; default 100 ms, from 10 ms to 1 min
+	LogLevel slog.Level    // default info
+
+	DemoChild bool // a demo owns this process through its standard input and output
+}
+
+const (
+	defaultMemory = 256 << 20
+	minMemory     = 64 << 20
+)
+
+// newFlags binds every setting to its flag; the usage texts are the reference of the settings.
+func newFlags(c *Config, file *string) *pflag.FlagSet {
+	fs := pflag.NewFlagSet("meshd run", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() {} // the caller prints the usage, and only when it was asked for
+
+	fs.StringVar(file, "config", "", "YAML `file` with any of the settings below as keys")
+	fs.StringVar(&c.Node, "node", "", "`name` of this node, unique in its region (default the host name)")
+	fs.StringVar(&c.Region, "region", "default", "`name` of the region this node counts for")
+	fs.StringVar(&c.Role, "role", "hub", "`hub|edge`: hubs are reachable and hold a region together, edges dial out")
+	fs.StringVar(&c.Mesh, "mesh", "default", "`name` of the mesh; nodes of another mesh are refused")
+	fs.StringVar(&c.Data, "data", "meshd-data", "`directory` of everything durable")
+	fs.StringVar(&c.Listen, "listen", "", "UDP `host:port` of the mesh (default :8946, or 127.0.0.1:8946 without certificates)")
+	fs.StringVar(&c.Advertise, "advertise", "", "`host:port` that others dial, behind NAT or in a container")
+	fs.StringSliceVar(&c.Join, "join", nil, "`host:port,...` of nodes of the mesh, of any region")
+	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8946", "`host:port` of the API and the pages")
+	fs.StringVar(&c.HTTPTokenFile, "http-token-file", "", "`file` with the bearer token that HTTP then demands")
+	fs.StringVar(&c.StatsD, "statsd", "127.0.0.1:8125", "UDP `host:port|off` for StatsD packets")
+	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
+	fs.StringVar(&c.TLSCA, "tls-ca", "", "PEM `file` of the mesh's certificate authority")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "PEM `file` of this node's certificate, read again when it changes")
+	fs.StringVar(&c.TLSKey, "tls-key", "", "PEM `file` of this node's key, read again when it changes")
+	fs.Var((*size)(&c.Memory), "memory", "memory to stay below, a `size` such as 256MiB (default 256MiB)")
+	fs.DurationVar(&c.Flush, "flush", 100*time.Millisecond, "`pause` between two flushes to a peer")
+	fs.BoolVar(&c.Insecure, "insecure", false, "allow the network without certificates or token: anybody can read and write")
+	fs.Var((*level)(&c.LogLevel), "log-level", "`debug|info|warn|error` (default info)")
+	fs.BoolVar(&c.DemoChild, "demo-child", false, "exit with standard input and take orders from it")
+	_ = fs.MarkHidden("demo-child") // fails only for a flag that does not exist
+	return fs
+}
+
+// Usage is the text of all flags of `meshd run`.
+func Usage() string {
+	var c Config
+	var file string
+	return newFlags(&c, &file).FlagUsagesWrapped(100)
+}
+
+// complete fills in what depends on other settings and refuses what does not fit together. hostname is used when no
+// name was given.
+func (c *Config) complete(hostname func() (string, error)) error {
+	if c.Node == "" {
+		name, err := hostname()
+		if err != nil {
+			return fmt.Errorf("no host name to use as --node: %w; give --node", err)
+		}
+		c.Node = name
+	}
+	for _, n := range []struct{ flag, name string }{{"--node", c.Node}, {"--region", c.Region}, {"--mesh", c.Mesh}} {
+		if err := checkName(n.name); err != nil {
+			return fmt.Errorf("%s %q: %w", n.flag, n.name, err)
+		}
+	}
+	switch {
+	case c.Role != "hub" && c.Role != "edge":
+		return fmt.Errorf("--role %q: must be hub or edge", c.Role)
+	case c.Data == "":
+		return errors.New("--data: must name a directory")
+	case c.Memory < minMemory:
+		return fmt.Errorf("--memory %s: must be at least %s", (*size)(&c.Memory), formatSize(minMemory))
+	case c.Flush < 10*time.Millisecond || c.Flush > time.Minute:
+		return fmt.Errorf("--flush %s: must be from 10ms to 1m", c.Flush)
+	}
+	return errors.Join(c.completeListen(), c.checkHTTP(), c.checkAddresses())
+}
+
+// Secure reports whether the mesh is protected by certificates.
+func (c *Config) Secure() bool { return c.TLSCert != "" }
+
+// completeListen keeps a mesh without certificates away from the network.
+func (c *Config) completeListen() error {
+	given := 0
+	for _, f := range []string{c.TLSCA, c.TLSCert, c.TLSKey} {
+		if f != "" {
+			given++
+		}
+	}
+	if given != 0 && given != 3 {
+		return errors.New("--tls-ca, --tls-cert and --tls-key: give all three or none")
+	}
+	if c.Listen == "" {
+		c.Listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(Port))
+		if c.Secure() || c.Insecure {
+			c.Listen = ":" + strconv.Itoa(Port)
+		}
+	}
+	if !c.Secure() && !c.Insecure && !loopback(c.Listen) {
+		return fmt.Errorf("--listen %s: without certificates a node listens on loopback only; make some with `meshd ca`, or allow it with --insecure", c.Listen)
+	}
+	return nil
+}
+
+func (c *Config) checkHTTP() error {
+	if c.HTTPTokenFile == "" && !c.Insecure && !loopback(c.HTTP) {
+		return fmt.Errorf("--http %s: beyond loopback HTTP needs --http-token-file, or --insecure", c.HTTP)
+	}
+	return nil
+}
+
+func (c *Config) checkAddresses() error {
+	addrs := []struct{ flag, addr string }{{"--listen", c.Listen}, {"--http", c.HTTP}}
+	if c.StatsD != "off" {
+		addrs = append(addrs, struct{ flag, addr string }{"--statsd", c.StatsD})
+	}
+	if c.Advertise != "" {
+		addrs = append(addrs, struct{ flag, addr string }{"--advertise", c.Advertise})
+	}
+	for _, j := range c.Join {
+		addrs = append(addrs, struct{ flag, addr string }{"--join", j})
+	}
+	for _, a := range addrs {
+		_, port, err := net.SplitHostPort(a.addr)
+		if err != nil {
+			return fmt.Errorf("%s %q: must be host:port", a.flag, a.addr)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || (n == 0 && (a.flag == "--join" || a.flag == "--advertise")) {
+			return fmt.Errorf("%s %q: port must be a number up to 65535", a.flag, a.addr)
+		}
+	}
+	return nil
+}
+
+// Token reads the bearer token of --http-token-file; it is empty when none is demanded.
+func (c *Config) Token() (string, error) { return ReadToken(c.HTTPTokenFile) }
+
+// ReadToken reads a bearer token from file, without surrounding white space. No file name means no token; an empty
+// file is an error, since it would look protected and not be.
+func ReadToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("token file: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", fmt.Errorf("token file %s is empty: write a secret into it", file)
+	}
+	return token, nil
+}
+
+// checkName keeps names usable as label values, URI path segments and file names at once.
+func checkName(s string) error {
+	const maxName = 63 // the length of a DNS label, which most host names are
+	if s == "" || len(s) > maxName {
+		return fmt.Errorf("must have 1 to %d characters", maxName)
+	}
+	for _, r := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r) {
+			return fmt.Errorf("may hold letters, digits, '.', '_' and '-', not %q", r)
+		}
+	}
+	return nil
+}
+
+// loopback reports whether addr can be reached from this machine only. A name other than localhost is not trusted to.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true // not an address: refused by checkAddresses with a better word
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+)
+
+// write puts text into a file of the test's own and returns its name.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "meshd.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := Load([]string{"--node", "n1"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Node: "n1", Region: "default", Role: "hub", Mesh: "default", Data: "meshd-data",
+		Listen: "127.0.0.1:8946", HTTP: "127.0.0.1:8946", StatsD: "127.0.0.1:8125", HostMetrics: true,
+		Memory: 256 << 20, Flush: 100 * time.Millisecond, LogLevel: slog.LevelInfo,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	file := write(t, "node: of-file\nregion: of-file\nmesh: of-file\njoin: [a:1, b:2]\nhost-metrics: off\nmemory: 1GiB\n")
+	got, err := Load(
+		[]string{"--node", "of-flag"},
+		[]string{"MESHD_NODE=of-env", "MESHD_REGION=of-env", "MESHD_CONFIG=" + file, "HOME=/"},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Node != "of-flag" || got.Region != "of-env" || got.Mesh != "of-file" || got.Role != "hub" {
+		t.Errorf("node, region, mesh, role = %s, %s, %s, %s, want of-flag, of-env, of-file, hub", got.Node, got.Region, got.Mesh, got.Role)
+	}
+	if diff := cmp.Diff([]string{"a:1", "b:2"}, got.Join); diff != "" {
+		t.Errorf("join of the file (-want +got):\n%s", diff)
+	}
+	if got.HostMetrics || got.Memory != 1<<30 {
+		t.Errorf("host metrics %v, memory %d, want off, 1 GiB", got.HostMetrics, got.Memory)
+	}
+}
+
+// TestEveryFlagHasKeyAndVariable holds the promise that there is one list of settings.
+func TestEveryFlagHasKeyAndVariable(t *testing.T) {
+	values := map[string]string{
+		"node": "n", "region": "r", "role": "edge", "mesh": "m", "data": "d", "listen": "127.0.0.1:1", "advertise": "h:1",
+		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "host-metrics": "off", "tls-ca": "a",
+		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "flush": "1s", "insecure": "true", "log-level": "debug",
+	}
+	var lines, environ, args []string
+	var file string
+	newFlags(&Config{}, &file).VisitAll(func(f *pflag.Flag) {
+		if f.Name == "config" || f.Hidden {
+			return
+		}
+		v, ok := values[f.Name]
+		if !ok {
+			t.Errorf("flag --%s is not tried here: add a value", f.Name)
+		}
+		lines = append(lines, f.Name+": "+v)
+		environ = append(environ, envName(f.Name)+"="+v)
+		args = append(args, "--"+f.Name+"="+v)
+	})
+	byFlag, err := Load(args, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byEnv, err := Load(nil, environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byFile, err := Load([]string{"--config", write(t, strings.Join(lines, "\n"))}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(byFlag, byEnv); diff != "" {
+		t.Errorf("variables differ from flags:\n%s", diff)
+	}
+	if diff := cmp.Diff(byFlag, byFile); diff != "" {
+		t.Errorf("file differs from flags:\n%s", diff)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		args    []string
+		env     string
+		file    string
+		wantErr string
+	}{
+		{name: "unknown flag", args: []string{"--regoin", "x"}, wantErr: `unknown flag --regoin; did you mean "--region"?`},
+		{name: "unknown variable", env: "MESHD_HTP=x", wantErr: `unknown variable MESHD_HTP; did you mean "MESHD_HTTP"?`},
+		{name: "hidden flags are no settings", env: "MESHD_DEMO_CHILD=true", wantErr: "unknown variable MESHD_DEMO_CHILD"},
+		{name: "unknown key", file: "region: x\nstatds: off\n", wantErr: `:2: unknown key "statds"; did you mean "statsd"?`},
+		{name: "config in the file", file: "config: other\n", wantErr: `unknown key "config"`},
+		{name: "key given twice", file: "node: a\nnode: b\n", wantErr: `key "node" is given twice`},
+		{name: "nested value", file: "node: {a: b}\n", wantErr: "must be a plain value or a list"},
+		{name: "not a mapping", file: "- node\n", wantErr: "must be a list of `key: value`"},
+		{name: "bad value in the file", file: "\nflush: soon\n", wantErr: `:2: key "flush"`},
+		{name: "argument", args: []string{"hub"}, wantErr: `unexpected argument "hub"`},
+		{name: "role", args: []string{"--role", "boss"}, wantErr: "must be hub or edge"},
+		{name: "node name", args: []string{"--node", "a b"}, wantErr: "may hold letters"},
+		{name: "half of TLS", args: []string{"--tls-ca", "x"}, wantErr: "give all three or none"},
+		{name: "open mesh", args: []string{"--listen", ":8946"}, wantErr: "without certificates a node listens on loopback only"},
+		{name: "open HTTP", args: []string{"--http", ":8946"}, wantErr: "beyond loopback HTTP needs --http-token-file"},
+		{name: "address", args: []string{"--join", "host"}, wantErr: `--join "host": must be host:port`},
+		{name: "port", args: []string{"--http", "127.0.0.1:99999"}, wantErr: "port must be a number"},
+		{name: "size", args: []string{"--memory", "10 apples"}, wantErr: "must be a size"},
+		{name: "little memory", args: []string{"--memory", "1MiB"}, wantErr: "must be at least 64MiB"},
+		{name: "flush", args: []string{"--flush", "1ms"}, wantErr: "must be from 10ms to 1m"},
+		{name: "log level", args: []string{"--log-level", "loud"}, wantErr: "must be debug, info, warn or error"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			args := append([]string{}, tc.args...)
+			if tc.file != "" {
+				args = append(args, "--config", write(t, tc.file))
+			}
+			_, err := Load(args, []string{tc.env})
+			if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+				t.Errorf("error %v, want one with %q", err, tc.wantErr)
+			}
+		})
+	}
+}
+
+func TestListenDefaults(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"bare", nil, "127.0.0.1:8946"},
+		{"insecure", []string{"--insecure"}, ":8946"},
+		{"with certificates", []string{"--tls-ca", "a", "--tls-cert", "c", "--tls-key", "k"}, ":8946"},
+		{"given", []string{"--listen", "127.0.0.1:0"}, "127.0.0.1:0"},
+	} {
+		c, err := Load(tc.args, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Listen != tc.want {
+			t.Errorf("%s: listens on %s, want %s", tc.name, c.Listen, tc.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	if _, err := Load([]string{"--help"}, nil); !errors.Is(err, pflag.ErrHelp) {
+		t.Errorf("error %v, want pflag.ErrHelp", err)
+	}
+	if u := Usage(); !strings.Contains(u, "--http-token-file file") || strings.Contains(u, "demo-child") {
+		t.Errorf("usage lacks a flag or shows a hidden one:\n%s", u)
+	}
+}
+
+func TestReadToken(t *testing.T) {
+	if got, err := ReadToken(""); got != "" || err != nil {
+		t.Errorf("no file: %q, %v", got, err)
+	}
+	if got, err := ReadToken(write(t, " secret\n")); got != "secret" || err != nil {
+		t.Errorf("file: %q, %v", got, err)
+	}
+	if _, err := ReadToken(write(t, "\n")); err == nil {
+		t.Error("an empty token file was accepted")
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	f.Add("node: a\njoin: [b:1, c:2]\n")
+	f.Add("memory: 1GiB\nflush: 1s\n")
+	f.Add("&a [*a]")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Load([]string{"--node", "n", "--config", write(t, text)}, nil)
+		if err == nil && (c.Node != "n" || c.Memory < minMemory || (c.Role != "hub" && c.Role != "edge")) {
+			t.Errorf("accepted settings out of bounds: %+v", c)
+		}
+	})
+}
+
+func FuzzSize(f *testing.F) {
+	for _, s := range []string{"0", "256MiB", "1GB", "9223372036854775807B", "kKMGiB", "-1k"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := parseSize(s)
+		if err != nil {
+			return
+		}
+		if back, err := parseSize(formatSize(n)); n < 0 || err != nil || back != n {
+			t.Errorf("parseSize(%q) = %d, written as %s, read as %d (%v)", s, n, formatSize(n), back, err)
+		}
+	})
+}
