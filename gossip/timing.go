@@ -1,0 +1,24 @@
+package gossip
+
+import "time"
+
+// timing is what a link class means. QUIC ends a session on the smaller idle timeout of the two ends; the accepting
+// side announces the longest one, so that the dialer's class rules both.
+type timing struct {
+	keepAlive time.Duration // after this much silence a ping is sent
+	idle      time.Duration // after this much silence following it the session is dead
+	dial      time.Duration // for one attempt, QUIC handshake and preface
+	homeCap   time.Duration // longest redial pause to a home hub
+	otherCap  time.Duration // longest redial pause to others
+}
+
+// The longest an edge is without a dead hub's successor is keepAlive + idle + one handshake: a ping restarts QUIC's idle
+// clock. On lan that is 2.9 s, within the promised 3 s; the ping is repeated about six times before it counts as lost.
+var timings = map[Link]timing{
+	LAN:     {700 * time.Millisecond, 2200 * time.Millisecond, 2 * time.Second, 2 * time.Second, 30 * time.Second},
+	WAN:     {5 * time.Second, 15 * time.Second, 5 * time.Second, 2 * time.Second, 30 * time.Second},
+	Metered: {25 * time.Second, 60 * time.Second, 10 * time.Second, 10 * time.Second, 60 * time.Second},
+}
+
+// longestIdle is what the accepting side announces: the largest of the table.
+const longestIdle = 60 * time.Second
