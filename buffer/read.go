@@ -1,0 +1,70 @@
+package buffer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Get returns the value under key in a new slice, or ErrNotFound.
+func (s *Store) Get(key []byte) ([]byte, error) {
+	txn, err := s.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer txn.Discard()
+	item, err := txn.Get(dataKey(key))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("buffer: get: %w", err)
+	}
+	v, err := appendValue(make([]byte, 0, item.ValueSize()), txn, item)
+	if errors.Is(err, ErrNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("buffer: get: %w", err)
+	}
+	return v, nil
+}
+
+// Scan calls fn for every key with the prefix (all keys if it is empty), in ascending order of bytes, as they were
+// when Scan began. The slices are valid during the call only and must not be changed. Scan ends with the first error
+// of fn and returns it as it is. fn may call the Store; a Scan that takes long delays the return of disk space.
+func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
+	txn, err := s.snapshot()
+	if err != nil {
+		return err
+	}
+	defer txn.Discard()
+	// Values lie beside their keys, so that prefetching would only hold 100 of them in memory.
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: dataKey(prefix)})
+	defer it.Close()
+	var value []byte
+	for it.Rewind(); it.Valid(); it.Next() {
+		item := it.Item()
+		if value, err = appendValue(value[:0], txn, item); errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("buffer: scan: %w", err)
+		}
+		if err := fn(item.Key()[1:], value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshot opens a view of what is committed. It waits while a journal is applied and holds no lock afterwards.
+func (s *Store) snapshot() (*badger.Txn, error) {
+	s.commits.RLock()
+	defer s.commits.RUnlock()
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	return s.db.NewTransaction(false), nil
+}
