@@ -82,9 +82,32 @@ func newState(k Kind) State {
 	return nil
 }
 
+// kindOf returns the kind whose state x is, or 0.
+func kindOf(x State) Kind {
+	switch x.(type) {
+	case *Gauge:
+		return KindGauge
+	case *Rollup:
+		return KindRollup
+	case *Distribution:
+		return KindDistribution
+	case *Unique:
+		return KindUnique
+	case *Set:
+		return KindSet
+	case *Observed:
+		return KindObserved
+	}
+	return 0
+}
+
+// check reports why o cannot be joined to v, so that states may assume arguments of their own type.
 func (v *Value) check(o *Value) error {
 	if v.Kind != o.Kind {
 		return fmt.Errorf("crdt: %w: %s and %s", ErrKind, v.Kind, o.Kind)
+	}
+	if o.X != nil && kindOf(o.X) != o.Kind {
+		return fmt.Errorf("crdt: %w: %s with a state of %T", ErrKind, o.Kind, o.X)
 	}
 	return nil
 }
@@ -95,6 +118,11 @@ func (v *Value) check(o *Value) error {
 func (v *Value) Join(d *Value, stamp uint64, sum *Value, sumStamp uint64) (bool, error) {
 	if err := v.check(d); err != nil {
 		return false, err
+	}
+	if sum != nil {
+		if err := v.check(sum); err != nil {
+			return false, err
+		}
 	}
 	if d.X == nil && v.X == nil {
 		return v.joinAmounts(d, sum)
@@ -156,9 +184,26 @@ func (v *Value) Next(inc *Value) (Value, error) {
 	return out, nil
 }
 
-// Grow adds inc to v in place. It is for accumulators that collect increments before a commit; cells move by Next
-// and Join only.
+// grower is a state whose increments are not deltas of it: an increment of an increment is computed another way
+// than the next value of a cell. ErrLimit, ErrRange: nothing was changed.
+type grower interface{ grow(inc State) error }
+
+// Grow adds the increment inc to the increment v in place: applying v is then as applying both in turn. It is for
+// accumulators that collect increments before a commit; cells move by Next and Join only.
 func (v *Value) Grow(inc *Value) error {
+	if _, ok := inc.X.(grower); ok {
+		if err := v.check(inc); err != nil {
+			return err
+		}
+		if v.X != nil {
+			return v.X.(grower).grow(inc.X)
+		}
+		if _, err := newState(v.Kind).Next(inc.X); err != nil {
+			return err
+		}
+		v.X = inc.X.Clone()
+		return nil
+	}
 	d, err := v.Next(inc)
 	if err != nil {
 		return err
@@ -210,6 +255,9 @@ func (v *Value) Combine(o *Value) error {
 // AddExcess combines into v what own holds beyond part: what a node wrote and a total does not contain yet.
 func (v *Value) AddExcess(own, part *Value) error {
 	if err := v.check(own); err != nil {
+		return err
+	}
+	if err := v.check(part); err != nil {
 		return err
 	}
 	if own.X != nil {
