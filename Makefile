@@ -1,0 +1,59 @@
+# What to run when: `make test` after every change, `make check` before every commit, `make slow` before every merge.
+# Everything needs only Go; the tools are pinned in tools/go.mod and built on first use.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+TOOL    := go tool -modfile=tools/go.mod
+# A test run: its events go to build/NAME.json, failures and a summary to the terminal.
+TESTRUN  = mkdir -p build && $(TOOL) gotestsum --format=pkgname --hide-summary=skipped --jsonfile=build/$(1).json --
+COUNT    = go run -C tools ./count
+# The laws of the system live in these packages: what no test reaches there is a promise nobody checks.
+COVERED := ./crdt ./internal/wire ./reconcile
+FLOOR   := 90
+T       ?= 60s
+
+.PHONY: build test check format lint tidy race slow coverage fuzz bench vuln
+
+build: ## bin/meshd
+	go build -trimpath -o bin/meshd ./cmd/meshd
+
+test: ## all quick tests
+	$(call TESTRUN,test) -timeout=8m ./... && status=0 || status=$$?; $(COUNT) ../build/test.json; exit $$status
+
+check: format lint tidy race ## what every commit passes
+
+format:
+	@unformatted=$$($(TOOL) gofumpt -l .); \
+	if [[ -n $$unformatted ]]; then echo "not formatted (run: $(TOOL) gofumpt -w .):"; echo "$$unformatted"; exit 1; fi
+
+lint:
+	go vet -tags=slow ./...
+	$(TOOL) golangci-lint run ./...
+
+tidy:
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+
+race: ## all quick tests under the race detector
+	$(call TESTRUN,race) -race -timeout=15m ./...
+
+slow: coverage ## everything: race detector, scenarios with real processes, fuzzing
+	$(call TESTRUN,slow) -race -tags=slow -timeout=15m ./... && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
+	tools/fuzz.sh 20s
+
+coverage:
+	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt
+	@awk -v floor=$(FLOOR) '/coverage:/ { n++; sub(/.*coverage: /, ""); if ($$1 + 0 < floor) low = 1 } \
+		END { if (low || n < $(words $(COVERED))) { print "coverage is below " floor "%"; exit 1 } }' build/coverage.txt
+
+fuzz: ## every fuzz target for T=60s
+	tools/fuzz.sh $(T)
+
+bench: ## every benchmark, for benchstat
+	mkdir -p build && go test -run='^$$' -bench=. -benchmem -count=6 ./... | tee build/bench.txt
+	$(TOOL) benchstat build/bench.txt
+
+vuln: ## known vulnerabilities in what we import (asks the network)
+	$(TOOL) govulncheck ./...
