@@ -1,0 +1,107 @@
+package wire
+
+import (
+	"errors"
+
+	"meshd/crdt"
+)
+
+// Limits. Everything that arrives is checked against them before memory is taken for it, and everything that leaves
+// is checked too, so that what one node can say every node can hear.
+const (
+	// Version is the frame and message version that this build writes. It reads this one and, once there are two, the
+	// one before it.
+	Version = 1
+
+	// MaxFrameBytes bounds a frame, as it travels and unpacked: 16 times the target, so that one commit that cannot
+	// be split (cells of one seq stay together) still fits, and so that 64 sessions that each hold one frame in hand
+	// take 256 MB at most.
+	MaxFrameBytes = 4 << 20
+
+	// TargetFrameBytes is what builders of frames aim for: 20 ms of a 100 Mbit/s link, so that a heartbeat or a query
+	// never waits long behind a frame.
+	TargetFrameBytes = 256 << 10
+
+	// MaxFrameCells bounds the cells of a frame: more than the 100,000 series that a node keeps by default, and more
+	// than twice the 58,000 counters that fill TargetFrameBytes at 4.5 bytes each. In memory they are 14 MB.
+	MaxFrameCells = 1 << 17
+
+	// MaxFrameDefs bounds the definitions of a frame: one for each cell.
+	MaxFrameDefs = MaxFrameCells
+
+	// MaxCellsPerByte bounds the cells of a frame by its size. A block of 128 cells has at least 4 column headers of
+	// one byte, so no uncompressed frame reaches it; builders leave out compression that would.
+	MaxCellsPerByte = 32
+
+	// MaxRatio bounds how far a compressed body may unpack. Bodies of definitions that share most of their labels
+	// reach 20 to 30; a body that would exceed it travels uncompressed.
+	MaxRatio = 64
+
+	// MaxRef bounds the dense numbers of series: 16 million series of one origin take 10 GB of cells and names (600
+	// bytes each), more than a hub that holds them has.
+	MaxRef = 1<<24 - 1
+
+	// MaxMessageBytes bounds a message, as it travels and unpacked: a Push carries a frame and, of its cells, the
+	// parts of the incarnations of one edge, which are no larger than the frame.
+	MaxMessageBytes = 2 * MaxFrameBytes
+
+	// MaxHeads bounds the incarnations of a Hello: one a day for eleven years. At 42 bytes each that is 170 KB.
+	// A node with more names its latest ones; the others count as unknown to the peer.
+	MaxHeads = 4096
+
+	// MaxMarks bounds the marks of one Marks message: 4096 of at most 200 bytes stay below 1 MB. Longer listings are
+	// split (Marks.More).
+	MaxMarks = 4096
+
+	// MaxYours bounds the incarnations of one Push: those that the edge's Hello named.
+	MaxYours = MaxHeads
+
+	// MaxRegions bounds the regions of one Coverage: four times the 256 regions that a mesh is built for.
+	MaxRegions = 1024
+
+	// MaxMissing bounds the missing nodes that a RegionCoverage names: a screen of names; the count says the rest.
+	MaxMissing = 20
+
+	// MaxHubs bounds the hubs that an answer to a join names: a region has two to five; 64 leaves room for dead ones.
+	MaxHubs = 64
+
+	// MaxAddressBytes bounds host:port. A DNS name has at most 253 bytes, a port 5.
+	MaxAddressBytes = 260
+
+	// MaxTextBytes bounds the text of a Refusal: two sentences for an operator.
+	MaxTextBytes = 1024
+
+	// MaxPrefaceBytes bounds preface, refusal and the list of hubs, which are read before a peer is trusted: the
+	// largest is Hubs, 64 of 63+63+260+16 bytes with their headers.
+	MaxPrefaceBytes = 32 << 10
+
+	// minCompress is the size in bytes from which compression is tried: below it the header of zstd eats the gain.
+	minCompress = 512
+
+	// maxExtra bounds the unknown trailing fields of an array: what later versions may add without a new number.
+	maxExtra = 16
+
+	// maxKeyBytes bounds the key of a definition, from the limits of its parts: kind, generation, name, labels, each
+	// string behind a length of at most two bytes.
+	maxKeyBytes = 1 + 5 + 2 + crdt.MaxMetricBytes + crdt.MaxLabels*(2+crdt.MaxLabelBytes+2+crdt.MaxValueBytes)
+
+	// maxWindowSeconds bounds the width of a window: a day, the widest tier there could be.
+	maxWindowSeconds = 86400
+
+	// maxWindowStart bounds the start of a window in seconds: the year 10889, the last that a clock reading can hold.
+	maxWindowStart = 1 << 48 / 1000
+)
+
+// Errors that callers count apart. Every error of this package wraps exactly one of them.
+var (
+	// ErrMalformed: the bytes are not what this version writes, or their checksum is wrong.
+	ErrMalformed = errors.New("malformed bytes")
+	// ErrLimit: a limit of this package is exceeded.
+	ErrLimit = errors.New("limit exceeded")
+	// ErrInvalid: the bytes are well formed and say something that cannot be: a value above its bound, seqs out of order.
+	ErrInvalid = errors.New("invalid content")
+	// ErrVersion: written by a version that this build does not read.
+	ErrVersion = errors.New("unknown version")
+	// ErrReserved: a record type that this version knows by number only. To be ignored and counted.
+	ErrReserved = errors.New("reserved record type")
+)

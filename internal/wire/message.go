@@ -1,0 +1,149 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage.
+type Message interface{ message() }
+
+// Types of messages, the first byte. The numbers are never reused.
+const (
+	typeHello     = 1
+	typeMarks     = 2
+	typeFrame     = 3
+	typePush      = 4
+	typeHeartbeat = 5
+	typeCoverage  = 6
+
+	// Record types that later work gives a body. A node that does not know them ignores and counts them.
+	typeSeriesDrop  = 16
+	typeMeshConfig  = 17
+	typeNodeRemoval = 18
+	typeFreeze      = 19
+	typeQuery       = 20
+	typeAnswer      = 21
+	typeDictFrame   = 22
+
+	// typeCompressed is set in the type of a message whose body is compressed.
+	typeCompressed = 0x80
+)
+
+// FrameMsg carries the bytes of a frame as AppendFrame made them, so that a receiver can store and relay what it got.
+// ParseMessage does not look inside: Raw aliases its input.
+type FrameMsg struct{ Raw []byte }
+
+func (*Hello) message()     {}
+func (*Marks) message()     {}
+func (*FrameMsg) message()  {}
+func (*Push) message()      {}
+func (*Heartbeat) message() {}
+func (*Coverage) message()  {}
+
+// AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
+func AppendMessage(dst []byte, m Message) ([]byte, error) {
+	var typ byte
+	var body []byte
+	var err error
+	switch m := m.(type) {
+	case *FrameMsg:
+		if len(m.Raw) > MaxFrameBytes {
+			return dst, fmt.Errorf("wire: append message: %w: frame of %d bytes, want at most %d", ErrLimit, len(m.Raw), MaxFrameBytes)
+		}
+		return append(append(dst, typeFrame), m.Raw...), nil
+	case *Heartbeat:
+		out, err := m.append(append(dst, typeHeartbeat))
+		if err != nil {
+			return dst, fmt.Errorf("wire: append heartbeat: %w", err)
+		}
+		return out, nil
+	case *Hello:
+		typ = typeHello
+		body, err = m.append(nil)
+	case *Marks:
+		typ = typeMarks
+		body, err = m.append(nil)
+	case *Push:
+		typ = typePush
+		body, err = m.append(nil)
+	case *Coverage:
+		typ = typeCoverage
+		body, err = m.append(nil)
+	default:
+		return dst, fmt.Errorf("wire: append message: %w: %T", ErrInvalid, m)
+	}
+	if err == nil && len(body) >= MaxMessageBytes {
+		err = fmt.Errorf("%w: body of %d bytes, want less than %d", ErrLimit, len(body), MaxMessageBytes)
+	}
+	if err != nil {
+		return dst, fmt.Errorf("wire: append %T: %w", m, err)
+	}
+	start := len(dst)
+	out, ok := compress(binary.AppendUvarint(append(dst, typ|typeCompressed), uint64(len(body))), body, 0)
+	if !ok {
+		out = append(append(out[:start], typ), body...)
+	}
+	return out, nil
+}
+
+// ParseMessage reads one message, the whole of b, and returns a pointer to its struct. Byte slices in it may alias b.
+// An error that wraps ErrReserved is no fault of the peer: the message is to be ignored and counted.
+func ParseMessage(b []byte) (Message, error) {
+	m, err := parseMessage(b)
+	if err != nil {
+		return nil, fmt.Errorf("wire: parse message: %w", err)
+	}
+	return m, nil
+}
+
+func parseMessage(b []byte) (Message, error) {
+	if len(b) == 0 {
+		return nil, fmt.Errorf("%w: empty", ErrMalformed)
+	}
+	if len(b) > MaxMessageBytes {
+		return nil, fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(b), MaxMessageBytes)
+	}
+	typ, body := b[0], b[1:]
+	if reserved(typ &^ typeCompressed) {
+		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
+	}
+	switch typ {
+	case typeFrame:
+		if len(body) > MaxFrameBytes {
+			return nil, fmt.Errorf("%w: frame of %d bytes, want at most %d", ErrLimit, len(body), MaxFrameBytes)
+		}
+		return &FrameMsg{Raw: body}, nil
+	case typeHeartbeat:
+		return parseHeartbeat(body)
+	}
+	if typ&typeCompressed != 0 {
+		size, n := binary.Uvarint(body)
+		if n <= 0 {
+			return nil, fmt.Errorf("%w: body size", ErrMalformed)
+		}
+		var err error
+		if body, err = decompress(nil, body[n:], size, MaxMessageBytes); err != nil {
+			return nil, err
+		}
+	}
+	switch typ &^ typeCompressed {
+	case typeHello:
+		return parseHello(body)
+	case typeMarks:
+		return parseMarks(body)
+	case typePush:
+		return parsePush(body, len(b)*MaxCellsPerByte)
+	case typeCoverage:
+		return parseCoverage(body)
+	}
+	return nil, fmt.Errorf("%w: message type %d", ErrMalformed, typ)
+}
+
+func reserved(typ byte) bool {
+	switch typ {
+	case typeSeriesDrop, typeMeshConfig, typeNodeRemoval, typeFreeze, typeQuery, typeAnswer, typeDictFrame:
+		return true
+	}
+	return false
+}
