@@ -30,7 +30,7 @@ type Op struct {
 // power loss; after any error wrapping ErrFull, ErrClosed or a refused op nothing of ops was written. After another
 // error the outcome is unknown until the next Open, and all later commits are refused: what failed is the disk.
 //
-// A batch of up to 15% of a memtable (about 300 KiB by default) costs one synced write, a larger one is written twice.
+// A batch of up to 15% of a memtable (about 150 KiB by default) costs one synced write, a larger one is written twice.
 // With ErrFull, batches of nothing but deletions still pass.
 func (s *Store) Commit(ops []Op) error {
 	start := time.Now()
@@ -53,6 +53,7 @@ func (s *Store) Commit(ops []Op) error {
 	if err != nil {
 		return fmt.Errorf("buffer: commit %d keys: %w", len(ops), err)
 	}
+	s.touched.Store(true)
 	s.met.committed(time.Since(start), size, journaled)
 	return nil
 }

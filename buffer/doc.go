@@ -5,7 +5,8 @@
 // because Badger maps its files and a full disk kills the process with SIGBUS (space.go). And a directory belongs to
 // one mesh, region and node, so that staging cannot be started on production's data (identity.go).
 //
-// It knows no cell, frame or origin, starts no goroutine of its own, and does not promise that bytes survive a disk
-// that lies about fsync. A Store is safe for concurrent use. Package node sees it through a small interface of its
-// own; nothing else writes to a data directory.
+// It knows no cell, frame or origin, and does not promise that bytes survive a disk that lies about fsync. Beside
+// Badger's goroutines it has one of its own, which keeps table files out of resident memory until Close (resident.go).
+// A Store is safe for concurrent use. Package node sees it through a small interface of its own; nothing else writes to
+// a data directory.
 package buffer

@@ -9,11 +9,11 @@ import (
 
 // Get returns the value under key in a new slice, or ErrNotFound.
 func (s *Store) Get(key []byte) ([]byte, error) {
-	txn, err := s.snapshot()
+	txn, done, err := s.snapshot()
 	if err != nil {
 		return nil, err
 	}
-	defer txn.Discard()
+	defer done()
 	item, err := txn.Get(dataKey(key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, ErrNotFound
@@ -35,11 +35,11 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 // when Scan began. The slices are valid during the call only and must not be changed. Scan ends with the first error
 // of fn and returns it as it is. fn may call the Store; a Scan that takes long delays the return of disk space.
 func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
-	txn, err := s.snapshot()
+	txn, done, err := s.snapshot()
 	if err != nil {
 		return err
 	}
-	defer txn.Discard()
+	defer done()
 	// Values lie beside their keys, so that prefetching would only hold 100 of them in memory.
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: dataKey(prefix)})
 	defer it.Close()
@@ -59,12 +59,19 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	return nil
 }
 
-// snapshot opens a view of what is committed. It waits while a journal is applied and holds no lock afterwards.
-func (s *Store) snapshot() (*badger.Txn, error) {
+// snapshot opens a view of what is committed, which the caller must end with done: Close waits for it. Opening waits
+// while a journal is applied; the view itself holds no lock.
+func (s *Store) snapshot() (txn *badger.Txn, done func(), err error) {
 	s.commits.RLock()
 	defer s.commits.RUnlock()
 	if s.closed.Load() {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
-	return s.db.NewTransaction(false), nil
+	s.readers.Add(1)
+	s.touched.Store(true)
+	txn = s.db.NewTransaction(false)
+	return txn, func() {
+		txn.Discard()
+		s.readers.Done()
+	}, nil
 }

@@ -30,12 +30,12 @@ type Config struct {
 
 	Mesh, Region, Node string // whose data this is; a directory of any other is refused with ErrForeign
 
-	// MemoryBytes is the memory budget of the whole process; the store takes about a quarter of it, by the formula at
-	// tune. 0 = 64 MiB; less than 16 MiB counts as 16 MiB, more than 4 GiB as 4 GiB.
+	// MemoryBytes is the memory budget of the whole process; the store takes less than half of it, by the
+	// formula at tune. 0 = 64 MiB; less than 32 MiB counts as 32 MiB, more than 2 GiB as 2 GiB.
 	MemoryBytes int64
 
 	// ReserveBytes is the free space that Commit leaves on the disk. 0 = max(256 MiB, 2% of the disk), but at most a
-	// tenth of the disk. It is never less than the room one compaction needs (32 MiB by default), see reserveFor.
+	// tenth of the disk. It is never less than the room one compaction needs (16 MiB by default), see reserveFor.
 	ReserveBytes uint64
 
 	Logger     *slog.Logger          // nil = silent
@@ -61,9 +61,14 @@ type Store struct {
 	// commits: held shared by a commit that is one blind transaction, alone by one that reads before it writes or
 	// takes several transactions. Readers hold it shared while they take their snapshot, so none shows half a journal.
 	commits sync.RWMutex
+	readers sync.WaitGroup        // open snapshots; added to under commits
 	chunked atomic.Bool           // a chunked value may exist: overwriting must look for old chunks
 	broken  atomic.Pointer[error] // first failed write; the outcome on disk is unknown until the next Open
 	closed  atomic.Bool
+
+	touched atomic.Bool   // tables may have become resident since keepSmall last looked
+	stop    chan struct{} // ends keepSmall
+	done    chan struct{} // keepSmall has ended
 }
 
 // storeDir is Badger's folder inside Dir; META lies beside it.
@@ -90,7 +95,7 @@ func open(cfg Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, lock: lock, lim: t.limits()}
+	s := &Store{cfg: cfg, lock: lock, lim: t.limits(), stop: make(chan struct{}), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.release())
@@ -116,6 +121,8 @@ func open(cfg Config) (_ *Store, err error) {
 	if s.met, err = newMetrics(s); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	s.touched.Store(true)
+	go s.keepSmall(s.stop, s.done)
 	return s, nil
 }
 
@@ -155,13 +162,18 @@ func guardedOpen(opt badger.Options, log *badgerLog) (db *badger.DB, err error) 
 	return db, nil
 }
 
-// Close waits for running commits and closes the directory. Calls after the first return nil.
+// Close waits for running commits and reads and closes the directory. Calls after the first return nil. It must not be
+// called from within Scan.
 func (s *Store) Close() error {
 	s.commits.Lock()
-	defer s.commits.Unlock()
-	if !s.closed.CompareAndSwap(false, true) {
+	first := s.closed.CompareAndSwap(false, true)
+	s.commits.Unlock() // a Scan that is still running may read on
+	if !first {
 		return nil
 	}
+	close(s.stop)
+	<-s.done
+	s.readers.Wait()
 	s.met.unregister()
 	if err := s.release(); err != nil {
 		return fmt.Errorf("buffer: close: %w", err)
