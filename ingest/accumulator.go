@@ -1,0 +1,228 @@
+package ingest
+
+import (
+	"bytes"
+	"hash/maphash"
+	"math/bits"
+	"sync"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// spelling is how a client wrote a series: type, name and tags as they stand in the packet. Two spellings of one
+// series (tags in another order) have an accumulator each. Its slices belong to the caller.
+type spelling struct {
+	kind       byte
+	name, tags []byte
+}
+
+// accumulator collects the increment of one spelling until the next batch.
+type accumulator struct {
+	kind       byte
+	name, tags []byte
+	next       *accumulator // same hash
+
+	series  *crdt.Series
+	inc     crdt.Value // Bottom if nothing happened since the last batch
+	samples uint64     // in inc
+	carry   float64    // weight below one that the last samples left over
+	queued  bool       // in shard.changed
+	used    uint64     // round of the last sample
+
+	held        crdt.Value // an increment of a batch that failed and does not fit into inc
+	heldSamples uint64
+}
+
+func (a *accumulator) is(s *spelling) bool {
+	return a.kind == s.kind && bytes.Equal(a.name, s.name) && bytes.Equal(a.tags, s.tags)
+}
+
+// numShards keeps the lock of a shard uncontended: with the readers that statsd starts (at most 8), two of them meet
+// in one of 64 shards in less than half of the samples, for some 50 ns.
+const numShards = 64
+
+// accumulators are the increments of all spellings. Samples may be added while a batch is on its way.
+type accumulators struct {
+	seed   maphash.Seed
+	limit  int // accumulators per shard
+	shards [numShards]shard
+}
+
+type shard struct {
+	mu      sync.Mutex
+	cells   map[uint64]*accumulator
+	count   int
+	changed []*accumulator
+	round   uint64
+	_       [24]byte // two shards never share a cache line
+}
+
+func newAccumulators(limit int) *accumulators {
+	a := &accumulators{seed: maphash.MakeSeed(), limit: (limit + numShards - 1) / numShards}
+	for i := range a.shards {
+		a.shards[i].cells = make(map[uint64]*accumulator)
+	}
+	return a
+}
+
+func (a *accumulators) hash(s *spelling) uint64 {
+	h := maphash.Bytes(a.seed, s.name) + uint64(s.kind)
+	return bits.RotateLeft64(h, 29)*0x9e3779b97f4a7c15 ^ maphash.Bytes(a.seed, s.tags)
+}
+
+// add grows the accumulator of s by the samples and returns how many it took: all of them, or those before the first
+// that is refused with the reason. resolve is called for a spelling that has no accumulator yet.
+func (a *accumulators) add(s *spelling, samples []sample, resolve func() (*crdt.Series, reason)) (n int, r reason) {
+	h := a.hash(s)
+	sh := &a.shards[h%numShards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	c, r := sh.find(h, s, a.limit, resolve)
+	if r != reasonNone {
+		return 0, r
+	}
+	c.used = sh.round
+	for n < len(samples) && r == reasonNone {
+		if err := samples[n].grow(&c.inc, &c.carry); err != nil {
+			r = reasonOf(err)
+			continue
+		}
+		n++
+	}
+	c.samples += uint64(n)
+	if n > 0 && !c.queued {
+		c.queued = true
+		sh.changed = append(sh.changed, c)
+	}
+	return n, r
+}
+
+func (sh *shard) find(h uint64, s *spelling, limit int, resolve func() (*crdt.Series, reason)) (*accumulator, reason) {
+	for c := sh.cells[h]; c != nil; c = c.next {
+		if c.is(s) {
+			return c, reasonNone
+		}
+	}
+	if sh.count >= limit {
+		return nil, reasonLimit
+	}
+	series, r := resolve()
+	if r != reasonNone {
+		return nil, r
+	}
+	c := &accumulator{
+		kind: s.kind, name: bytes.Clone(s.name), tags: bytes.Clone(s.tags), next: sh.cells[h],
+		series: series, inc: crdt.Bottom(series.Kind),
+	}
+	sh.cells[h] = c
+	sh.count++
+	return c, reasonNone
+}
+
+// taken is one increment on its way to the node: entry i belongs to item i of the batch.
+type taken struct {
+	from    *accumulator
+	shard   *shard
+	samples uint64
+}
+
+// take moves all increments into items of a batch and says where each came from.
+func (a *accumulators) take() (items []node.Item, from []taken) {
+	for i := range a.shards {
+		items, from = a.shards[i].take(items, from)
+	}
+	return items, from
+}
+
+func (sh *shard) take(items []node.Item, from []taken) ([]node.Item, []taken) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.round++
+	again := 0
+	for _, c := range sh.changed {
+		if c.heldSamples > 0 {
+			items = append(items, node.Item{Series: c.series, Inc: c.held})
+			from = append(from, taken{from: c, shard: sh, samples: c.heldSamples})
+			c.held, c.heldSamples = crdt.Value{}, 0
+			if c.samples > 0 {
+				sh.changed[again] = c // inc waits for the next batch
+				again++
+				continue
+			}
+		} else {
+			items = append(items, node.Item{Series: c.series, Inc: c.inc})
+			from = append(from, taken{from: c, shard: sh, samples: c.samples})
+			c.inc, c.samples = crdt.Bottom(c.series.Kind), 0
+		}
+		c.queued = false
+	}
+	clear(sh.changed[again:])
+	sh.changed = sh.changed[:again]
+	return items, from
+}
+
+// giveBack returns the increment of an item that the node did not take. What arrived since comes after it. If the
+// two do not fit into one (2^64 reached), the older is held and goes first.
+func (t *taken) giveBack(inc crdt.Value) {
+	t.shard.mu.Lock()
+	defer t.shard.mu.Unlock()
+	c := t.from
+	if c.samples == 0 {
+		c.inc, c.samples = inc, t.samples
+	} else if err := inc.Grow(&c.inc); err == nil {
+		c.inc, c.samples = inc, c.samples+t.samples
+	} else {
+		c.held, c.heldSamples = inc, t.samples
+	}
+	if !c.queued {
+		c.queued = true
+		t.shard.changed = append(t.shard.changed, c)
+	}
+}
+
+// pending returns how many samples are held that no batch took.
+func (a *accumulators) pending() (samples uint64) {
+	for i := range a.shards {
+		sh := &a.shards[i]
+		sh.mu.Lock()
+		for _, c := range sh.changed {
+			samples += c.samples + c.heldSamples
+		}
+		sh.mu.Unlock()
+	}
+	return samples
+}
+
+// forget drops the accumulators that nothing was added to during the last rounds batches, and returns how many are
+// left.
+func (a *accumulators) forget(rounds uint64) (left int) {
+	for i := range a.shards {
+		left += a.shards[i].forget(rounds)
+	}
+	return left
+}
+
+func (sh *shard) forget(rounds uint64) int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for h, c := range sh.cells {
+		var keep *accumulator
+		for c != nil {
+			next := c.next
+			if c.queued || c.used+rounds >= sh.round {
+				c.next = keep
+				keep = c
+			} else {
+				sh.count--
+			}
+			c = next
+		}
+		if keep == nil {
+			delete(sh.cells, h)
+		} else {
+			sh.cells[h] = keep
+		}
+	}
+	return sh.count
+}

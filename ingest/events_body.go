@@ -1,0 +1,186 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// request collects what the body of one request says.
+type request struct {
+	now    time.Time
+	meter  *meter
+	series map[string]*crdt.Series // by key: events of one series share it
+	key    []byte
+
+	seen    int
+	items   []node.Item
+	index   []int // of each item in the request
+	clamped int
+
+	rejections    []rejectedEvent // up to maxRejections of body and node each
+	rejectedTotal int
+	rejected      [numReasons]int
+}
+
+// read takes the body in. Its errors are of the type *httpError.
+func (q *request) read(body io.Reader, contentType string) error {
+	counted := &countingReader{r: body}
+	br := bufio.NewReader(counted)
+	defer func() { q.meter.bytes.Add(float64(counted.n)) }()
+	first, err := firstByte(br)
+	switch mediaType, _, _ := mime.ParseMediaType(contentType); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return bodyError(err)
+	case first == '[':
+		return q.readArray(br)
+	case mediaType == "application/json":
+		return q.readObjects(json.NewDecoder(br), func(*json.Decoder) bool { return true })
+	}
+	return q.readLines(br)
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// firstByte returns the first byte that is not white space, without reading it.
+func firstByte(br *bufio.Reader) (byte, error) {
+	for {
+		b, err := br.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		switch b {
+		case ' ', '\t', '\r', '\n':
+			continue
+		}
+		return b, br.UnreadByte()
+	}
+}
+
+func (q *request) readArray(br *bufio.Reader) error {
+	dec := json.NewDecoder(br)
+	if _, err := dec.Token(); err != nil {
+		return bodyError(err)
+	}
+	if err := q.readObjects(dec, (*json.Decoder).More); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != nil {
+		return bodyError(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return bodyError(cmp.Or(err, errors.New("something follows the array")))
+	}
+	return nil
+}
+
+// readObjects reads JSON values while more says so, or to the end of the body.
+func (q *request) readObjects(dec *json.Decoder, more func(*json.Decoder) bool) error {
+	for more(dec) {
+		var raw json.RawMessage
+		err := dec.Decode(&raw)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return bodyError(err)
+		}
+		if err := q.take(raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readLines reads one JSON value a line; empty lines are skipped. The length of a line is bounded by the body's.
+func (q *request) readLines(br *bufio.Reader) error {
+	for {
+		line, err := br.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return bodyError(err)
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			if err := q.take(line); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// take adds the event raw to the request's items or to its rejections. It fails if there are too many.
+func (q *request) take(raw []byte) error {
+	index := q.seen
+	if q.seen++; q.seen > maxItems {
+		return &httpError{http.StatusRequestEntityTooLarge, reasonTooLong,
+			fmt.Sprintf("more than %d events: send fewer a request", maxItems)}
+	}
+	ev, err := parseEvent(raw)
+	if err != nil {
+		q.reject(index, err)
+		return nil
+	}
+	item, clamped, err := ev.item(q.now)
+	if err != nil {
+		q.reject(index, err)
+		return nil
+	}
+	if clamped {
+		q.clamped++
+	}
+	q.key = item.Series.AppendKey(q.key[:0])
+	if known, ok := q.series[string(q.key)]; ok {
+		item.Series = known
+	} else {
+		q.series[string(q.key)] = item.Series
+	}
+	q.items = append(q.items, item)
+	q.index = append(q.index, index)
+	return nil
+}
+
+func (q *request) reject(index int, err error) {
+	q.rejectedTotal++
+	q.rejected[reasonOf(err)]++
+	if len(q.rejections) < 2*maxRejections {
+		q.rejections = append(q.rejections, rejectedEvent{Index: index, Error: err.Error()})
+	}
+}
+
+// listed returns the first rejections in the order of the request; never nil, so that it is a JSON array.
+func (q *request) listed() []rejectedEvent {
+	slices.SortFunc(q.rejections, func(a, b rejectedEvent) int { return cmp.Compare(a.Index, b.Index) })
+	return append([]rejectedEvent{}, q.rejections[:min(len(q.rejections), maxRejections)]...)
+}
+
+// bodyError returns the answer to a body that cannot be read to its end.
+func bodyError(err error) error {
+	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
+		return errBodyTooLong()
+	}
+	return &httpError{http.StatusBadRequest, reasonSyntax, "nothing was counted, the body is not JSON: " + err.Error()}
+}

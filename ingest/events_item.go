@@ -1,0 +1,245 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+const (
+	// maxTokenBytes bounds sources and idempotency keys: the node remembers them.
+	maxTokenBytes = 256
+	// maxAhead is how far ahead of this node's clock an event may be.
+	maxAhead = 10 * time.Minute
+)
+
+// eventFields are the keys of an event.
+var eventFields = []string{"event", "value", "ts", "type", "labels", "source", "seq", "idempotency_key"}
+
+// event is one object of a request before its fields are judged.
+type event struct {
+	name, typ, source, key string
+	value                  json.RawMessage
+	ts                     int64 // ms, 0 if absent
+	seq                    uint64
+	labels                 []crdt.Label
+	has                    map[string]bool
+}
+
+func refuse(r reason, format string, args ...any) error {
+	return &refusal{reason: r, text: fmt.Sprintf(format, args...)}
+}
+
+// parseEvent reads one JSON object. Unlike encoding/json's structs it takes keys as they are written, each at most
+// once, and refuses keys that it does not know: a misspelt one would lose data without a word.
+func parseEvent(raw []byte) (*event, error) {
+	if !utf8.Valid(raw) {
+		return nil, refuse(reasonUTF8, "not UTF-8")
+	}
+	e := &event{has: make(map[string]bool, len(eventFields))}
+	err := eachField(raw, "an event", func(key string, dec *json.Decoder) error {
+		if e.has[key] {
+			return refuse(reasonSyntax, "%q is given twice", key)
+		}
+		e.has[key] = true
+		return e.decode(key, dec)
+	})
+	return e, err
+}
+
+// eachField calls f for each key of the JSON object raw; f decodes the value.
+func eachField(raw []byte, what string, f func(key string, dec *json.Decoder) error) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return refuse(reasonSyntax, "%s must be a JSON object", what)
+	}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return refuse(reasonSyntax, "%s: %v", what, err)
+		}
+		if err := f(t.(string), dec); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return refuse(reasonSyntax, "%s: %v", what, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return refuse(reasonSyntax, "%s is followed by something else", what)
+	}
+	return nil
+}
+
+func (e *event) decode(key string, dec *json.Decoder) error {
+	var err error
+	switch key {
+	case "event":
+		err = dec.Decode(&e.name)
+	case "value":
+		err = dec.Decode(&e.value)
+	case "ts":
+		err = dec.Decode(&e.ts)
+	case "type":
+		err = dec.Decode(&e.typ)
+	case "labels":
+		return e.decodeLabels(dec)
+	case "source":
+		err = dec.Decode(&e.source)
+	case "seq":
+		err = dec.Decode(&e.seq)
+	case "idempotency_key":
+		err = dec.Decode(&e.key)
+	default:
+		return refuse(reasonSyntax, "unknown key %.64q: an event has %s", key, strings.Join(eventFields, ", "))
+	}
+	if err != nil {
+		return refuse(reasonSyntax, "%s: %v", key, err)
+	}
+	return nil
+}
+
+func (e *event) decodeLabels(dec *json.Decoder) error {
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return refuse(reasonSyntax, "labels: %v", err)
+	}
+	return eachField(raw, "labels", func(name string, dec *json.Decoder) error {
+		if len(e.labels) == crdt.MaxLabels {
+			return refuse(reasonTooLong, "more than %d labels", crdt.MaxLabels)
+		}
+		var value string
+		if err := dec.Decode(&value); err != nil {
+			return refuse(reasonSyntax, "label %.64q must be a string", name)
+		}
+		e.labels = append(e.labels, crdt.Label{Name: name, Value: value})
+		return nil
+	})
+}
+
+// item returns what the event counts. clamped: its stamp was too far ahead and was replaced by now.
+func (e *event) item(now time.Time) (it node.Item, clamped bool, err error) {
+	kind, err := e.kind()
+	if err != nil {
+		return it, false, err
+	}
+	token, err := e.token()
+	if err != nil {
+		return it, false, err
+	}
+	s, err := e.sample(kind)
+	if err != nil {
+		return it, false, err
+	}
+	at := now.UnixMilli()
+	if e.ts != 0 && kind == crdt.KindGauge {
+		clamped = e.ts > now.Add(maxAhead).UnixMilli()
+		if !clamped {
+			at = e.ts
+		}
+	}
+	s.stamp = crdt.HLCFrom(at, 0)
+	it, err = newItem(e.name, kind, e.labels, s)
+	it.Token = token
+	return it, clamped, err
+}
+
+func (e *event) kind() (crdt.Kind, error) {
+	if e.name == "" {
+		return 0, refuse(reasonName, "event, the metric's name, is missing or empty")
+	}
+	if e.has["ts"] && e.ts <= 0 {
+		return 0, refuse(reasonRange, "ts is %d, want milliseconds since 1970", e.ts)
+	}
+	switch e.typ {
+	case "", "count":
+		return crdt.KindCounter, nil
+	case "updown":
+		return crdt.KindUpDown, nil
+	case "gauge":
+		return crdt.KindGauge, nil
+	case "length":
+		return crdt.KindDistribution, nil
+	case "unique":
+		return crdt.KindUnique, nil
+	}
+	return 0, refuse(reasonType, "unknown type %.64q: want count, updown, gauge, length or unique", e.typ)
+}
+
+func (e *event) token() (node.Token, error) {
+	numbered, keyed := e.has["source"] || e.has["seq"], e.has["idempotency_key"]
+	switch {
+	case numbered && keyed:
+		return node.Token{}, refuse(reasonToken, "both source with seq and idempotency_key are given: want one")
+	case numbered && (e.source == "" || e.seq == 0):
+		return node.Token{}, refuse(reasonToken, "source and seq go together: a name and a number from 1")
+	case keyed && e.key == "":
+		return node.Token{}, refuse(reasonToken, "idempotency_key is empty")
+	case max(len(e.source), len(e.key)) > maxTokenBytes:
+		return node.Token{}, refuse(reasonToken, "source or idempotency_key is longer than %d bytes", maxTokenBytes)
+	}
+	return node.Token{Source: e.source, Seq: e.seq, Key: e.key}, nil
+}
+
+// sample reads value: a number, a decimal in a string (as value_exact is in answers), or for uniques any string.
+func (e *event) sample(kind crdt.Kind) (s sample, err error) {
+	text := []byte("1")
+	if e.has["value"] {
+		if text, err = e.text(); err != nil {
+			return s, err
+		}
+	} else if kind == crdt.KindUnique || kind == crdt.KindGauge {
+		return s, refuse(reasonNumber, "value is missing: %s has no default", e.typ)
+	}
+	if kind == crdt.KindUnique {
+		if len(text) == 0 || len(text) > crdt.MaxValueBytes {
+			return s, refuse(reasonTooLong, "value has %d bytes, want 1 to %d", len(text), crdt.MaxValueBytes)
+		}
+		return sample{hash: hashOf(text)}, nil
+	}
+	d, form := parseDecimal(text)
+	if form == notNumber {
+		return s, refuse(reasonNumber, "value %.64q is not a decimal number of up to %d characters", text, maxNumberBytes)
+	}
+	ok := false
+	switch kind {
+	case crdt.KindCounter, crdt.KindUpDown:
+		s.amount, ok = amountOf(text, d, form, one)
+		s.minus = d.neg && !s.amount.IsZero()
+		if s.minus && kind == crdt.KindCounter {
+			return s, refuse(reasonNegative, "a count of %.64s: only type updown goes down", text)
+		}
+	default:
+		s.value, ok = floatOf(text)
+		s.weight = 1
+	}
+	if !ok {
+		return s, refuse(reasonRange, "value %.64s is out of range", text)
+	}
+	return s, nil
+}
+
+// text returns the characters of value: a string's contents, a number as it was written.
+func (e *event) text() ([]byte, error) {
+	raw := bytes.TrimSpace(e.value)
+	if len(raw) > 0 && raw[0] == '"' {
+		var s string
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return nil, refuse(reasonSyntax, "value: %v", err)
+		}
+		return []byte(s), nil
+	}
+	if _, form := parseDecimal(raw); form == notNumber {
+		return nil, refuse(reasonNumber, "value %s is neither a number nor a string", strconv.Quote(string(raw[:min(len(raw), 64)])))
+	}
+	return raw, nil
+}

@@ -1,0 +1,105 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"meshd/node"
+)
+
+// Submitter takes batches to disk: *node.Node. When Submit returns with Result.Err, nothing of the batch was counted
+// and the batch is the caller's again.
+type Submitter interface {
+	Submit(ctx context.Context, b *node.Batch) node.Result
+}
+
+const (
+	// flushInterval is how much a crash of the process can lose of what came without an answer.
+	flushInterval = 100 * time.Millisecond
+
+	// An accumulator that was idle for forgetAfter batches (10 minutes) makes room for others.
+	forgetAfter = 6000
+	forgetEvery = 600
+)
+
+// flusher carries the increments of accumulators to the node, one batch at a time: while a batch is written, the
+// accumulators fill for the next. What the node does not take goes back and is part of the next batch, so a full disk
+// costs memory only for new series, which the accumulators bound.
+type flusher struct {
+	acc      *accumulators
+	to       Submitter
+	meter    *meter
+	log      *slog.Logger
+	interval time.Duration
+
+	lost   atomic.Uint64 // samples or packets lost since the last batch on disk
+	rounds uint64
+	failed bool // the last batch was not taken
+}
+
+// run flushes every interval until ctx ends and once more then: callers end what fills the accumulators before.
+func (f *flusher) run(ctx context.Context) {
+	tick := time.NewTicker(f.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f.flush(ctx)
+		case <-ctx.Done():
+			f.flush(ctx)
+			if left := f.acc.pending(); left > 0 {
+				f.meter.lost.WithLabelValues("shutdown").Add(float64(left))
+				f.log.Error("samples lost: the node did not take the last batch before the end", "samples", left)
+			}
+			return
+		}
+	}
+}
+
+// flush submits one batch and waits for the node's answer, also when ctx has ended: an unknown outcome would have to
+// be counted as lost or be counted twice.
+func (f *flusher) flush(ctx context.Context) {
+	if f.rounds++; f.rounds%forgetEvery == 0 {
+		f.meter.spellings.Set(float64(f.acc.forget(forgetAfter)))
+	}
+	items, from := f.acc.take()
+	lost := f.lost.Swap(0)
+	if len(items) == 0 && lost == 0 {
+		return
+	}
+	res := f.to.Submit(context.WithoutCancel(ctx), &node.Batch{Items: items, Lost: lost})
+	if res.Err != nil {
+		f.keep(items, from, lost, res.Err)
+		return
+	}
+	if f.failed {
+		f.failed = false
+		f.log.Info("the node takes batches again")
+	}
+	var stored uint64
+	for i := range from {
+		stored += from[i].samples
+	}
+	for _, r := range res.Rejected {
+		n := from[r.Index].samples
+		f.meter.rejected[reasonOf(r.Err)].Add(float64(n))
+		stored -= n
+	}
+	f.meter.commits.Inc()
+	f.meter.stored.Add(float64(stored))
+}
+
+// keep returns a batch that was not counted to where it came from.
+func (f *flusher) keep(items []node.Item, from []taken, lost uint64, err error) {
+	for i := range items {
+		from[i].giveBack(items[i].Inc)
+	}
+	f.lost.Add(lost)
+	f.meter.deferred.Inc()
+	if !f.failed {
+		f.failed = true
+		f.log.Warn("the node takes no batch: samples are kept in memory and tried again", "err", err)
+	}
+}

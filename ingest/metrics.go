@@ -1,0 +1,76 @@
+package ingest
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the counters of the door. One Metrics serves all protocols of a process.
+type Metrics struct {
+	packets, bytes, lines, samples, stored *prometheus.CounterVec
+	rejected, ignored, lost, clamped       *prometheus.CounterVec
+	commits, deferred                      *prometheus.CounterVec
+	spellings                              *prometheus.GaugeVec
+	hostFailures                           *prometheus.CounterVec
+}
+
+// NewMetrics registers the counters with reg.
+func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meshd_ingest_" + name, Help: help},
+			append([]string{"protocol"}, labels...))
+	}
+	m := &Metrics{
+		packets: vec("packets_total", "Packets or requests received."),
+		bytes:   vec("bytes_total", "Bytes of packets or request bodies received."),
+		lines:   vec("lines_total", "Lines or items received, the refused ones included."),
+		samples: vec("samples_total", "Samples taken in. Those the node refuses later are in rejected too."),
+		rejected: vec("rejected_total", "Lines, items or samples refused, by reason.", "reason"),
+		ignored:  vec("ignored_total", "Well-formed input of a type that is not stored, by type.", "type"),
+		lost:     vec("lost_total", "Packets or samples lost before they could be counted, by reason.", "reason"),
+		clamped:  vec("clamped_total", "Gauge stamps too far ahead, replaced by the time of arrival."),
+		stored:   vec("stored_total", "Samples or items that the node has on disk, duplicates not counted."),
+		commits:  vec("commits_total", "Batches that the node has on disk."),
+		deferred: vec("deferred_total", "Batches that the node could not take: kept and tried again, or answered with an error."),
+		spellings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "meshd_ingest_spellings",
+			Help: "Accumulators held: one for each spelling (type, name, tags as sent) of a series.",
+		}, []string{"protocol"}),
+		hostFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meshd_ingest_host_failures_total",
+			Help: "Readings of this host that failed, by source.",
+		}, []string{"source"}),
+	}
+	for _, c := range []prometheus.Collector{
+		m.packets, m.bytes, m.lines, m.samples, m.stored, m.rejected, m.ignored, m.lost, m.clamped, m.commits,
+		m.deferred, m.spellings, m.hostFailures,
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("ingest: register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// meter is the part of Metrics that one protocol moves, resolved once: moving a counter costs no lookup.
+type meter struct {
+	packets, bytes, lines, samples, stored, clamped, commits, deferred prometheus.Counter
+	rejected                                                           [numReasons]prometheus.Counter
+	ignored, lost                                                      *prometheus.CounterVec
+	spellings                                                          prometheus.Gauge
+}
+
+func (m *Metrics) meter(protocol string) *meter {
+	own := prometheus.Labels{"protocol": protocol}
+	t := &meter{
+		packets: m.packets.With(own), bytes: m.bytes.With(own), lines: m.lines.With(own),
+		samples: m.samples.With(own), stored: m.stored.With(own), clamped: m.clamped.With(own),
+		commits: m.commits.With(own), deferred: m.deferred.With(own), spellings: m.spellings.With(own),
+		ignored: m.ignored.MustCurryWith(own), lost: m.lost.MustCurryWith(own),
+	}
+	for r := reasonNone + 1; r < numReasons; r++ {
+		t.rejected[r] = m.rejected.WithLabelValues(protocol, r.String())
+	}
+	return t
+}

@@ -1,0 +1,161 @@
+package ingest
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"meshd/crdt"
+)
+
+// line is one StatsD line taken apart. Its slices point into the packet.
+//
+//	name:value[:value...]|type[|@rate][|#tag[:value],...][|c:container][|T timestamp][|e:external data][|card:level]
+//
+// The first line is StatsD as Etsy published it; several values, tags and the later fields are DogStatsD's (protocol
+// versions 1.0 to 1.6).
+type line struct {
+	name   []byte
+	values []byte // one value, or several separated by ':'; a set's value is always one and may hold ':'
+	kind   byte   // 'c', 'g', 'd' for ms, h and d, 's'
+	rate   decimal
+	tags   []byte // as given, without '#'
+}
+
+// parseLine takes b apart. It checks everything that does not need the values or a known series: those are checked
+// when each is read.
+func (l *line) parseLine(b []byte) reason {
+	colon := bytes.IndexByte(b, ':')
+	if colon < 0 {
+		return reasonSyntax
+	}
+	if colon == 0 {
+		return reasonName
+	}
+	l.name, b = b[:colon], b[colon+1:]
+	if len(l.name) > crdt.MaxMetricBytes {
+		return reasonTooLong
+	}
+	bar := bytes.IndexByte(b, '|')
+	if bar < 0 {
+		return reasonSyntax
+	}
+	l.values, b = b[:bar], b[bar+1:]
+	field, b, more := cutField(b)
+	l.kind = lineKind(field)
+	if l.kind == 0 {
+		return reasonType
+	}
+	l.rate, l.tags = one, nil
+	for more {
+		field, b, more = cutField(b)
+		if r := l.parseField(field); r != reasonNone {
+			return r
+		}
+	}
+	return reasonNone
+}
+
+func (l *line) parseField(f []byte) reason {
+	if len(f) == 0 {
+		return reasonSyntax
+	}
+	switch f[0] {
+	case '@':
+		d, form := parseDecimal(f[1:])
+		if form != shortNumber || !validRate(d) {
+			return reasonRate
+		}
+		l.rate = d
+	case '#':
+		l.tags = f[1:]
+	case 'T': // the client's timestamp: packets count when they arrive
+	default:
+		if !bytes.HasPrefix(f, []byte("c:")) && !bytes.HasPrefix(f, []byte("e:")) && !bytes.HasPrefix(f, []byte("card:")) {
+			return reasonSyntax
+		}
+	}
+	return reasonNone
+}
+
+// minRate is the smallest sample rate: one line may stand for at most a million samples.
+const minRate = 1e-6
+
+func validRate(d decimal) bool {
+	f := d.float()
+	return !d.neg && f >= minRate && f <= 1
+}
+
+func lineKind(f []byte) byte {
+	switch {
+	case len(f) == 2 && f[0] == 'm' && f[1] == 's':
+		return 'd'
+	case len(f) != 1:
+		return 0
+	}
+	switch f[0] {
+	case 'c', 'g', 's', 'd':
+		return f[0]
+	case 'h':
+		return 'd'
+	}
+	return 0
+}
+
+// nextValue cuts the first of the line's values off.
+func (l *line) nextValue(values []byte) (v, rest []byte, more bool) {
+	if l.kind == 's' {
+		return values, nil, false
+	}
+	if i := bytes.IndexByte(values, ':'); i >= 0 {
+		return values[:i], values[i+1:], true
+	}
+	return values, nil, false
+}
+
+func cutField(b []byte) (field, rest []byte, more bool) {
+	if i := bytes.IndexByte(b, '|'); i >= 0 {
+		return b[:i], b[i+1:], true
+	}
+	return b, nil, false
+}
+
+// parseTags returns the labels that the tags of a line name: "k:v" is k=v, "flag" is flag=true, empty tags are
+// skipped.
+func parseTags(tags []byte) ([]crdt.Label, reason) {
+	var ls []crdt.Label
+	for len(tags) > 0 {
+		var tag []byte
+		tag, tags, _ = bytes.Cut(tags, []byte(","))
+		if len(tag) == 0 {
+			continue
+		}
+		if len(ls) == crdt.MaxLabels {
+			return nil, reasonTooLong
+		}
+		name, value, ok := bytes.Cut(tag, []byte(":"))
+		if len(name) == 0 {
+			return nil, reasonTag
+		}
+		if !ok {
+			value = []byte("true")
+		}
+		ls = append(ls, crdt.Label{Name: string(name), Value: string(value)})
+	}
+	return ls, reasonNone
+}
+
+// seriesOf returns the series that a line's name and tags name under kind.
+func (l *line) seriesOf(kind crdt.Kind) (*crdt.Series, reason) {
+	if !utf8.Valid(l.name) || !utf8.Valid(l.tags) {
+		return nil, reasonUTF8
+	}
+	labels, r := parseTags(l.tags)
+	if r != reasonNone {
+		return nil, r
+	}
+	s, err := newSeries(string(l.name), kind, labels)
+	if err != nil {
+		return nil, reasonTooLong // Check's other reasons are excluded above
+	}
+	return s, reasonNone
+}
