@@ -66,8 +66,8 @@ func (g *Gauge) Next(inc State) (State, error) {
 	return out, nil
 }
 
-// grow appends the increment inc to the increment g.
-func (g *Gauge) grow(inc State) error {
+// accumulate appends the increment inc to the increment g.
+func (g *Gauge) accumulate(inc State) error {
 	in := *inc.(*Gauge)
 	if in.Adjust {
 		in.Value += g.Value
@@ -92,7 +92,7 @@ func (g *Gauge) Delta(from, to uint64) (State, uint64) {
 // Stamps implements State.
 func (g *Gauge) Stamps(from uint64, f func(stamp uint64, size int)) {
 	if g.stamp > from {
-		f(g.stamp, 19)
+		f(g.stamp, 16)
 	}
 }
 
@@ -124,12 +124,12 @@ func (g *Gauge) Clone() State {
 	return &out
 }
 
-// AppendBinary implements State: seq as a uvarint, then 8 bytes each of time and of the value's IEEE 754 bits, big
-// endian.
+// AppendBinary implements State: seq as a uvarint, 8 bytes of time, big endian, and the value as the uvarint of its
+// IEEE 754 bits in reversed byte order.
 func (g *Gauge) AppendBinary(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, g.stamp)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(g.Time))
-	return binary.BigEndian.AppendUint64(dst, floatBits(g.Value))
+	return appendFloat(dst, g.Value+0)
 }
 
 // Size implements State.
@@ -137,7 +137,10 @@ func (g *Gauge) Size() int { return 32 }
 
 // parseGauge ignores the stamp that it is given for the one in the bytes, which is part of the value.
 func parseGauge(b []byte, _ uint64) (State, error) {
-	r := byteReader{b: b}
-	g := &Gauge{stamp: r.uvarint(), Time: HLC(r.uint64()), Value: r.float()}
-	return g, r.done(KindGauge)
+	r := &byteReader{b: b}
+	g := &Gauge{stamp: r.uvarint(), Time: HLC(r.uint64()), Value: readFloat(r)}
+	if err := r.done(KindGauge); err != nil {
+		return nil, err
+	}
+	return g, nil
 }

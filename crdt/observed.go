@@ -274,5 +274,8 @@ func parseObserved(b []byte, stamp uint64) (State, error) {
 		o.runs[k] = reading{time: s.Time, value: s.Value, stamp: stamp}
 		last = k
 	}
-	return o, r.done(KindObserved)
+	if err := r.done(KindObserved); err != nil {
+		return nil, err
+	}
+	return o, nil
 }

@@ -60,16 +60,6 @@ func (r *byteReader) uint32() uint32 {
 	return uint32(u)
 }
 
-// float returns 8 bytes, big endian, of a finite float64 other than -0.
-func (r *byteReader) float() float64 {
-	f := math.Float64frombits(r.uint64())
-	if !isFinite(f) || f == 0 && math.Signbit(f) {
-		r.fail()
-		return 0
-	}
-	return f
-}
-
 // count returns a number of items that take at least size bytes each: more than could follow are refused, so that
 // callers may allocate for them.
 func (r *byteReader) count(size int) int {

@@ -114,7 +114,7 @@ func (r *Rollup) Delta(from, to uint64) (State, uint64) {
 // Stamps implements State.
 func (r *Rollup) Stamps(from uint64, f func(stamp uint64, size int)) {
 	if r.stamp > from {
-		f(r.stamp, 52)
+		f(r.stamp, 40)
 	}
 }
 
@@ -149,27 +149,30 @@ func (r *Rollup) Clone() State {
 	return &out
 }
 
-// AppendBinary implements State: 8 bytes of Stamp, Count and Expected as uvarints, then 8 bytes each of Sum, Min,
-// Max, Last and LastValue, big endian.
+// AppendBinary implements State: 8 bytes each of Stamp and Last, big endian, Count and Expected as uvarints, then
+// Sum, Min, Max and LastValue, each as the uvarint of its IEEE 754 bits in reversed byte order.
 func (r *Rollup) AppendBinary(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Stamp))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Last))
 	dst = binary.AppendUvarint(dst, uint64(r.Count))
 	dst = binary.AppendUvarint(dst, uint64(r.Expected))
-	dst = binary.BigEndian.AppendUint64(dst, floatBits(r.Sum))
-	dst = binary.BigEndian.AppendUint64(dst, floatBits(r.Min))
-	dst = binary.BigEndian.AppendUint64(dst, floatBits(r.Max))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Last))
-	return binary.BigEndian.AppendUint64(dst, floatBits(r.LastValue))
+	for _, f := range [...]float64{r.Sum, r.Min, r.Max, r.LastValue} {
+		dst = appendFloat(dst, f+0)
+	}
+	return dst
 }
 
 // Size implements State.
 func (r *Rollup) Size() int { return 72 }
 
 func parseRollup(b []byte, stamp uint64) (State, error) {
-	d := byteReader{b: b}
+	d := &byteReader{b: b}
 	r := &Rollup{
-		Stamp: HLC(d.uint64()), Count: d.uint32(), Expected: d.uint32(),
-		Sum: d.float(), Min: d.float(), Max: d.float(), Last: HLC(d.uint64()), LastValue: d.float(), stamp: stamp,
+		Stamp: HLC(d.uint64()), Last: HLC(d.uint64()), Count: d.uint32(), Expected: d.uint32(),
+		Sum: readFloat(d), Min: readFloat(d), Max: readFloat(d), LastValue: readFloat(d), stamp: stamp,
 	}
-	return r, d.done(KindRollup)
+	if err := d.done(KindRollup); err != nil {
+		return nil, err
+	}
+	return r, nil
 }

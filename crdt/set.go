@@ -172,8 +172,8 @@ func (s *Set) Next(inc State) (State, error) {
 	return out, nil
 }
 
-// grow appends the increment inc to the increment s.
-func (s *Set) grow(inc State) error {
+// accumulate appends the increment inc to the increment s.
+func (s *Set) accumulate(inc State) error {
 	in := inc.(*Set)
 	if len(s.Adds)+len(in.Adds) > MaxSetDots || len(s.Removes)+len(in.Removes) > MaxSetDots ||
 		len(s.dots)+s.missing(in) > MaxSetDots {

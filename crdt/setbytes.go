@@ -63,7 +63,10 @@ func parseSet(b []byte, stamp uint64) (State, error) {
 		}
 		s.parseGroup(&r, inc, n, stamp)
 	}
-	return s, r.done(KindSet)
+	if err := r.done(KindSet); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Set) parseGroup(r *byteReader, inc Incarnation, n int, stamp uint64) {

@@ -184,19 +184,19 @@ func (v *Value) Next(inc *Value) (Value, error) {
 	return out, nil
 }
 
-// grower is a state whose increments are not deltas of it: an increment of an increment is computed another way
-// than the next value of a cell. ErrLimit, ErrRange: nothing was changed.
-type grower interface{ grow(inc State) error }
+// accumulator is a state whose increments are not values of it, so that one increment after another is not computed
+// as the next value of a cell is. ErrLimit, ErrRange: nothing was changed.
+type accumulator interface{ accumulate(inc State) error }
 
 // Grow adds the increment inc to the increment v in place: applying v is then as applying both in turn. It is for
 // accumulators that collect increments before a commit; cells move by Next and Join only.
 func (v *Value) Grow(inc *Value) error {
-	if _, ok := inc.X.(grower); ok {
+	if _, ok := inc.X.(accumulator); ok {
 		if err := v.check(inc); err != nil {
 			return err
 		}
 		if v.X != nil {
-			return v.X.(grower).grow(inc.X)
+			return v.X.(accumulator).accumulate(inc.X)
 		}
 		if _, err := newState(v.Kind).Next(inc.X); err != nil {
 			return err
@@ -300,6 +300,24 @@ func (v *Value) AppendBinary(dst []byte) []byte {
 		return newState(v.Kind).AppendBinary(dst)
 	}
 	return dst
+}
+
+// ParseValue reads the canonical bytes of a value: the inverse of AppendBinary. It refuses what ParseState refuses.
+func ParseValue(k Kind, b []byte, stamp uint64) (Value, error) {
+	out := Value{Kind: k}
+	switch k {
+	case KindCounter, KindUpDown:
+		r := byteReader{b: b}
+		out.P = Fixed{Hi: r.uint64(), Lo: r.uint64()}
+		if k == KindUpDown {
+			out.N = Fixed{Hi: r.uint64(), Lo: r.uint64()}
+		}
+		return out, r.done(k)
+	case KindGauge, KindRollup, KindDistribution, KindUnique, KindSet, KindObserved:
+	}
+	var err error
+	out.X, err = ParseState(k, b, stamp)
+	return out, err
 }
 
 // ParseState reads the canonical bytes of a state. It refuses bytes that are not canonical, trailing bytes and
