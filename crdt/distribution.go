@@ -69,13 +69,16 @@ func (d *Distribution) Observe(v float64, weight uint64) error {
 	return nil
 }
 
-// widen extends the range of samples to include least and greatest.
-func (d *Distribution) widen(least, greatest float64) {
-	if !d.ranged {
-		d.ranged, d.least, d.greatest = true, least, greatest
-		return
+// widen extends the range of samples to include least and greatest, and reports whether it did not before.
+func (d *Distribution) widen(least, greatest float64) bool {
+	if d.ranged && d.least <= least && d.greatest >= greatest {
+		return false
 	}
-	d.least, d.greatest = min(d.least, least), max(d.greatest, greatest)
+	if d.ranged {
+		least, greatest = min(d.least, least), max(d.greatest, greatest)
+	}
+	d.ranged, d.least, d.greatest = true, least, greatest
+	return true
 }
 
 // hasScalars reports whether any scalar differs from bottom.

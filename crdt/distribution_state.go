@@ -72,16 +72,14 @@ func (d *Distribution) add(rise *Distribution, stamp uint64) {
 	d.positive.add(rise.positive, stamp)
 	d.negative.add(rise.negative, stamp)
 	d.count += rise.count
-	if !rise.hasScalars() {
-		return
+	// A total's range may contain that of rise already.
+	rose := rise.ranged && d.widen(rise.least, rise.greatest)
+	if rose || rise.zero != 0 || !rise.sumPos.IsZero() || !rise.sumNeg.IsZero() {
+		d.zero += rise.zero
+		d.sumPos, _ = d.sumPos.Add(rise.sumPos)
+		d.sumNeg, _ = d.sumNeg.Add(rise.sumNeg)
+		d.stamp = max(d.stamp, stamp)
 	}
-	d.zero += rise.zero
-	d.sumPos, _ = d.sumPos.Add(rise.sumPos)
-	d.sumNeg, _ = d.sumNeg.Add(rise.sumNeg)
-	if rise.ranged {
-		d.widen(rise.least, rise.greatest)
-	}
-	d.stamp = max(d.stamp, stamp)
 }
 
 // Next implements State. New buckets are opened at a coarser scale where the limit is reached.
