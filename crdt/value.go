@@ -62,8 +62,8 @@ var (
 // Bottom returns the least value of kind k.
 func Bottom(k Kind) Value { return Value{Kind: k} }
 
-// newState returns an empty state of kind k, or nil if the kind has none.
-func newState(k Kind) State {
+// NewState returns an empty state of kind k, or nil if the kind has none.
+func NewState(k Kind) State {
 	switch k {
 	case KindGauge:
 		return new(Gauge)
@@ -131,13 +131,13 @@ func (v *Value) Join(d *Value, stamp uint64, sum *Value, sumStamp uint64) (bool,
 		return false, nil
 	}
 	if v.X == nil {
-		v.X = newState(v.Kind)
+		v.X = NewState(v.Kind)
 	}
 	if sum == nil {
 		return v.X.Join(d.X, stamp, nil, 0)
 	}
 	if sum.X == nil {
-		sum.X = newState(v.Kind)
+		sum.X = NewState(v.Kind)
 	}
 	return v.X.Join(d.X, stamp, sum.X, sumStamp)
 }
@@ -169,7 +169,7 @@ func (v *Value) Next(inc *Value) (Value, error) {
 	if inc.X != nil {
 		x := v.X
 		if x == nil {
-			x = newState(v.Kind)
+			x = NewState(v.Kind)
 		}
 		var err error
 		out.X, err = x.Next(inc.X)
@@ -198,7 +198,7 @@ func (v *Value) Grow(inc *Value) error {
 		if v.X != nil {
 			return v.X.(accumulator).accumulate(inc.X)
 		}
-		if _, err := newState(v.Kind).Next(inc.X); err != nil {
+		if _, err := NewState(v.Kind).Next(inc.X); err != nil {
 			return err
 		}
 		v.X = inc.X.Clone()
@@ -238,7 +238,7 @@ func (v *Value) Combine(o *Value) error {
 	}
 	if o.X != nil {
 		if v.X == nil {
-			v.X = newState(v.Kind)
+			v.X = NewState(v.Kind)
 		}
 		return v.X.Combine(o.X)
 	}
@@ -262,7 +262,7 @@ func (v *Value) AddExcess(own, part *Value) error {
 	}
 	if own.X != nil {
 		if v.X == nil {
-			v.X = newState(v.Kind)
+			v.X = NewState(v.Kind)
 		}
 		return v.X.AddExcess(own.X, part.X)
 	}
@@ -297,7 +297,7 @@ func (v *Value) AppendBinary(dst []byte) []byte {
 	case KindUpDown:
 		return v.N.AppendBinary(v.P.AppendBinary(dst))
 	case KindGauge, KindRollup, KindDistribution, KindUnique, KindSet, KindObserved:
-		return newState(v.Kind).AppendBinary(dst)
+		return NewState(v.Kind).AppendBinary(dst)
 	}
 	return dst
 }

@@ -1,0 +1,253 @@
+package node
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// maxLoading bounds the frames that wait for one cold origin to be loaded: a catch-up sends some at once and the
+// rest after an acknowledgement.
+const maxLoading = 64
+
+// coldBatch is how many origins go cold in one persist.
+const coldBatch = 16
+
+// coldStore keeps, of the incarnations that are over, an index and the sums of their cells. The cells themselves
+// are on disk. The sums are committed together with the cells they stand for, so a start scans no cold cell.
+type coldStore struct {
+	cat     *reconcile.Catalog
+	index   map[crdt.Incarnation]coldEntry
+	nodes   []string
+	byNode  map[string]uint32
+	sums    map[reconcile.SeriesID]*crdt.Value
+	waiting map[crdt.Origin][]queuedFrame
+	checked int64
+}
+
+// coldEntry is what memory holds of a cold incarnation.
+type coldEntry struct {
+	node     uint32
+	progress [crdt.NumStreams]crdt.Progress
+}
+
+func newColdStore(cat *reconcile.Catalog) coldStore {
+	return coldStore{
+		cat: cat, index: map[crdt.Incarnation]coldEntry{}, byNode: map[string]uint32{},
+		sums: map[reconcile.SeriesID]*crdt.Value{}, waiting: map[crdt.Origin][]queuedFrame{},
+	}
+}
+
+func (s *coldStore) put(o crdt.Origin, p [crdt.NumStreams]crdt.Progress) {
+	n, ok := s.byNode[o.Node]
+	if !ok {
+		n = uint32(len(s.nodes))
+		s.nodes, s.byNode[o.Node] = append(s.nodes, o.Node), n
+	}
+	s.index[o.Inc] = coldEntry{node: n, progress: p}
+}
+
+// progress returns how far a cold origin is held.
+func (s *coldStore) progress(o crdt.Origin) ([crdt.NumStreams]crdt.Progress, bool) {
+	e, ok := s.index[o.Inc]
+	if !ok || o.Class != crdt.ClassNode || s.nodes[e.node] != o.Node {
+		return [crdt.NumStreams]crdt.Progress{}, false
+	}
+	return e.progress, true
+}
+
+// origins returns the cold origins of a region in order.
+func (s *coldStore) origins(region string) []crdt.Origin {
+	out := make([]crdt.Origin, 0, len(s.index))
+	for inc, e := range s.index {
+		out = append(out, crdt.Origin{Class: crdt.ClassNode, Region: region, Node: s.nodes[e.node], Inc: inc})
+	}
+	slices.SortFunc(out, crdt.Origin.Compare)
+	return out
+}
+
+// added returns the sums as they are once r is cold, for the series that r has.
+func (s *coldStore) added(r *reconcile.Replica) (map[reconcile.SeriesID]*crdt.Value, error) {
+	out := map[reconcile.SeriesID]*crdt.Value{}
+	var err error
+	r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) {
+		if v.Kind == crdt.KindGauge || err != nil {
+			return
+		}
+		sum := crdt.Bottom(v.Kind)
+		if old := s.sums[id]; old != nil {
+			sum = old.Clone()
+		}
+		err = sum.Combine(v)
+		out[id] = &sum
+	})
+	return out, err
+}
+
+// remove takes the cells of r, which is in memory again, out of the sums.
+func (s *coldStore) remove(r *reconcile.Replica) {
+	r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) {
+		if sum := s.sums[id]; sum != nil {
+			sum.Remove(v)
+		}
+	})
+}
+
+func coldKey(s *crdt.Series) []byte {
+	h := sha256.Sum256(s.AppendKey(nil))
+	return append([]byte(prefixCold), h[:16]...)
+}
+
+// sumOp returns the write of one sum, as a frame of the node origin without a name.
+func (s *coldStore) sumOp(id reconcile.SeriesID, v *crdt.Value) Op {
+	def := s.cat.Series(id)
+	raw, err := wire.AppendFrame(nil, &wire.Frame{
+		Origin: crdt.Origin{Class: crdt.ClassRegion, Region: "cold", Node: "cold"}, Head: 1,
+		Defs: []wire.Def{{Seq: 1, Series: *def}}, Cells: []wire.Cell{{Seq: 1, Value: *v}},
+	})
+	if err != nil {
+		panic(fmt.Sprintf("node: sum of %s does not encode: %v", def, err))
+	}
+	return Op{Key: coldKey(def), Value: raw}
+}
+
+// startCooling moves incarnations that nobody writes any more out of memory: their cells and progress, marked cold,
+// and the new sums go to disk in one persist; memory follows when it is back.
+func (c *Core) startCooling() {
+	if c.hub == nil || c.now < c.hub.cold.checked+c.cfg.ColdAfter/10 {
+		return
+	}
+	c.hub.cold.checked = c.now
+	var ops []Op
+	var done []*reconcile.Replica
+	sums := map[reconcile.SeriesID]*crdt.Value{}
+	for _, o := range c.hub.region.Origins() {
+		r := c.hub.region.Held(o)
+		if len(done) >= coldBatch || o == c.own || c.now < r.Touched+c.cfg.ColdAfter || c.named(o) {
+			continue
+		}
+		if len(done) > 0 && !disjoint(r, sums) {
+			continue // its sums would have to build on ones that are not committed: next time
+		}
+		next, err := c.hub.cold.added(r)
+		if err != nil {
+			c.Counts.Rejected++
+			continue
+		}
+		for id, v := range next {
+			sums[id] = v
+			ops = append(ops, c.hub.cold.sumOp(id, v))
+		}
+		ops, _ = snapshotOps(ops, r, true, 0)
+		done = append(done, r)
+	}
+	if len(done) == 0 {
+		return
+	}
+	slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(string(a.Key), string(b.Key)) })
+	c.persistCheckpoint(ops, func() {
+		for _, r := range done {
+			c.hub.cold.put(r.Origin, r.Progress)
+			c.hub.region.Drop(r.Origin)
+			delete(c.disk.first, r)
+			delete(c.hub.aged, r.Origin)
+		}
+		for id, v := range sums {
+			c.hub.cold.sums[id] = v
+		}
+	})
+}
+
+func disjoint(r *reconcile.Replica, sums map[reconcile.SeriesID]*crdt.Value) bool {
+	ok := true
+	r.Each(func(id reconcile.SeriesID, _ *crdt.Value, _ uint64) { ok = ok && sums[id] == nil })
+	return ok
+}
+
+// named reports whether a session's peer has o on its disk and not everything of it is here: it will be needed.
+func (c *Core) named(o crdt.Origin) bool {
+	for _, s := range c.sessions {
+		if s.peer.Node != o.Node || s.peer.Region != o.Region {
+			continue
+		}
+		for _, n := range s.named {
+			if n.Inc == o.Inc && (n.Live || !c.whole(o, n)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Core) whole(o crdt.Origin, n reconcile.Named) bool {
+	r := c.hub.region.Held(o)
+	return r != nil && r.Progress[crdt.StreamLifetime].Covered >= n.Head[crdt.StreamLifetime]
+}
+
+// thaw asks for a cold origin that a frame or a session needs. The frame, if any, waits.
+func (c *Core) thaw(o crdt.Origin, q *queuedFrame) {
+	w, asked := c.hub.cold.waiting[o]
+	if q != nil {
+		if len(w) >= maxLoading {
+			c.Counts.FramesDropped++ // its sender resumes from what was acknowledged
+		} else {
+			w = append(w, *q)
+		}
+	}
+	c.hub.cold.waiting[o] = w
+	if !asked {
+		c.Counts.Loads++
+		c.out.Loads = append(c.out.Loads, o)
+	}
+}
+
+// loaded puts a cold origin back into memory. The totals contain it already; the sums give it back.
+func (c *Core) loaded(in Loaded) {
+	if c.hub == nil {
+		return
+	}
+	w := c.hub.cold.waiting[in.Origin]
+	delete(c.hub.cold.waiting, in.Origin)
+	p, ok := c.hub.cold.progress(in.Origin)
+	if !ok {
+		return
+	}
+	r, err := restore(in, c.cat)
+	if err != nil {
+		c.Counts.FramesDropped += uint64(len(w))
+		return
+	}
+	r.Progress = p
+	delete(c.hub.cold.index, in.Origin.Inc)
+	c.hub.cold.remove(r)
+	c.hub.region.Restore(r, c.now)
+	for _, q := range w {
+		c.enqueue(q)
+	}
+}
+
+// restore makes a replica of a snapshot.
+func restore(in Loaded, cat *reconcile.Catalog) (*reconcile.Replica, error) {
+	if in.Err != nil {
+		return nil, in.Err
+	}
+	r := reconcile.NewReplica(in.Origin, cat)
+	for _, f := range in.Snapshot {
+		if f.Origin != in.Origin {
+			return nil, errors.New("node: snapshot of another origin")
+		}
+		if err := r.Check(f); err != nil {
+			return nil, err
+		}
+		if _, err := r.Apply(f, nil); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}

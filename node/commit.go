@@ -1,0 +1,341 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+const (
+	// maxFrameQueue bounds the bytes of peers' frames that wait for the disk: 4 s of a disk that takes 8 MiB/s. At
+	// the bound the driver stops reading from peers, which slows them down through QUIC's flow control.
+	maxFrameQueue = 32 << 20
+	// maxCommitBytes bounds one commit, so that a commit takes tens of milliseconds and not seconds.
+	maxCommitBytes = 4 << 20
+	// seqBytes is how much of a commit goes under one seq. Cells of one seq are never split over frames.
+	seqBytes = 64 << 10
+)
+
+// OverflowMetric names the series that samples go to when a node has as many series as it may: their sum stays exact.
+const OverflowMetric = "meshd.overflow"
+
+// LostMetric counts samples lost before they could be counted, such as UDP packets that the kernel dropped.
+const LostMetric = "meshd.lost"
+
+// queue is what waits for the persist that runs.
+type queue struct {
+	batches    []Submit
+	items      int
+	frames     []queuedFrame
+	frameBytes int
+}
+
+type queuedFrame struct {
+	frame *wire.Frame
+	raw   []byte
+	from  uint64 // session
+}
+
+// pending is the persist that runs. Until it is back, nothing of it is in the cells.
+type pending struct {
+	token   uint64
+	lsn     uint64
+	bytes   int
+	own     []*wire.Frame
+	frames  []queuedFrame
+	replies []Reply
+	tokens  *tokenChanges
+	after   func() // of a checkpoint
+}
+
+func (c *Core) submit(in Submit) {
+	if len(in.Batch.Items) > 0 && c.queue.items+len(in.Batch.Items) > c.cfg.Limits.Waiting {
+		c.Counts.Overfull++
+		c.out.Replies = append(c.out.Replies, Reply{ID: in.ID, Result: Result{Err: ErrBusy}})
+		return
+	}
+	c.queue.batches = append(c.queue.batches, in)
+	c.queue.items += len(in.Batch.Items)
+}
+
+// startPersist begins the next persist if none runs: a commit of everything that waits, or a step of a checkpoint.
+func (c *Core) startPersist() {
+	if c.pending != nil {
+		return
+	}
+	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 {
+		c.startCheckpoint()
+		return
+	}
+	p := &pending{token: c.disk.nextToken(), lsn: c.disk.lsn + 1}
+	var ops []Op
+	var record []byte
+	record = c.commitOwn(p, record)
+	ops = p.tokens.ops(ops)
+	n := 0
+	for ; n < len(c.queue.frames) && len(record) < maxCommitBytes; n++ {
+		q := c.queue.frames[n]
+		c.queue.frameBytes -= len(q.raw)
+		record = appendRecord(record, q.raw)
+		p.frames = append(p.frames, q)
+	}
+	c.queue.frames = slices.Delete(c.queue.frames, 0, n)
+	if len(record) == 0 && len(ops) == 0 { // nothing new: only duplicates and refusals
+		c.out.Replies = append(c.out.Replies, p.replies...)
+		return
+	}
+	if len(record) > 0 {
+		ops = append(ops, Op{Key: logKey(p.lsn), Value: record})
+	}
+	p.bytes = len(record)
+	c.pending = p
+	c.out.Persist = &Persist{Token: p.token, Ops: c.disk.trim(ops)}
+}
+
+// commitOwn turns the waiting batches into frames of the live incarnation and appends them to the log record.
+func (c *Core) commitOwn(p *pending, record []byte) []byte {
+	p.tokens = c.tokens.begin()
+	if len(c.queue.batches) == 0 {
+		return record
+	}
+	b := newBuilder(c)
+	for _, s := range c.queue.batches {
+		p.replies = append(p.replies, Reply{ID: s.ID, Result: b.add(s.Batch, p.tokens)})
+	}
+	c.queue.batches, c.queue.items = nil, 0
+	b.finish(p)
+	for _, f := range p.own {
+		raw, err := wire.AppendFrame(nil, f)
+		if err != nil {
+			panic(fmt.Sprintf("node: own frame does not encode: %v", err)) // the builder made what the wire refuses
+		}
+		record = appendRecord(record, raw)
+	}
+	return record
+}
+
+func appendRecord(dst, frame []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(frame)))
+	return append(dst, frame...)
+}
+
+// persisted applies what is on disk now, and only now: I7.
+func (c *Core) persisted(in Persisted) {
+	p := c.pending
+	if p == nil || p.token != in.Token {
+		return
+	}
+	c.pending = nil
+	if in.Err != nil {
+		c.Counts.CommitFailed++
+		c.Counts.FramesDropped += uint64(len(p.frames)) // their senders resume from what was acknowledged
+		for _, r := range p.replies {
+			c.out.Replies = append(c.out.Replies, Reply{ID: r.ID, Result: Result{Err: in.Err}})
+		}
+		return
+	}
+	if p.after != nil {
+		p.after()
+		return
+	}
+	c.Counts.Commits++
+	if p.bytes > 0 {
+		c.disk.committed(p.lsn, p.bytes)
+	}
+	c.tokens.commit(p.tokens)
+	for _, f := range p.own {
+		c.check(c.applyOwn(f))
+		c.disk.dirty(c.live, p.lsn)
+	}
+	for _, q := range p.frames {
+		c.applyPeer(q, p.lsn)
+	}
+	for _, r := range p.replies {
+		c.Counts.CommittedItems += uint64(r.Result.Accepted)
+		c.Counts.Duplicates += uint64(r.Result.Duplicates)
+		c.Counts.Rejected += uint64(len(r.Result.Rejected))
+	}
+	c.out.Replies = append(c.out.Replies, p.replies...)
+}
+
+// check panics on an error that the checks before a persist exclude.
+func (c *Core) check(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("node: committed frame does not apply: %v", err))
+	}
+}
+
+// builder collects the increments of a commit.
+type builder struct {
+	c      *Core
+	incs   map[reconcile.SeriesID]*crdt.Value // what is added; for gauges the value that results
+	failed map[reconcile.SeriesID]error
+	added  []addedBatch
+}
+
+// addedBatch remembers which series the items of a batch went to, should a cell turn out to be full.
+type addedBatch struct {
+	batch *Batch
+	ids   []reconcile.SeriesID
+}
+
+func newBuilder(c *Core) *builder {
+	return &builder{c: c, incs: map[reconcile.SeriesID]*crdt.Value{}, failed: map[reconcile.SeriesID]error{}}
+}
+
+// add merges a batch. Items that cannot be counted are rejected one by one.
+func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
+	res := Result{}
+	ids := make([]reconcile.SeriesID, len(batch.Items))
+	for i := range batch.Items {
+		it := &batch.Items[i]
+		ids[i] = ^reconcile.SeriesID(0)
+		seen, err := tc.seen(it.Token, b.c.now)
+		if err == nil && seen {
+			res.Duplicates++
+			continue
+		}
+		var id reconcile.SeriesID
+		if err == nil {
+			id, err = b.series(it.Series)
+		}
+		if err == nil {
+			err = b.grow(id, &it.Inc)
+		}
+		if err != nil {
+			res.Rejected = append(res.Rejected, Rejection{Index: i, Err: err})
+			continue
+		}
+		ids[i] = id
+		tc.mark(it.Token, b.c.now)
+		res.Accepted++
+	}
+	if batch.Lost > 0 {
+		b.lost(batch.Lost)
+	}
+	b.added = append(b.added, addedBatch{batch, ids})
+	return res
+}
+
+func (b *builder) lost(n uint64) {
+	id, err := b.series(&crdt.Series{Name: LostMetric, Kind: crdt.KindCounter})
+	if err == nil {
+		err = b.grow(id, &crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)})
+	}
+	if err != nil {
+		b.c.Counts.Rejected++
+	}
+}
+
+// series returns the number of s, or that of the overflow series when the node may have no more.
+func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
+	if id, ok := b.c.cat.Find(s); ok {
+		if v, _ := b.c.live.Cell(id); v != nil || b.incs[id] != nil {
+			return id, nil
+		}
+	}
+	if err := s.Check(); err != nil {
+		return 0, err
+	}
+	if b.c.live.Len()+len(b.incs) >= b.c.cfg.Limits.Series {
+		b.c.Counts.Overflowed++
+		s = &crdt.Series{Name: OverflowMetric, Kind: s.Kind}
+	}
+	return b.c.cat.Intern(s)
+}
+
+func (b *builder) grow(id reconcile.SeriesID, inc *crdt.Value) error {
+	if kind := b.c.cat.Series(id).Kind; inc.Kind != kind {
+		return fmt.Errorf("node: %w: a %s increment for a %s series", crdt.ErrKind, inc.Kind, kind)
+	}
+	cur := b.incs[id]
+	if inc.Kind == crdt.KindGauge { // a setting replaces and an adjustment builds on the last value: order matters
+		if cur == nil {
+			cur = b.cell(id)
+		}
+		next, err := cur.Next(inc)
+		if err == nil {
+			b.incs[id] = &next
+		}
+		return err
+	}
+	if cur == nil {
+		v := crdt.Bottom(inc.Kind)
+		cur = &v
+	}
+	if err := cur.Grow(inc); err != nil {
+		return err
+	}
+	b.incs[id] = cur
+	return nil
+}
+
+func (b *builder) cell(id reconcile.SeriesID) *crdt.Value {
+	if v, _ := b.c.live.Cell(id); v != nil {
+		return v
+	}
+	v := crdt.Bottom(b.c.cat.Series(id).Kind)
+	return &v
+}
+
+// finish makes frames of what was collected, each under a seq of its own.
+func (b *builder) finish(p *pending) {
+	head := b.c.live.Progress[crdt.StreamLifetime].Cursor
+	ref := uint32(b.c.live.Refs())
+	var f *wire.Frame
+	size := 0
+	for _, id := range slices.Sorted(maps.Keys(b.incs)) {
+		v := *b.incs[id]
+		if v.Kind != crdt.KindGauge {
+			next, err := b.cell(id).Next(&v)
+			if err != nil {
+				b.failed[id] = err
+				continue
+			}
+			v = next
+		}
+		if f == nil {
+			head++
+			f = &wire.Frame{Origin: b.c.own, From: head - 1, To: head, Head: head}
+			p.own, size = append(p.own, f), 0
+		}
+		r, ok := b.c.live.Ref(id)
+		if !ok {
+			r, ref = ref, ref+1
+			s := b.c.cat.Series(id)
+			f.Defs = append(f.Defs, wire.Def{Ref: r, Seq: f.To, Series: *s})
+			size += 64 + len(s.Name) + 32*len(s.Labels)
+		}
+		f.Cells = append(f.Cells, wire.Cell{Ref: r, Seq: f.To, Value: v})
+		size += 16
+		if v.X != nil {
+			size += v.X.Size()
+		}
+		if size >= seqBytes {
+			f = nil
+		}
+	}
+	b.reject(p)
+}
+
+// reject takes back the items of series whose cell cannot take the sum of this commit.
+func (b *builder) reject(p *pending) {
+	if len(b.failed) == 0 {
+		return
+	}
+	for n := range p.replies {
+		res := &p.replies[n].Result
+		for i, id := range b.added[n].ids {
+			if err := b.failed[id]; err != nil {
+				res.Accepted--
+				res.Rejected = append(res.Rejected, Rejection{Index: i, Err: err})
+				p.tokens.unmark(b.added[n].batch.Items[i].Token)
+			}
+		}
+	}
+}

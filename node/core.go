@@ -1,0 +1,197 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// CoreConfig is what a core is told at its start. Times are milliseconds.
+type CoreConfig struct {
+	Region, Node string
+	Role         Role
+	Inc          crdt.Incarnation // drawn for this process
+	Nonce        [16]byte         // drawn for this process
+	Limits       Limits
+
+	Flush       int64 // between two flushes to a peer; 0 = 100. Less is fresher and costs more packets
+	AntiEntropy int64 // between two comparisons with a peer; 0 = 1,000
+	Beat        int64 // an idle session says so this often; 0 = 1,000. Coverage is no fresher than this
+	Silence     int64 // a node not complete for this long is missing; 0 = 10,000
+	LogBytes    int64 // log kept before a checkpoint; 0 = 8 MiB. More is less writing and a longer recovery
+	ColdAfter   int64 // an incarnation without session or change goes cold; 0 = 300,000
+}
+
+func (c *CoreConfig) defaults() {
+	c.Flush = cmp.Or(c.Flush, 100)
+	c.AntiEntropy = cmp.Or(c.AntiEntropy, 1000)
+	c.Beat = cmp.Or(c.Beat, 1000)
+	c.Silence = cmp.Or(c.Silence, 10_000)
+	c.LogBytes = cmp.Or(c.LogBytes, 8<<20)
+	c.ColdAfter = cmp.Or(c.ColdAfter, 300_000)
+	c.Limits.defaults()
+}
+
+// Core is the state machine of one node. It is not safe for concurrent use.
+type Core struct {
+	cfg    CoreConfig
+	now    int64
+	out    *Output
+	clock  crdt.HLClock
+	cat    *reconcile.Catalog
+	tokens *tokens
+	own    crdt.Origin
+	live   *reconcile.Replica // cells of own
+
+	mine   []*reconcile.Replica // an edge's copies of its incarnations, the live one last
+	slots  *reconcile.Slots     // an edge's own region, from its hubs
+	views  *reconcile.Views     // an edge's other regions
+	hub    *hubState            // nil at an edge
+	stated statements           // coverage as hubs state it
+
+	sessions map[uint64]*session
+	queue    queue
+	pending  *pending
+	disk     diskLog
+
+	quarantined map[crdt.Origin]bool
+	nextAE      int64
+	Counts      Counters
+}
+
+// hubState is what only hubs hold.
+type hubState struct {
+	region  *reconcile.Region
+	entries *reconcile.Entries
+	watch   *reconcile.Watch
+	cold    coldStore
+	aged    map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
+}
+
+// Counters are the core's own figures, exported as metrics.
+type Counters struct {
+	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed  uint64
+	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut              uint64
+	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells  uint64
+	FramesDropped, PairsDelayed, ClockAhead, Overfull, SessionsLost, Retried uint64
+}
+
+// NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
+func NewCore(cfg CoreConfig) (*Core, error) {
+	cfg.defaults()
+	for _, n := range []string{cfg.Region, cfg.Node} {
+		if err := crdt.CheckName(n); err != nil {
+			return nil, fmt.Errorf("node: %w", err)
+		}
+	}
+	if cfg.Role != RoleHub && cfg.Role != RoleEdge {
+		return nil, fmt.Errorf("node: role %q, want hub or edge", cfg.Role)
+	}
+	c := &Core{
+		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, tokens: newTokens(cfg.Limits),
+		own:    crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc},
+		stated: statements{}, quarantined: map[crdt.Origin]bool{},
+	}
+	c.disk.init()
+	if cfg.Role == RoleEdge {
+		c.live = reconcile.NewReplica(c.own, c.cat)
+		c.mine = []*reconcile.Replica{c.live}
+		c.slots, c.views = reconcile.NewSlots(c.cat), reconcile.NewViews(c.cat)
+		return c, nil
+	}
+	total := crdt.Origin{Class: crdt.ClassRegion, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc}
+	c.hub = &hubState{
+		region:  reconcile.NewRegion(total, c.cat),
+		entries: reconcile.NewEntries(cfg.Node, cfg.Inc, c.cat),
+		watch:   reconcile.NewWatch(),
+		cold:    newColdStore(c.cat),
+		aged:    map[crdt.Origin]uint64{},
+	}
+	c.live = c.hub.region.Replica(c.own)
+	c.hub.watch.Expect(cfg.Node)
+	return c, nil
+}
+
+// Step takes one input at time nowMs (milliseconds since the Unix epoch) and fills out. Time that goes backwards
+// is taken as standing still: timers run by the largest time seen.
+func (c *Core) Step(nowMs int64, in Event, out *Output) {
+	out.reset()
+	c.now, c.out = max(c.now, nowMs), out
+	switch in := in.(type) {
+	case Tick:
+	case PeerUp:
+		c.peerUp(in)
+	case PeerDown:
+		c.peerDown(in.ID)
+	case Received:
+		c.received(in)
+	case Submit:
+		c.submit(in)
+	case Persisted:
+		c.persisted(in)
+	case Loaded:
+		c.loaded(in)
+	}
+	c.settleRegion()
+	c.startPersist()
+	c.flushSessions()
+	out.Wake = c.wake()
+	c.out = nil
+}
+
+// settleRegion makes what this step changed in the totals visible under a seq of its own.
+func (c *Core) settleRegion() {
+	if c.hub == nil {
+		return
+	}
+	c.hub.region.Total.Close()
+	for _, r := range c.hub.entries.Regions() {
+		c.hub.entries.View(r).Close()
+	}
+}
+
+// liveNode reports whether a node's gauges count: it was complete lately, or it is this node.
+func (c *Core) liveNode(node string) bool {
+	return node == c.cfg.Node || c.hub.watch.AsOf(node) >= c.now-3*c.cfg.Silence && c.hub.watch.AsOf(node) > 0
+}
+
+func (c *Core) wake() int64 {
+	next := c.nextAE
+	for _, s := range c.sessions {
+		if w := s.wake(c); next == 0 || w < next {
+			next = w
+		}
+	}
+	return max(next, c.now+1)
+}
+
+// ordered returns the sessions by id: nothing the core does depends on map order.
+func (c *Core) ordered() []*session {
+	return slices.SortedFunc(maps.Values(c.sessions), func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+}
+
+// Congested reports whether messages of peers should wait: what they brought waits for the disk already.
+func (c *Core) Congested() bool { return c.queue.frameBytes >= maxFrameQueue }
+
+// replicaOf returns the copy that frames of o go to. Only origins that the session's peer may speak for get here.
+func (c *Core) replicaOf(o crdt.Origin) *reconcile.Replica {
+	if o.Class == crdt.ClassRegion {
+		return c.hub.entries.Replica(o)
+	}
+	return c.hub.region.Replica(o)
+}
+
+// applyOwn joins a frame of the live incarnation that is on disk now.
+func (c *Core) applyOwn(f *wire.Frame) error {
+	if c.hub != nil {
+		_, err := c.hub.region.Apply(f)
+		return err
+	}
+	_, err := c.live.Apply(f, nil)
+	return err
+}

@@ -1,0 +1,161 @@
+package node
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// What is on disk, by key prefix. Values are versioned by the formats inside them.
+//
+//	l/ lsn (8 bytes)          log record of one commit: frames, each behind its length
+//	p/ class inc              progress of an origin at its last checkpoint; says whether it is cold
+//	o/ class inc part (4)     its cells then, as frames that move no cursor
+//	k/ hash of series (16)    sum of a series over the cold origins, as a frame of one cell
+//	s/ source                 sequence window of a client source
+//	t/ hash of key (16)       idempotency key, with the hour it was used; expires by itself
+const (
+	prefixLog      = "l/"
+	prefixProgress = "p/"
+	prefixCells    = "o/"
+	prefixCold     = "k/"
+	prefixSource   = "s/"
+	prefixKey      = "t/"
+)
+
+// maxTrim bounds the deletions that ride on one commit.
+const maxTrim = 2000
+
+// checkpointBytes is how much of a checkpoint one persist writes: commits wait for it about 20 ms.
+const checkpointBytes = 1 << 20
+
+func logKey(lsn uint64) []byte { return binary.BigEndian.AppendUint64([]byte(prefixLog), lsn) }
+
+func sourceKey(source string) []byte { return append([]byte(prefixSource), source...) }
+
+func originKey(prefix string, o crdt.Origin) []byte {
+	return append(append([]byte(prefix), byte(o.Class)), o.Inc[:]...)
+}
+
+func cellsKey(o crdt.Origin, part int) []byte {
+	return binary.BigEndian.AppendUint32(originKey(prefixCells, o), uint32(part))
+}
+
+// diskLog knows which part of the log is still needed: the records that hold changes of an origin since its last
+// checkpoint.
+type diskLog struct {
+	token   uint64
+	lsn     uint64 // of the last committed record
+	trimmed uint64 // records up to here are deleted, or being deleted
+	bytes   map[uint64]int
+	total   int64 // bytes of the records in bytes
+	first   map[*reconcile.Replica]uint64
+}
+
+func (d *diskLog) init() {
+	d.bytes, d.first = map[uint64]int{}, map[*reconcile.Replica]uint64{}
+}
+
+func (d *diskLog) nextToken() uint64 {
+	d.token++
+	return d.token
+}
+
+func (d *diskLog) committed(lsn uint64, bytes int) {
+	d.lsn = lsn
+	d.bytes[lsn] = bytes
+	d.total += int64(bytes)
+}
+
+// dirty records that the record lsn holds a change of r.
+func (d *diskLog) dirty(r *reconcile.Replica, lsn uint64) {
+	if _, ok := d.first[r]; !ok {
+		d.first[r] = lsn
+	}
+}
+
+// needed returns the oldest record that is still needed.
+func (d *diskLog) needed() uint64 {
+	need := d.lsn + 1
+	for _, lsn := range d.first {
+		need = min(need, lsn)
+	}
+	return need
+}
+
+// trim appends the deletion of records that are not needed any more. Should the persist fail, they stay and are
+// skipped: recovery joins them again, which changes nothing.
+func (d *diskLog) trim(ops []Op) []Op {
+	need := d.needed()
+	for n := 0; d.trimmed+1 < need && n < maxTrim; n++ {
+		d.trimmed++
+		ops = append(ops, Op{Key: logKey(d.trimmed), Delete: true})
+		d.total -= int64(d.bytes[d.trimmed])
+		delete(d.bytes, d.trimmed)
+	}
+	return ops
+}
+
+// startCheckpoint writes the origins whose changes are oldest in the log, when the log is large enough, so that its
+// old end can go. It runs only while no commit waits. Each origin's snapshot and progress go in one persist.
+func (c *Core) startCheckpoint() {
+	if c.disk.total < c.cfg.LogBytes {
+		c.startCooling()
+		return
+	}
+	order := slices.SortedFunc(maps.Keys(c.disk.first), func(a, b *reconcile.Replica) int {
+		return cmp.Or(cmp.Compare(c.disk.first[a], c.disk.first[b]), a.Origin.Compare(b.Origin))
+	})
+	var ops []Op
+	var done []*reconcile.Replica
+	size := 0
+	for _, r := range order {
+		if size >= checkpointBytes {
+			break
+		}
+		ops, size = snapshotOps(ops, r, false, size)
+		done = append(done, r)
+	}
+	if len(done) == 0 {
+		return
+	}
+	c.persistCheckpoint(ops, func() {
+		for _, r := range done {
+			delete(c.disk.first, r)
+		}
+		c.Counts.Checkpoints++
+	})
+}
+
+// persistCheckpoint starts a persist that is no commit. No commit runs beside it, so what was read stays true.
+func (c *Core) persistCheckpoint(ops []Op, after func()) {
+	c.pending = &pending{token: c.disk.nextToken(), after: after}
+	c.out.Persist = &Persist{Token: c.pending.token, Ops: c.disk.trim(ops)}
+}
+
+// snapshotOps appends the writes that hold all of r, and adds their bytes to size.
+func snapshotOps(ops []Op, r *reconcile.Replica, cold bool, size int) ([]Op, int) {
+	part := 0
+	err := r.Snapshot(wire.TargetFrameBytes, func(f *wire.Frame) error {
+		raw, err := wire.AppendFrame(nil, f)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, Op{Key: cellsKey(r.Origin, part), Value: raw})
+		size += len(raw)
+		part++
+		return nil
+	})
+	if err != nil {
+		panic(fmt.Sprintf("node: snapshot of %s does not encode: %v", r.Origin, err))
+	}
+	rec := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: r.Origin, Progress: r.Progress, Cold: cold})
+	ops = append(ops, Op{Key: originKey(prefixProgress, r.Origin), Value: rec})
+	return ops, size + len(rec)
+}

@@ -1,0 +1,295 @@
+package node
+
+import (
+	"fmt"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// flushSessions sends every peer what it is due: what is new at most once per flush interval, comparisons and
+// heartbeats at theirs. Only committed cells are in the replicas, so only they can leave.
+func (c *Core) flushSessions() {
+	compare := c.now >= c.nextAE
+	for _, s := range c.ordered() {
+		if !s.ready {
+			continue
+		}
+		if compare {
+			c.retry(s)
+			c.compare(s)
+		}
+		if c.now < s.lastFlush+c.cfg.Flush {
+			continue
+		}
+		beat := c.now >= s.lastBeat+c.cfg.Beat
+		if c.behind(s) {
+			c.rollup()
+			c.flush(s)
+			beat = true
+		}
+		if beat {
+			c.beat(s)
+		}
+	}
+	if compare {
+		c.age()
+		c.nextAE = c.now + c.cfg.AntiEntropy
+	}
+}
+
+// behind reports whether the peer lacks something that a flush would send it, or waits for an acknowledgement.
+func (c *Core) behind(s *session) bool {
+	for o := range s.sources {
+		if p, ok := c.held(o); ok && s.told[o] != p {
+			return true
+		}
+	}
+	for _, r := range c.direct(s) {
+		if st := s.streams[r.Origin]; st == nil && r.Progress[crdt.StreamLifetime].Cursor > s.resume(r.Origin, false) {
+			return true
+		} else if st != nil && st.sent < r.Progress[crdt.StreamLifetime].Cursor && s.inflight < maxInflight {
+			return true
+		}
+	}
+	return false
+}
+
+// held returns how far this node holds an origin that a peer sends it.
+func (c *Core) held(o crdt.Origin) (crdt.Progress, bool) {
+	var r *reconcile.Replica
+	switch {
+	case c.hub == nil && o.Class == crdt.ClassRegion:
+		r = &c.slots.Slot(o).Total
+	case c.hub == nil:
+		r = c.views.Replica(o)
+	case o.Class == crdt.ClassRegion:
+		r = c.hub.entries.Held(o)
+	default:
+		if p, ok := c.hub.cold.progress(o); ok {
+			return p[crdt.StreamLifetime], true
+		}
+		r = c.hub.region.Held(o)
+	}
+	if r == nil {
+		return crdt.Progress{}, false
+	}
+	return r.Progress[crdt.StreamLifetime], true
+}
+
+// direct returns the replicas that this node sends to the peer as they change: its own cells to the hubs of its
+// region, a hub's totals to other hubs and to its edges, and its views of other regions to its edges.
+func (c *Core) direct(s *session) []*reconcile.Replica {
+	if c.hub == nil {
+		if s.peer.Role != RoleHub || s.peer.Region != c.cfg.Region {
+			return nil
+		}
+		return c.mine
+	}
+	var out []*reconcile.Replica
+	if s.peer.Role == RoleEdge {
+		if s.peer.Region != c.cfg.Region {
+			return nil
+		}
+		out = append(out, &c.hub.region.Total.Replica)
+		for _, r := range c.hub.entries.Regions() {
+			if r != c.cfg.Region {
+				out = append(out, &c.hub.entries.View(r).Replica)
+			}
+		}
+		return out
+	}
+	if s.peer.Region == c.cfg.Region {
+		out = append(out, c.live)
+	}
+	return append(out, &c.hub.region.Total.Replica)
+}
+
+// rollup brings the gauges of the region up to date before they are sent.
+func (c *Core) rollup() {
+	if c.hub == nil {
+		return
+	}
+	c.check(c.hub.region.Rollup(c.clock.Tick(c.now), c.liveNode))
+	c.hub.region.Total.Close()
+}
+
+func (c *Core) flush(s *session) {
+	s.lastFlush = c.now
+	for _, r := range c.direct(s) {
+		st := c.stream(s, r.Origin, false)
+		if c.hub != nil && s.peer.Role == RoleEdge && r.Origin.Class == crdt.ClassRegion {
+			c.sendPushes(s, st)
+			continue
+		}
+		c.sendFrames(s, st, r, r.Progress[crdt.StreamLifetime].Cursor)
+	}
+	c.sendMarks(s, false, func(o crdt.Origin) bool { _, ok := s.sources[o]; return ok })
+}
+
+func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
+	st := s.streams[o]
+	if st == nil {
+		st = &outStream{sent: s.resume(o, relay), since: c.now}
+		s.streams[o] = st
+	}
+	return st
+}
+
+// sendFrames sends the frames that take the peer to cursor, as far as the bound on what is unacknowledged allows.
+func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, cursor uint64) {
+	for st.sent < cursor && s.inflight < maxInflight {
+		f, ok := r.Build(crdt.StreamLifetime, st.sent, wire.TargetFrameBytes)
+		if !ok {
+			return
+		}
+		c.sendFrame(s, st, f)
+	}
+}
+
+func (c *Core) sendFrame(s *session, st *outStream, f *wire.Frame) {
+	raw, err := wire.AppendFrame(nil, f)
+	if err != nil {
+		panic(fmt.Sprintf("node: frame of %s does not encode: %v", f.Origin, err))
+	}
+	c.sent(s, st, f, c.send(s, &wire.FrameMsg{Raw: raw}, bulk(len(raw))))
+}
+
+// bulk reports whether a frame is catch-up rather than news, by its size: news of one flush stays well below it.
+func bulk(size int) bool { return size >= wire.TargetFrameBytes/4 }
+
+func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
+	if len(st.unacked) == 0 {
+		st.since = c.now
+	}
+	st.sent = max(st.sent, f.To)
+	st.unacked = append(st.unacked, sentFrame{f.To, size})
+	s.inflight += size
+	s.framesOut++
+	c.Counts.FramesOut++
+	c.Counts.CellsOut += uint64(len(f.Cells))
+}
+
+// sendPushes sends an edge the totals of its region with what of them is its own.
+func (c *Core) sendPushes(s *session, st *outStream) {
+	cold := func(o crdt.Origin) (crdt.Progress, bool) {
+		p, ok := c.hub.cold.progress(o)
+		if ok && p[crdt.StreamLifetime].Covered < headOf(s.named, o.Inc) {
+			c.Counts.PairsDelayed++
+			c.thaw(o, nil)
+		}
+		return p[crdt.StreamLifetime], ok
+	}
+	for s.inflight < maxInflight {
+		f, yours, ok := c.hub.region.BuildPush(st.sent, wire.TargetFrameBytes, s.peer.Node, s.named, cold)
+		if !ok {
+			return
+		}
+		raw, err := wire.AppendFrame(nil, f)
+		if err != nil {
+			panic(fmt.Sprintf("node: totals do not encode: %v", err))
+		}
+		c.sent(s, st, f, c.send(s, &wire.Push{Frame: raw, Yours: yours}, false))
+	}
+}
+
+func headOf(named []reconcile.Named, inc crdt.Incarnation) uint64 {
+	for _, n := range named {
+		if n.Inc == inc {
+			return n.Head[crdt.StreamLifetime]
+		}
+	}
+	return 0
+}
+
+// retry resumes streams whose frames were not acknowledged for long: the peer may have had no room for them.
+func (c *Core) retry(s *session) {
+	for _, o := range s.sortedStreams() {
+		st := s.streams[o]
+		if len(st.unacked) == 0 || c.now < st.since+retryAfter {
+			continue
+		}
+		for _, f := range st.unacked {
+			s.inflight -= f.size
+		}
+		st.unacked, st.extras, st.since = nil, 0, c.now
+		st.sent = s.resume(o, true)
+		c.Counts.Resyncs++
+	}
+}
+
+// age remembers how far everything is held now. At the next comparison, what a peer lacks of that it did not get
+// from its writer either.
+func (c *Core) age() {
+	if c.hub == nil {
+		return
+	}
+	clear(c.hub.aged)
+	for _, o := range c.hub.region.Origins() {
+		c.hub.aged[o] = c.hub.region.Held(o).Progress[crdt.StreamLifetime].Cursor
+	}
+	for _, o := range c.hub.entries.Origins() {
+		c.hub.aged[o] = c.hub.entries.Held(o).Progress[crdt.StreamLifetime].Cursor
+	}
+}
+
+// compare tells a hub what is held here, and relays what it lacks of what was here at the comparison before: of its
+// region the cells of all nodes, of all regions the entries of all hubs, dead ones included.
+func (c *Core) compare(s *session) {
+	if c.hub == nil || s.peer.Role != RoleHub {
+		c.sendMarks(s, false, func(crdt.Origin) bool { return true })
+		return
+	}
+	c.sendMarks(s, false, func(crdt.Origin) bool { return true })
+	if s.peer.Region == c.cfg.Region {
+		for _, o := range c.hub.region.Origins() {
+			if o != c.own {
+				c.relay(s, c.hub.region.Held(o))
+			}
+		}
+		c.relayCold(s)
+	}
+	for _, o := range c.hub.entries.Origins() {
+		if o.Inc != s.peer.Inc {
+			c.relay(s, c.hub.entries.Held(o))
+		}
+	}
+}
+
+func (c *Core) relay(s *session, r *reconcile.Replica) {
+	p := r.Progress[crdt.StreamLifetime]
+	mark, known := s.marks[r.Origin]
+	st := c.stream(s, r.Origin, true)
+	if len(st.unacked) > 0 {
+		return
+	}
+	aged, old := c.hub.aged[r.Origin]
+	switch {
+	case !old && known: // both heard of it just now
+		return
+	case mark.Covered < min(aged, p.Cursor) || !known && p.Cursor > 0:
+		st.sent = mark.Covered
+		c.sendFrames(s, st, r, p.Cursor)
+	case r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Top():
+		st.extras = r.Top()
+		for _, f := range r.Extras(wire.TargetFrameBytes) {
+			c.sendFrame(s, st, f)
+		}
+	}
+}
+
+// relayCold loads cold origins that a hub of the region lacks; the next comparison relays them.
+func (c *Core) relayCold(s *session) {
+	loads := 0
+	for _, o := range c.hub.cold.origins(c.cfg.Region) {
+		p, _ := c.hub.cold.progress(o)
+		if s.marks[o].Covered >= p[crdt.StreamLifetime].Covered {
+			continue
+		}
+		if loads++; loads > coldBatch {
+			return
+		}
+		c.thaw(o, nil)
+	}
+}

@@ -1,0 +1,343 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+const defaultRows = 100_000
+
+// Totals answers for the whole mesh from what is committed here.
+func (c *Core) Totals(nowMs int64, sel Select) (*Totals, error) {
+	c.now = max(c.now, nowMs)
+	c.rollup()
+	limit := cmp.Or(sel.Limit, defaultRows)
+	t := &Totals{Coverage: c.Coverage()}
+	regions := c.regions()
+	for id := range reconcile.SeriesID(c.cat.Len()) {
+		s := c.cat.Series(id)
+		if sel.Match != nil && !sel.Match(s) {
+			continue
+		}
+		for _, region := range regions {
+			v, ok, err := c.answer(id, region)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				continue
+			}
+			if sel.ByNode && region == c.cfg.Region {
+				t.Rows, err = c.byNode(t.Rows, id, v)
+			} else {
+				t.Rows = append(t.Rows, Row{Series: s, Region: region, Value: filled(v)})
+			}
+			if err != nil {
+				return nil, err
+			}
+			if len(t.Rows) > limit {
+				return nil, ErrTooMany
+			}
+		}
+	}
+	sortRows(t.Rows)
+	return t, nil
+}
+
+func sortRows(rows []Row) {
+	keys := map[*crdt.Series]string{}
+	for i := range rows {
+		if s := rows[i].Series; keys[s] == "" {
+			keys[s] = string(s.AppendKey(nil))
+		}
+	}
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(keys[a.Series], keys[b.Series]), cmp.Compare(a.Region, b.Region), cmp.Compare(a.Node, b.Node))
+	})
+}
+
+// filled gives a bottom value of a kind with a state that state, so that readers need not ask.
+func filled(v crdt.Value) crdt.Value {
+	if v.X == nil {
+		v.X = crdt.NewState(v.Kind)
+	}
+	return v
+}
+
+// regions returns the regions that this node knows of, in order.
+func (c *Core) regions() []string {
+	out := []string{c.cfg.Region}
+	if c.hub != nil {
+		out = append(out, c.hub.entries.Regions()...)
+	} else {
+		out = append(out, c.views.Regions()...)
+	}
+	for r := range c.stated {
+		out = append(out, r)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// answer returns the total of series id in a region as far as it is known here; the value is the caller's.
+func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
+	if c.hub == nil {
+		if region == c.cfg.Region {
+			return c.slots.Answer(id, c.mine)
+		}
+		return cellOf(c.views.Region(region), id)
+	}
+	v, ok, err := cellOf(c.hub.entries.View(region), id)
+	if region != c.cfg.Region {
+		return v, ok, err
+	}
+	t, has, _ := cellOf(c.hub.region.Total, id)
+	switch {
+	case !has:
+		return v, ok, nil
+	case !ok:
+		return t, true, nil
+	case v.Kind == crdt.KindRollup:
+		best := reconcile.PickRollup([]*crdt.Rollup{t.X.(*crdt.Rollup), v.X.(*crdt.Rollup)})
+		return crdt.Value{Kind: crdt.KindRollup, X: best}, true, nil
+	}
+	_, err = t.Join(&v, 0, nil, 0)
+	return t, true, err
+}
+
+func cellOf(d *reconcile.Derived, id reconcile.SeriesID) (crdt.Value, bool, error) {
+	if d == nil {
+		return crdt.Value{}, false, nil
+	}
+	v, _ := d.Cell(id)
+	if v == nil {
+		return crdt.Value{}, false, nil
+	}
+	return v.Clone(), true, nil
+}
+
+// raws returns the copies of single origins of the own region that hold series id, in order.
+func (c *Core) raws() []*reconcile.Replica {
+	if c.hub == nil {
+		return c.mine
+	}
+	var out []*reconcile.Replica
+	for _, o := range c.hub.region.Origins() {
+		out = append(out, c.hub.region.Held(o))
+	}
+	return out
+}
+
+// byNode splits the region's total by node, as far as single origins are held here. What they do not add up to, such
+// as cold incarnations, keeps a row without a node: the rows always add up to the total.
+func (c *Core) byNode(rows []Row, id reconcile.SeriesID, total crdt.Value) ([]Row, error) {
+	s := c.cat.Series(id)
+	held := map[string]*crdt.Value{}
+	sum := crdt.Bottom(total.Kind)
+	for _, r := range c.raws() {
+		v, _ := r.Cell(id)
+		if v == nil {
+			continue
+		}
+		part := *v
+		if g, ok := v.X.(*crdt.Gauge); ok {
+			part = crdt.Value{Kind: crdt.KindRollup, X: crdt.RollupOf([]*crdt.Gauge{g})}
+		}
+		node := held[r.Origin.Node]
+		switch {
+		case node == nil:
+			n := part.Clone()
+			held[r.Origin.Node] = &n
+		case part.Kind == crdt.KindRollup:
+			if part.X.(*crdt.Rollup).Last > node.X.(*crdt.Rollup).Last {
+				node.X = part.X
+			}
+		default:
+			if err := node.Combine(&part); err != nil {
+				return rows, err
+			}
+		}
+		if err := sum.Combine(&part); err != nil {
+			return rows, err
+		}
+	}
+	for node, v := range held {
+		rows = append(rows, Row{Series: s, Region: c.cfg.Region, Node: node, Value: filled(*v)})
+	}
+	switch total.Kind {
+	case crdt.KindCounter, crdt.KindUpDown, crdt.KindDistribution:
+		rest := crdt.Bottom(total.Kind)
+		if err := rest.AddExcess(&total, &sum); err != nil {
+			return rows, err
+		}
+		if !empty(&rest) {
+			rows = append(rows, Row{Series: s, Region: c.cfg.Region, Value: filled(rest)})
+		}
+	default:
+		if len(held) == 0 {
+			rows = append(rows, Row{Series: s, Region: c.cfg.Region, Value: filled(total)})
+		}
+	}
+	return rows, nil
+}
+
+func empty(v *crdt.Value) bool {
+	if d, ok := v.X.(*crdt.Distribution); ok {
+		return d.Count() == 0
+	}
+	return v.P.IsZero() && v.N.IsZero()
+}
+
+// Coverage says, region by region, how complete and how old the totals are here.
+func (c *Core) Coverage() []Coverage {
+	var out []Coverage
+	for _, region := range c.regions() {
+		out = append(out, c.coverage(region))
+	}
+	return out
+}
+
+func (c *Core) coverage(region string) Coverage {
+	if c.hub != nil && region == c.cfg.Region {
+		e := c.extent()
+		return c.asCoverage(&e)
+	}
+	if rc := c.best(region); rc != nil {
+		return c.asCoverage(rc)
+	}
+	cov := Coverage{Region: region}
+	if region == c.cfg.Region {
+		cov.NodesExpected, cov.NodesHeard, cov.Lost = 1, 1, c.lost(region)
+	}
+	return cov
+}
+
+func (c *Core) asCoverage(rc *wire.RegionCoverage) Coverage {
+	out := Coverage{
+		Region: rc.Region, NodesExpected: int(rc.Expected), NodesHeard: int(rc.Heard),
+		Missing: slices.Clone(rc.Missing), Lost: rc.Lost,
+	}
+	if rc.CompleteUntilMs != 0 {
+		out.CompleteUntil = time.UnixMilli(rc.CompleteUntilMs)
+		out.Age = time.Duration(c.now-rc.CompleteUntilMs) * time.Millisecond
+	}
+	if rc.OldestMissingMs != 0 {
+		out.OldestMissing = time.UnixMilli(rc.OldestMissingMs)
+	}
+	if rc.AtMs < c.now-c.cfg.Silence { // who said so is silent itself: nobody is heard now, but this node
+		out.NodesHeard = 0
+		if rc.Region == c.cfg.Region {
+			out.NodesHeard = 1
+		}
+	}
+	return out
+}
+
+// lost returns the samples that the nodes of a region lost before they could be counted.
+func (c *Core) lost(region string) uint64 {
+	id, ok := c.cat.Find(&crdt.Series{Name: LostMetric, Kind: crdt.KindCounter})
+	if !ok {
+		return 0
+	}
+	v, ok, err := c.answer(id, region)
+	if !ok || err != nil {
+		return 0
+	}
+	return uint64(v.P.Float64())
+}
+
+// Explain shows the cells and rules behind the totals of the selected series.
+func (c *Core) Explain(nowMs int64, sel Select) (*Explanation, error) {
+	c.now = max(c.now, nowMs)
+	c.rollup()
+	limit := cmp.Or(sel.Limit, defaultRows)
+	e := &Explanation{Coverage: c.Coverage()}
+	for id := range reconcile.SeriesID(c.cat.Len()) {
+		s := c.cat.Series(id)
+		if sel.Match != nil && !sel.Match(s) {
+			continue
+		}
+		x := ExplainedSeries{Series: s}
+		for _, region := range c.regions() {
+			v, ok, err := c.answer(id, region)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				rule, in := c.inputs(id, region)
+				x.Answers = append(x.Answers, RegionAnswer{Region: region, Value: filled(v), Rule: rule, Inputs: in})
+				limit -= 1 + len(in)
+			}
+		}
+		if len(x.Answers) > 0 {
+			e.Series = append(e.Series, x)
+		}
+		if limit < 0 {
+			return nil, ErrTooMany
+		}
+	}
+	slices.SortFunc(e.Series, func(a, b ExplainedSeries) int {
+		return cmp.Compare(string(a.Series.AppendKey(nil)), string(b.Series.AppendKey(nil)))
+	})
+	return e, nil
+}
+
+// inputs returns what the answer for a region was made from.
+func (c *Core) inputs(id reconcile.SeriesID, region string) (rule string, in []Input) {
+	add := func(r *reconcile.Replica, note string) {
+		if v, seq := r.Cell(id); v != nil {
+			in = append(in, Input{Origin: r.Origin, Seq: seq, Covered: r.Progress[crdt.StreamLifetime].Covered, Value: filled(v.Clone()), Note: note})
+		}
+	}
+	own := region == c.cfg.Region
+	switch {
+	case c.hub == nil && own:
+		for _, r := range c.mine {
+			add(r, c.liveNote(r))
+		}
+		for _, o := range c.slots.Origins() {
+			add(&c.slots.Slot(o).Total, "total of a hub, to which own cells beyond it are added")
+		}
+		return "maximum over hubs of total + own excess, and of own cells alone", in
+	case c.hub == nil:
+		if d := c.views.Region(region); d != nil {
+			add(&d.Replica, "join of what the home hubs sent")
+		}
+		return "maximum over the views of home hubs", in
+	}
+	if own {
+		for _, r := range c.raws() {
+			add(r, c.liveNote(r))
+		}
+		if v := c.hub.cold.sums[id]; v != nil {
+			in = append(in, Input{Origin: crdt.Origin{Class: crdt.ClassNode, Region: region}, Value: filled(v.Clone()), Note: "sum over cold incarnations"})
+		}
+		add(&c.hub.region.Total.Replica, "sum of the cells above")
+	}
+	for _, o := range c.hub.entries.Origins() {
+		if o.Region == region {
+			add(c.hub.entries.Held(o), "entry of a hub")
+		}
+	}
+	if own {
+		return "maximum over the sum of raw cells and the entries of other hubs", in
+	}
+	return "maximum over hub entries", in
+}
+
+func (c *Core) liveNote(r *reconcile.Replica) string {
+	if r == c.live {
+		return "live incarnation of this node"
+	}
+	for _, s := range c.sessions {
+		if s.peer.Inc == r.Origin.Inc {
+			return "live"
+		}
+	}
+	return "earlier incarnation"
+}

@@ -1,0 +1,140 @@
+package node
+
+import (
+	"errors"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// maxQuarantined bounds the origins under quarantine that are remembered by name; beyond it frames of any origin
+// that fails are still refused one by one.
+const maxQuarantined = 10_000
+
+// mayWrite reports whether a session's peer may bring cells of an origin (I12): an edge its own, a hub its region's
+// nodes and, as every hub relays every entry, totals of all regions; towards edges its own totals and views.
+func (c *Core) mayWrite(s *session, o crdt.Origin) bool {
+	own := o.Node == s.peer.Node && o.Inc == s.peer.Inc
+	switch {
+	case c.hub == nil:
+		return s.peer.Role == RoleHub && s.peer.Region == c.cfg.Region && own &&
+			(o.Class == crdt.ClassView && o.Region != c.cfg.Region || o.Class == crdt.ClassRegion && o.Region == c.cfg.Region)
+	case s.peer.Role == RoleEdge:
+		return o.Class == crdt.ClassNode && s.peer.Region == c.cfg.Region && o.Region == c.cfg.Region && o.Node == s.peer.Node
+	case o.Class == crdt.ClassNode:
+		return s.peer.Region == c.cfg.Region && o.Region == c.cfg.Region
+	default:
+		return o.Class == crdt.ClassRegion
+	}
+}
+
+func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
+	s.framesIn++
+	c.Counts.FramesIn++
+	c.Counts.CellsIn += uint64(len(f.Cells))
+	o := f.Origin
+	if !c.mayWrite(s, o) {
+		c.Counts.Refused++
+		return
+	}
+	if o.Inc == c.cfg.Inc { // its own cells come back by a relay: nobody knows them better
+		return
+	}
+	if c.quarantined[o] {
+		c.Counts.Quarantined++
+		return
+	}
+	s.sources[o] = struct{}{}
+	if c.hub == nil {
+		c.quarantine(o, c.applyView(f))
+		return
+	}
+	q := queuedFrame{frame: f, raw: raw, from: s.id}
+	if s.peer.Role == RoleHub && o.Node == s.peer.Node && o.Inc == s.peer.Inc && o.Class == crdt.ClassNode {
+		s.ownTo = max(s.ownTo, f.To)
+	}
+	if p, ok := c.hub.cold.progress(o); ok {
+		if f.Head <= p[f.Stream].Covered {
+			return // all of it is here
+		}
+		c.thaw(o, &q)
+		return
+	}
+	c.enqueue(q)
+}
+
+func (c *Core) applyView(f *wire.Frame) error {
+	r := c.views.Replica(f.Origin)
+	if err := r.Check(f); err != nil {
+		return err
+	}
+	return c.views.Apply(f)
+}
+
+// enqueue lets a frame wait for the disk.
+func (c *Core) enqueue(q queuedFrame) {
+	c.queue.frames = append(c.queue.frames, q)
+	c.queue.frameBytes += len(q.raw)
+}
+
+// applyPeer joins a peer's frame that is on disk now.
+func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
+	f := q.frame
+	r := c.replicaOf(f.Origin)
+	if err := r.Check(f); err != nil {
+		c.quarantine(f.Origin, err)
+		return
+	}
+	var rose int
+	var err error
+	if f.Origin.Class == crdt.ClassRegion {
+		rose, err = c.hub.entries.Apply(f)
+	} else {
+		c.hub.watch.Expect(f.Origin.Node)
+		rose, err = c.hub.region.Apply(f)
+		c.settleNode(f.Origin.Node)
+	}
+	c.quarantine(f.Origin, err)
+	c.Counts.CellsRose += uint64(rose)
+	r.Touched = c.now
+	c.disk.dirty(r, lsn)
+}
+
+// quarantine refuses an origin from now on if err says that its frames contradict themselves. Other errors, such as
+// a full table, are counted: the frame comes again.
+func (c *Core) quarantine(o crdt.Origin, err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, reconcile.ErrFrame) && len(c.quarantined) < maxQuarantined:
+		c.quarantined[o] = true
+		c.Counts.Quarantined++
+	default:
+		c.Counts.FramesDropped++
+	}
+}
+
+// gotPush takes totals and pairs from a hub of the own region.
+func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
+	s.framesIn++
+	c.Counts.FramesIn++
+	c.Counts.CellsIn += uint64(len(f.Cells))
+	if c.hub != nil || !c.mayWrite(s, f.Origin) || f.Origin.Class != crdt.ClassRegion {
+		c.Counts.Refused++
+		return
+	}
+	if c.quarantined[f.Origin] {
+		c.Counts.Quarantined++
+		return
+	}
+	s.sources[f.Origin] = struct{}{}
+	sl := c.slots.Slot(f.Origin)
+	err := sl.Total.Check(f)
+	if err == nil {
+		err = reconcile.CheckPairs(f, m.Yours)
+	}
+	if err == nil {
+		err = c.slots.Apply(f, m.Yours)
+	}
+	c.quarantine(f.Origin, err)
+}

@@ -1,0 +1,240 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// Reader gives a Recovery what is on disk.
+type Reader interface {
+	// Scan calls f with every key under prefix and its value in ascending order. The slices are valid in the call only.
+	Scan(prefix []byte, f func(key, value []byte) error) error
+}
+
+// Recover fills an empty core from disk: checkpoints first, then the log, by the same joins as everything else. What
+// was cold stays on disk, its sums enter the totals. It must run before the first Step.
+//
+// A frame that does not apply is counted and its origin quarantined; the rest is recovered. Bytes that do not parse
+// are an error: the store checks its own sums, so they were written by another version.
+func (c *Core) Recover(r Reader, nowMs int64) error {
+	c.now = nowMs
+	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Incarnation]bool{}}
+	for _, step := range []func() error{rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens} {
+		if err := step(); err != nil {
+			return fmt.Errorf("node: recover: %w", err)
+		}
+	}
+	return nil
+}
+
+type recovery struct {
+	c      *Core
+	r      Reader
+	hot    map[string]*reconcile.Replica // by key of origin
+	order  []*reconcile.Replica
+	thawed map[crdt.Incarnation]bool
+}
+
+func hotKey(o crdt.Origin) string { return string(originKey("", o)) }
+
+func (rec *recovery) replica(o crdt.Origin) *reconcile.Replica {
+	k := hotKey(o)
+	if rec.hot[k] == nil {
+		rec.hot[k] = reconcile.NewReplica(o, rec.c.cat)
+		rec.order = append(rec.order, rec.hot[k])
+	}
+	return rec.hot[k]
+}
+
+// progress reads how far every origin was at its last checkpoint.
+func (rec *recovery) progress() error {
+	return rec.r.Scan([]byte(prefixProgress), func(_, value []byte) error {
+		p, err := wire.ParseStoredProgress(value)
+		if err != nil {
+			return err
+		}
+		if p.Cold && rec.c.hub != nil {
+			rec.c.hub.cold.put(p.Origin, p.Progress)
+			return nil
+		}
+		rec.replica(p.Origin).Progress = p.Progress
+		return nil
+	})
+}
+
+// touched finds the cold origins that the log has frames for: they have to be in memory to take them.
+func (rec *recovery) touched() error {
+	if rec.c.hub == nil {
+		return nil
+	}
+	return rec.frames(func(_ uint64, f *wire.Frame) error {
+		p, cold := rec.c.hub.cold.progress(f.Origin)
+		if cold {
+			rec.thawed[f.Origin.Inc] = true
+			delete(rec.c.hub.cold.index, f.Origin.Inc)
+			rec.replica(f.Origin).Progress = p
+		}
+		return nil
+	})
+}
+
+// cells reads the snapshots of the origins that belong into memory.
+func (rec *recovery) cells() error {
+	return rec.r.Scan([]byte(prefixCells), func(key, value []byte) error {
+		k := string(key[len(prefixCells) : len(key)-4])
+		r := rec.hot[k]
+		if r == nil {
+			return nil
+		}
+		f, err := wire.ParseFrame(value)
+		if err != nil {
+			return err
+		}
+		progress := r.Progress // a snapshot moves no cursor
+		rec.apply(r, f)
+		r.Progress = progress
+		return nil
+	})
+}
+
+func (rec *recovery) apply(r *reconcile.Replica, f *wire.Frame) {
+	err := r.Check(f)
+	if err == nil {
+		_, err = r.Apply(f, nil)
+	}
+	rec.c.quarantine(r.Origin, err)
+}
+
+// sums reads the sums over cold origins.
+func (rec *recovery) sums() error {
+	if rec.c.hub == nil {
+		return nil
+	}
+	err := rec.r.Scan([]byte(prefixCold), func(_, value []byte) error {
+		f, err := wire.ParseFrame(value)
+		if err != nil {
+			return err
+		}
+		if len(f.Defs) != 1 || len(f.Cells) != 1 {
+			return fmt.Errorf("sum of cold origins with %d series", len(f.Defs))
+		}
+		id, err := rec.c.cat.Intern(&f.Defs[0].Series)
+		if err != nil {
+			return err
+		}
+		rec.c.hub.cold.sums[id] = &f.Cells[0].Value
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range rec.order {
+		if rec.thawed[r.Origin.Inc] {
+			rec.c.hub.cold.remove(r)
+		}
+	}
+	return nil
+}
+
+// log applies the records in order.
+func (rec *recovery) log() error {
+	return rec.frames(func(lsn uint64, f *wire.Frame) error {
+		r := rec.replica(f.Origin)
+		rec.apply(r, f)
+		rec.c.disk.dirty(r, lsn)
+		return nil
+	})
+}
+
+func (rec *recovery) frames(do func(lsn uint64, f *wire.Frame) error) error {
+	d := &rec.c.disk
+	return rec.r.Scan([]byte(prefixLog), func(key, value []byte) error {
+		lsn := binary.BigEndian.Uint64(key[len(prefixLog):])
+		if _, ok := d.bytes[lsn]; !ok {
+			if len(d.bytes) == 0 {
+				d.trimmed = lsn - 1
+			}
+			d.committed(lsn, len(value))
+		}
+		for len(value) > 0 {
+			n, k := binary.Uvarint(value)
+			if k <= 0 || n > uint64(len(value)-k) {
+				return fmt.Errorf("log record %d ends early", lsn)
+			}
+			f, err := wire.ParseFrame(value[k : k+int(n)])
+			if err != nil {
+				return fmt.Errorf("log record %d: %w", lsn, err)
+			}
+			if err := do(lsn, f); err != nil {
+				return err
+			}
+			value = value[k+int(n):]
+		}
+		return nil
+	})
+}
+
+// take puts the replicas where they belong and adds them up.
+func (rec *recovery) take() error {
+	c := rec.c
+	for _, r := range rec.order {
+		r.Touched = c.now
+		switch {
+		case c.hub == nil && r.Origin.Class == crdt.ClassNode:
+			c.mine = append([]*reconcile.Replica{r}, c.mine...)
+		case c.hub == nil:
+		case r.Origin.Class == crdt.ClassRegion:
+			if err := c.hub.entries.Take(r); err != nil {
+				return err
+			}
+		default:
+			c.hub.watch.Expect(r.Origin.Node)
+			if err := c.hub.region.Take(r); err != nil {
+				return err
+			}
+		}
+	}
+	if c.hub == nil {
+		return nil
+	}
+	for _, o := range c.hub.cold.origins(c.cfg.Region) {
+		c.hub.watch.Expect(o.Node)
+	}
+	for id := range reconcile.SeriesID(c.cat.Len()) { // in order: numbers of totals must not depend on a map
+		if v := c.hub.cold.sums[id]; v != nil {
+			if err := c.hub.region.Total.Add(id, v); err != nil {
+				return err
+			}
+		}
+	}
+	c.settleRegion()
+	return nil
+}
+
+// tokens reads what was counted under which token.
+func (rec *recovery) tokens() error {
+	t := rec.c.tokens
+	err := rec.r.Scan([]byte(prefixSource), func(key, value []byte) error {
+		w, err := parseWindow(value)
+		if err != nil {
+			return err
+		}
+		t.sources[strings.TrimPrefix(string(key), prefixSource)] = w
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return rec.r.Scan([]byte(prefixKey), func(key, value []byte) error {
+		if len(key) != len(prefixKey)+len(keyHash{}) || len(value) != 8 {
+			return fmt.Errorf("idempotency key record of %d and %d bytes", len(key), len(value))
+		}
+		t.addKey(keyHash(key[len(prefixKey):]), int64(binary.BigEndian.Uint64(value)))
+		return nil
+	})
+}

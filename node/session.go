@@ -1,0 +1,336 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+const (
+	// maxInflight bounds the frame bytes sent to one peer and not acknowledged yet: with the transport's queue of
+	// 4 MiB a peer that reads nothing costs little, and 100 Mbit/s over 150 ms are kept busy.
+	maxInflight = 2 << 20
+	// retryAfter is how long a peer may leave frames unacknowledged before the session resumes at what it named, in
+	// milliseconds: its disk may have been full.
+	retryAfter = 10_000
+	// maxNamed bounds the incarnations of an edge that a hub makes pairs for.
+	maxNamed = wire.MaxYours
+)
+
+// session is one authenticated connection to another node, as the core sees it.
+type session struct {
+	id    uint64
+	peer  PeerInfo
+	since int64
+	ready bool // the peer said what it holds: frames may go
+	hello bool
+
+	named   []reconcile.Named              // what the peer has of its own, as its hello said
+	told    map[crdt.Origin]crdt.Progress  // what this node said it holds
+	marks   map[crdt.Origin]crdt.Progress  // what the peer said it holds
+	streams map[crdt.Origin]*outStream     // what was sent
+	sources map[crdt.Origin]struct{}       // what comes from the peer and is acknowledged at each flush
+	stated  map[string]wire.RegionCoverage // coverage as last sent, by region
+	offset  int64                          // smallest local receive time minus the peer's clock seen
+	offsets bool
+
+	ownTo               uint64 // how far the peer sent its own live incarnation
+	inflight            int
+	lastFlush           int64
+	lastBeat            int64
+	framesIn, framesOut uint64
+}
+
+// outStream is how far one origin was sent on a session.
+type outStream struct {
+	sent    uint64
+	unacked []sentFrame
+	since   int64  // when the oldest unacknowledged frame was sent or the last one acknowledged
+	extras  uint64 // highest seq sent beyond the own cursor
+	relayAt int64
+}
+
+type sentFrame struct {
+	to   uint64
+	size int
+}
+
+func (c *Core) peerUp(in PeerUp) {
+	s := &session{
+		id: in.ID, peer: in.Peer, since: c.now,
+		told: map[crdt.Origin]crdt.Progress{}, marks: map[crdt.Origin]crdt.Progress{},
+		streams: map[crdt.Origin]*outStream{}, sources: map[crdt.Origin]struct{}{}, stated: map[string]wire.RegionCoverage{},
+	}
+	for _, old := range c.ordered() {
+		if old.peer.Node == s.peer.Node && old.peer.Region == s.peer.Region && old.peer.Inc == s.peer.Inc {
+			c.out.Close = append(c.out.Close, CloseSession{Peer: old.id, Reason: "replaced by a newer session of the same process"})
+			delete(c.sessions, old.id)
+		}
+	}
+	c.sessions[in.ID] = s
+	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.now, Inc: c.cfg.Inc}
+	for _, r := range c.ownReplicas() {
+		h.Own = append(h.Own, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
+	}
+	if n := len(h.Own); n > wire.MaxHeads {
+		h.Own = h.Own[n-wire.MaxHeads:]
+	}
+	c.send(s, h, false)
+	if c.hub != nil && s.peer.Region == c.cfg.Region {
+		c.hub.watch.Expect(s.peer.Node)
+		c.hub.region.NodeChanged(s.peer.Node)
+	}
+}
+
+func heads(r *reconcile.Replica) (h [crdt.NumStreams]uint64) {
+	for s := range h {
+		h[s] = r.Progress[s].Cursor
+	}
+	return h
+}
+
+// ownReplicas returns the copies of this node's incarnations that are in memory, the live one last.
+func (c *Core) ownReplicas() []*reconcile.Replica {
+	if c.hub == nil {
+		return c.mine
+	}
+	return []*reconcile.Replica{c.live}
+}
+
+func (c *Core) peerDown(id uint64) {
+	s := c.sessions[id]
+	if s == nil {
+		return
+	}
+	delete(c.sessions, id)
+	c.Counts.SessionsLost++
+	if c.hub != nil && s.peer.Region == c.cfg.Region {
+		c.hub.region.NodeChanged(s.peer.Node)
+	}
+}
+
+// send encodes m and queues it. What does not encode is a bug, not the peer's fault.
+func (c *Core) send(s *session, m wire.Message, bulk bool) int {
+	msg, err := wire.AppendMessage(nil, m)
+	if err != nil {
+		panic(fmt.Sprintf("node: message does not encode: %v", err))
+	}
+	c.out.Sends = append(c.out.Sends, Send{Peer: s.id, Bulk: bulk, Msg: msg})
+	c.Counts.BytesOut += uint64(len(msg))
+	return len(msg)
+}
+
+func (c *Core) received(in Received) {
+	s := c.sessions[in.ID]
+	if s == nil {
+		return
+	}
+	switch m := in.Msg.Msg.(type) {
+	case *wire.Hello:
+		c.gotHello(s, m)
+	case *wire.Marks:
+		c.gotMarks(s, m)
+	case *wire.FrameMsg:
+		c.gotFrame(s, in.Msg.Frame, m.Raw)
+	case *wire.Push:
+		c.gotPush(s, in.Msg.Frame, m)
+	case *wire.Heartbeat:
+		c.gotHeartbeat(s, m)
+	case *wire.Coverage:
+		c.gotCoverage(s, m)
+	default:
+		c.Counts.Unknown++
+	}
+}
+
+func (c *Core) gotHello(s *session, m *wire.Hello) {
+	s.peer.Inc, s.hello = m.Inc, true
+	c.measure(s, m.WallMs)
+	s.named = s.named[:0]
+	live := false
+	for _, h := range m.Own[:min(len(m.Own), maxNamed-1)] {
+		live = live || h.Inc == m.Inc
+		s.named = append(s.named, reconcile.Named{Inc: h.Inc, Head: h.Head, Live: h.Inc == m.Inc})
+	}
+	if !live {
+		s.named = append(s.named, reconcile.Named{Inc: m.Inc, Live: true})
+	}
+	if c.hub != nil && s.peer.Region == c.cfg.Region {
+		c.hub.watch.Names(s.peer.Node, s.named)
+		for _, n := range s.named {
+			o := c.peerOrigin(s, n.Inc)
+			if p, ok := c.hub.cold.progress(o); ok && p[crdt.StreamLifetime].Covered < n.Head[crdt.StreamLifetime] {
+				c.thaw(o, nil)
+			}
+		}
+	}
+	c.sendMarks(s, true, func(crdt.Origin) bool { return true })
+}
+
+// peerOrigin is the node origin of one of the peer's incarnations.
+func (c *Core) peerOrigin(s *session, inc crdt.Incarnation) crdt.Origin {
+	return crdt.Origin{Class: crdt.ClassNode, Region: s.peer.Region, Node: s.peer.Node, Inc: inc}
+}
+
+// measure keeps the smallest difference between local receive time and the peer's clock: its offset plus the
+// shortest delay seen.
+func (c *Core) measure(s *session, wallMs int64) {
+	if d := c.now - wallMs; !s.offsets || d < s.offset {
+		s.offset, s.offsets = d, true
+	}
+}
+
+// holdings calls f with what this node holds of what the peer may send it.
+func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
+	one := func(r *reconcile.Replica) {
+		if r != nil {
+			f(r.Origin, r.Progress[crdt.StreamLifetime])
+		}
+	}
+	if c.hub == nil {
+		for _, o := range c.slots.Origins() {
+			if o.Node == s.peer.Node && o.Inc == s.peer.Inc {
+				one(&c.slots.Slot(o).Total)
+			}
+		}
+		for _, o := range c.views.Origins() {
+			if o.Node == s.peer.Node && o.Inc == s.peer.Inc {
+				one(c.views.Replica(o))
+			}
+		}
+		return
+	}
+	if s.peer.Role == RoleEdge {
+		for _, n := range s.named {
+			o := c.peerOrigin(s, n.Inc)
+			if p, ok := c.hub.cold.progress(o); ok {
+				f(o, p[crdt.StreamLifetime])
+			} else {
+				one(c.hub.region.Held(o))
+			}
+		}
+		return
+	}
+	if s.peer.Region == c.cfg.Region {
+		for _, o := range c.hub.region.Origins() {
+			one(c.hub.region.Held(o))
+		}
+		for _, o := range c.hub.cold.origins(c.cfg.Region) {
+			p, _ := c.hub.cold.progress(o)
+			f(o, p[crdt.StreamLifetime])
+		}
+	}
+	for _, o := range c.hub.entries.Origins() {
+		one(c.hub.entries.Held(o))
+	}
+	one(&c.hub.region.Total.Replica)
+}
+
+// sendMarks says what this node holds, of the origins that want allows, where it changed since it was said; with
+// full, all of it. It acknowledges and asks for more in one.
+func (c *Core) sendMarks(s *session, full bool, want func(crdt.Origin) bool) {
+	var ms []wire.Mark
+	c.holdings(s, func(o crdt.Origin, p crdt.Progress) {
+		if was, ok := s.told[o]; !want(o) || ok && was == p && !full {
+			return
+		}
+		s.told[o] = p
+		ms = append(ms, wire.Mark{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{p}})
+	})
+	if !full && len(ms) == 0 {
+		return
+	}
+	for first := full; first || len(ms) > 0; first = false {
+		n := min(len(ms), wire.MaxMarks)
+		c.send(s, &wire.Marks{Full: first, More: n < len(ms), Marks: ms[:n]}, false)
+		ms = ms[n:]
+	}
+}
+
+// gotMarks takes the peer's word on what it holds: where to resume, and what need not be remembered as sent.
+func (c *Core) gotMarks(s *session, m *wire.Marks) {
+	if m.Full {
+		clear(s.marks)
+	}
+	for i := range m.Marks {
+		mk := &m.Marks[i]
+		s.marks[mk.Origin] = mk.Progress[crdt.StreamLifetime]
+		if st := s.streams[mk.Origin]; st != nil {
+			c.acked(s, st, mk.Progress[crdt.StreamLifetime].Cursor)
+		}
+	}
+	if !m.More && s.hello {
+		s.ready = true
+	}
+}
+
+func (c *Core) acked(s *session, st *outStream, cursor uint64) {
+	for len(st.unacked) > 0 && st.unacked[0].to <= cursor {
+		s.inflight -= st.unacked[0].size
+		st.unacked = st.unacked[1:]
+		st.since = c.now
+	}
+}
+
+// resume returns where to begin to send an origin: at the cursor of a peer that got it from its writer alone, at
+// what is covered between relays, whose cursor may have come from frames that left cells out.
+func (s *session) resume(o crdt.Origin, relay bool) uint64 {
+	if p := s.marks[o]; relay {
+		return p.Covered
+	} else {
+		return p.Cursor
+	}
+}
+
+// gotHeartbeat takes an edge's word that its live incarnation was at a head at a time, or a hub's that what it
+// stated holds until a time.
+func (c *Core) gotHeartbeat(s *session, m *wire.Heartbeat) {
+	c.measure(s, m.WallMs)
+	at := m.WallMs + s.offset
+	if s.peer.Role == RoleHub {
+		c.restate(s, m.Head[crdt.StreamLifetime], at)
+		return
+	}
+	if c.hub == nil || s.peer.Region != c.cfg.Region {
+		return
+	}
+	c.hub.watch.Claim(s.peer.Node, reconcile.Claim{Inc: s.peer.Inc, Head: m.Head[crdt.StreamLifetime], AtMs: min(at, c.now)})
+	c.settleNode(s.peer.Node)
+}
+
+// settleNode moves the time up to which a node is complete, as far as its cells are here.
+func (c *Core) settleNode(node string) {
+	was := c.liveNode(node)
+	c.hub.watch.Settle(node, func(inc crdt.Incarnation) uint64 {
+		o := crdt.Origin{Class: crdt.ClassNode, Region: c.cfg.Region, Node: node, Inc: inc}
+		if r := c.hub.region.Held(o); r != nil {
+			return r.Progress[crdt.StreamLifetime].Covered
+		}
+		p, _ := c.hub.cold.progress(o)
+		return p[crdt.StreamLifetime].Covered
+	})
+	if !was && c.liveNode(node) {
+		c.hub.region.NodeChanged(node)
+	}
+}
+
+// wake returns when the session wants the next Step.
+func (s *session) wake(c *Core) int64 {
+	if !s.ready {
+		return c.now + c.cfg.Beat
+	}
+	if c.behind(s) {
+		return max(s.lastFlush+c.cfg.Flush, c.now+1)
+	}
+	return max(s.lastBeat+c.cfg.Beat, c.now+1)
+}
+
+// sortedStreams returns the origins sent on a session in order.
+func (s *session) sortedStreams() []crdt.Origin {
+	return slices.SortedFunc(maps.Keys(s.streams), func(a, b crdt.Origin) int { return cmp.Compare(a.String(), b.String()) })
+}

@@ -1,0 +1,201 @@
+package node
+
+import (
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// maxStatements bounds the statements of one hub that wait for the cells they speak of: one per flush, so 16 are
+// more than a second.
+const maxStatements = 16
+
+// statements is coverage as hubs stated it, by region and hub. A statement counts once everything up to the seq at
+// which it was read is held; a hub's newer process replaces its older one.
+type statements map[string]map[string]*hubStatements
+
+type hubStatements struct {
+	latest  wire.RegionCoverage // as sent, in the hub's time
+	current *wire.RegionCoverage
+	waiting []wire.RegionCoverage // in local time
+}
+
+// gotCoverage takes a hub's statements: of its own region, and towards its edges of the others.
+func (c *Core) gotCoverage(s *session, m *wire.Coverage) {
+	for i := range m.Regions {
+		rc := m.Regions[i]
+		ok := s.peer.Role == RoleHub && rc.Hub == s.peer.Node && rc.Inc == s.peer.Inc &&
+			(rc.Region == s.peer.Region || c.hub == nil && s.peer.Region == c.cfg.Region)
+		if !ok {
+			c.Counts.Refused++
+			continue
+		}
+		c.state(s, rc, rc.AtMs)
+		if rc.Region == c.cfg.Region {
+			c.siblingClaim(s, rc.AtMs+s.offset)
+		}
+	}
+}
+
+// restate moves the times of what a hub stated last: nothing else changed until the time of its heartbeat.
+func (c *Core) restate(s *session, seq uint64, localMs int64) {
+	wall := localMs - s.offset
+	for _, region := range slices.Sorted(maps.Keys(c.stated)) {
+		h := c.stated[region][s.peer.Node]
+		if h == nil || h.latest.Inc != s.peer.Inc {
+			continue
+		}
+		rc := h.latest
+		rc.CompleteUntilMs += wall - rc.AtMs
+		if region == s.peer.Region {
+			rc.Seq = max(rc.Seq, seq)
+		}
+		rc.AtMs = wall
+		c.state(s, rc, wall)
+	}
+	c.siblingClaim(s, localMs)
+}
+
+func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
+	byHub := c.stated[rc.Region]
+	if byHub == nil {
+		byHub = map[string]*hubStatements{}
+		c.stated[rc.Region] = byHub
+	}
+	h := byHub[rc.Hub]
+	if h == nil {
+		h = &hubStatements{}
+		byHub[rc.Hub] = h
+	}
+	h.latest = rc
+	local := rc
+	local.AtMs = min(atMs+s.offset, c.now)
+	if local.CompleteUntilMs != 0 {
+		local.CompleteUntilMs = min(local.CompleteUntilMs+s.offset, c.now)
+	}
+	if len(h.waiting) >= maxStatements {
+		h.waiting = h.waiting[1:]
+	}
+	h.waiting = append(h.waiting, local)
+}
+
+// siblingClaim: a hub of the region sends its own cells before it states coverage, so all it sent is all it had.
+func (c *Core) siblingClaim(s *session, atMs int64) {
+	if c.hub == nil || s.peer.Role != RoleHub || s.peer.Region != c.cfg.Region {
+		return
+	}
+	c.hub.watch.Claim(s.peer.Node, reconcile.Claim{Inc: s.peer.Inc, Head: s.ownTo, AtMs: min(atMs, c.now)})
+	c.settleNode(s.peer.Node)
+}
+
+// best returns the statement about a region that reaches furthest, of those whose cells are held.
+func (c *Core) best(region string) *wire.RegionCoverage {
+	var best *wire.RegionCoverage
+	byHub := c.stated[region]
+	for _, hub := range slices.Sorted(maps.Keys(byHub)) {
+		h := byHub[hub]
+		for len(h.waiting) > 0 && c.covers(&h.waiting[0]) {
+			rc := h.waiting[0]
+			h.current, h.waiting = &rc, h.waiting[1:]
+		}
+		if h.current != nil && (best == nil || h.current.CompleteUntilMs > best.CompleteUntilMs) {
+			best = h.current
+		}
+	}
+	return best
+}
+
+// covers reports whether everything that a statement speaks of is held.
+func (c *Core) covers(rc *wire.RegionCoverage) bool {
+	o := crdt.Origin{Class: crdt.ClassRegion, Region: rc.Region, Node: rc.Hub, Inc: rc.Inc}
+	if c.hub == nil && rc.Region != c.cfg.Region {
+		o.Class = crdt.ClassView
+	}
+	p, ok := c.held(o)
+	return ok && p.Covered >= rc.Seq || rc.Seq == 0
+}
+
+// extent returns the coverage of the hub's own region as it sees it.
+func (c *Core) extent() wire.RegionCoverage {
+	c.hub.watch.Claim(c.cfg.Node, reconcile.Claim{Inc: c.cfg.Inc, Head: c.live.Progress[crdt.StreamLifetime].Covered, AtMs: c.now})
+	c.settleNode(c.cfg.Node)
+	e := c.hub.watch.Extent(c.now, c.cfg.Silence)
+	return wire.RegionCoverage{
+		Region: c.cfg.Region, Hub: c.cfg.Node, Inc: c.cfg.Inc, Seq: c.hub.region.Total.Seq(),
+		Expected: uint32(e.Expected), Heard: uint32(e.Heard), CompleteUntilMs: e.CompleteUntilMs, AtMs: c.now,
+		OldestMissingMs: e.OldestMissingMs, Missing: e.Missing, Lost: c.lost(c.cfg.Region),
+	}
+}
+
+// beat tells a peer how far this node is: an edge its head, a hub the coverage of what it sent. Only a node that has
+// sent everything may say so.
+func (c *Core) beat(s *session) {
+	s.lastBeat = c.now
+	if !c.sentAll(s) {
+		return
+	}
+	if c.hub == nil {
+		if s.peer.Role == RoleHub && s.peer.Region == c.cfg.Region {
+			c.send(s, &wire.Heartbeat{Head: heads(c.live), WallMs: c.now}, false)
+		}
+		return
+	}
+	if s.peer.Role == RoleEdge && s.peer.Region != c.cfg.Region {
+		return
+	}
+	now := []wire.RegionCoverage{c.extent()}
+	if s.peer.Role == RoleEdge {
+		for _, r := range c.hub.entries.Regions() {
+			if rc := c.best(r); r != c.cfg.Region && rc != nil {
+				v := *rc
+				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, c.hub.entries.View(r).Seq(), c.now
+				now = append(now, v)
+			}
+		}
+	}
+	if wall, ok := s.unchanged(now); ok {
+		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: wall}, false)
+		return
+	}
+	for i := range now {
+		s.stated[now[i].Region] = now[i]
+	}
+	c.send(s, &wire.Coverage{Regions: now}, false)
+}
+
+// sentAll reports whether everything committed was sent to the peer.
+func (c *Core) sentAll(s *session) bool {
+	for _, r := range c.direct(s) {
+		st := s.streams[r.Origin]
+		if cur := r.Progress[crdt.StreamLifetime].Cursor; st != nil && st.sent < cur || st == nil && cur > s.resume(r.Origin, false) {
+			return false
+		}
+	}
+	return true
+}
+
+// unchanged reports whether only time has passed since the coverage that was stated last, and the wall time that a
+// heartbeat may claim: no region may be said to be complete later than it is.
+func (s *session) unchanged(now []wire.RegionCoverage) (int64, bool) {
+	if len(now) != len(s.stated) {
+		return 0, false
+	}
+	shift := int64(1 << 62)
+	var at int64
+	for i := range now {
+		n, was := &now[i], s.stated[now[i].Region]
+		same := n.Inc == was.Inc && n.Seq == was.Seq && n.Expected == was.Expected && n.Heard == was.Heard &&
+			n.OldestMissingMs == was.OldestMissingMs && n.Lost == was.Lost && slices.Equal(n.Missing, was.Missing)
+		if !same || (n.CompleteUntilMs == 0) != (was.CompleteUntilMs == 0) {
+			return 0, false
+		}
+		if n.CompleteUntilMs != 0 {
+			shift = min(shift, n.CompleteUntilMs-was.CompleteUntilMs)
+		}
+		shift, at = min(shift, n.AtMs-was.AtMs), was.AtMs
+	}
+	return at + shift, shift >= 0
+}

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"time"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+)
+
+// Event is one input for the core.
+type Event interface{ event() }
+
+// Tick lets time pass.
+type Tick struct{}
+
+// PeerUp announces an authenticated session. IDs are never reused.
+type PeerUp struct {
+	ID   uint64
+	Peer PeerInfo
+}
+
+// PeerDown ends a session.
+type PeerDown struct{ ID uint64 }
+
+// Received is one message of a session, decoded by Decode.
+type Received struct {
+	ID  uint64
+	Msg Decoded
+}
+
+// Submit asks to count a batch. The answer is a Reply with the same ID.
+type Submit struct {
+	ID    uint64
+	Batch *Batch
+}
+
+// Persisted answers a Persist: its operations are synced, or Err says why none of them took effect.
+type Persisted struct {
+	Token uint64
+	Err   error
+}
+
+// Loaded answers a Load with the snapshot of a cold origin.
+type Loaded struct {
+	Origin   crdt.Origin
+	Snapshot []*wire.Frame
+	Err      error
+}
+
+func (Tick) event()      {}
+func (PeerUp) event()    {}
+func (PeerDown) event()  {}
+func (Received) event()  {}
+func (Submit) event()    {}
+func (Persisted) event() {}
+func (Loaded) event()    {}
+
+// Role says what a process does in its region.
+type Role string
+
+// The roles.
+const (
+	RoleHub  Role = "hub"
+	RoleEdge Role = "edge"
+)
+
+// PeerInfo is who is at the other end of a session, as its certificate says.
+type PeerInfo struct {
+	Region, Node string
+	Role         Role
+	Inc          crdt.Incarnation
+}
+
+// Output is what a Step wants done. The caller owns it and passes it again to be reset and reused.
+type Output struct {
+	Sends   []Send
+	Persist *Persist
+	Replies []Reply
+	Loads   []crdt.Origin
+	Close   []CloseSession
+	Wake    int64 // next Tick wanted at this time in milliseconds; 0 = none
+}
+
+func (o *Output) reset() {
+	*o = Output{Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0]}
+}
+
+// Send is a message for a session. Bulk messages need no order among the others.
+type Send struct {
+	Peer uint64
+	Bulk bool
+	Msg  []byte
+}
+
+// Persist asks to write Ops atomically and synced, and to answer with Persisted. At most one is outstanding.
+type Persist struct {
+	Token uint64
+	Ops   []Op
+}
+
+// Op is one write of a Persist.
+type Op struct {
+	Key, Value []byte
+	TTL        time.Duration // 0 = kept
+	Delete     bool
+}
+
+// Reply answers a Submit.
+type Reply struct {
+	ID     uint64
+	Result Result
+}
+
+// CloseSession asks to end a session and why.
+type CloseSession struct {
+	Peer   uint64
+	Reason string
+}
+
+// Decoded is a session message with the frame it carries, if any, parsed. Decoding is pure and may run on any
+// goroutine.
+type Decoded struct {
+	Msg   wire.Message
+	Frame *wire.Frame // of FrameMsg and Push
+}
+
+// Decode parses a session message. Its frames keep no reference to b except FrameMsg.Raw.
+func Decode(b []byte) (Decoded, error) {
+	m, err := wire.ParseMessage(b)
+	if err != nil {
+		return Decoded{}, err
+	}
+	d := Decoded{Msg: m}
+	switch m := m.(type) {
+	case *wire.FrameMsg:
+		d.Frame, err = wire.ParseFrame(m.Raw)
+	case *wire.Push:
+		d.Frame, err = wire.ParseFrame(m.Frame)
+	}
+	return d, err
+}

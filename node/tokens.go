@@ -1,0 +1,226 @@
+package node
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	// tokenWindow is how far behind the highest seq of a source an item may come and still be told apart from a
+	// duplicate. Older ones are taken as duplicates.
+	tokenWindow = 4096
+	// keyLife is how long an idempotency key is remembered at least.
+	keyLife = 24 * time.Hour
+	// keyHours is how many hourly sets of keys are kept: the hour that runs and 24 whole ones.
+	keyHours = 25
+)
+
+// defaults fills in the documented defaults.
+func (l *Limits) defaults() {
+	l.Series = cmp.Or(l.Series, 100_000)
+	l.Keys = cmp.Or(l.Keys, 1_000_000)
+	l.Sources = cmp.Or(l.Sources, 100_000)
+	l.Waiting = cmp.Or(l.Waiting, 1_000_000)
+}
+
+// tokens remembers which items were counted, as far as design promises: per source the highest seq and a window
+// below it, and idempotency keys for a day. What it knows is exactly what is on disk: changes are made in a
+// tokenChanges that is committed in one batch with the counts they stand for.
+type tokens struct {
+	limits  Limits
+	sources map[string]*window
+	hours   map[int64]map[keyHash]struct{} // by hour since the epoch
+	keys    int
+}
+
+type keyHash [16]byte
+
+func hashKey(k string) keyHash {
+	h := sha256.Sum256([]byte(k))
+	return keyHash(h[:16])
+}
+
+// window is the highest seq of a source and which of the tokenWindow seqs up to it were counted.
+type window struct {
+	high uint64
+	bits [tokenWindow / 64]uint64
+}
+
+func (w *window) seen(seq uint64) bool {
+	switch {
+	case seq > w.high:
+		return false
+	case w.high-seq >= tokenWindow:
+		return true
+	}
+	return w.bits[seq%tokenWindow/64]&(1<<(seq%64)) != 0
+}
+
+func (w *window) mark(seq uint64) {
+	if seq > w.high {
+		for s := w.high + 1; s <= seq && s-w.high <= tokenWindow; s++ { // what enters the window was not counted
+			w.bits[s%tokenWindow/64] &^= 1 << (s % 64)
+		}
+		w.high = seq
+	}
+	w.bits[seq%tokenWindow/64] |= 1 << (seq % 64)
+}
+
+func (w *window) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, w.high)
+	for _, b := range w.bits {
+		dst = binary.BigEndian.AppendUint64(dst, b)
+	}
+	return dst
+}
+
+func parseWindow(b []byte) (*window, error) {
+	w := &window{}
+	if len(b) != 8+len(w.bits)*8 {
+		return nil, fmt.Errorf("node: source window of %d bytes, want %d", len(b), 8+len(w.bits)*8)
+	}
+	w.high = binary.BigEndian.Uint64(b)
+	for i := range w.bits {
+		w.bits[i] = binary.BigEndian.Uint64(b[8+8*i:])
+	}
+	return w, nil
+}
+
+func newTokens(l Limits) *tokens {
+	l.defaults()
+	return &tokens{limits: l, sources: map[string]*window{}, hours: map[int64]map[keyHash]struct{}{}}
+}
+
+// tokenChanges are the tokens of a commit that is not on disk yet.
+type tokenChanges struct {
+	t       *tokens
+	sources map[string]*window
+	keys    map[keyHash]int64 // hour of first use
+}
+
+func (t *tokens) begin() *tokenChanges {
+	return &tokenChanges{t: t, sources: map[string]*window{}, keys: map[keyHash]int64{}}
+}
+
+// seen reports whether the item of a token was counted before. It fails at the limit of remembered sources or keys
+// rather than forget one early.
+func (c *tokenChanges) seen(tok Token, nowMs int64) (bool, error) {
+	if tok.Key != "" {
+		k := hashKey(tok.Key)
+		if _, ok := c.keys[k]; ok || c.t.hasKey(k) {
+			return true, nil
+		}
+		c.t.expire(nowMs)
+		if c.t.keys+len(c.keys) >= c.t.limits.Keys {
+			return false, fmt.Errorf("node: %w: %d idempotency keys", ErrTokens, c.t.limits.Keys)
+		}
+		return false, nil
+	}
+	if tok.Seq == 0 {
+		return false, nil
+	}
+	if w := c.window(tok.Source); w != nil {
+		return w.seen(tok.Seq), nil
+	}
+	if len(c.t.sources)+len(c.sources) >= c.t.limits.Sources {
+		return false, fmt.Errorf("node: %w: %d sources", ErrTokens, c.t.limits.Sources)
+	}
+	return false, nil
+}
+
+func (c *tokenChanges) window(source string) *window {
+	if w := c.sources[source]; w != nil {
+		return w
+	}
+	return c.t.sources[source]
+}
+
+// mark remembers a token that seen did not know.
+func (c *tokenChanges) mark(tok Token, nowMs int64) {
+	if tok.Key != "" {
+		c.keys[hashKey(tok.Key)] = hourOf(nowMs)
+		return
+	}
+	if tok.Seq == 0 {
+		return
+	}
+	w := c.sources[tok.Source]
+	if w == nil {
+		w = &window{}
+		if old := c.t.sources[tok.Source]; old != nil {
+			*w = *old
+		}
+		c.sources[tok.Source] = w
+	}
+	w.mark(tok.Seq)
+}
+
+// unmark takes back a mark of this change: its item was rejected after all.
+func (c *tokenChanges) unmark(tok Token) {
+	if tok.Key != "" {
+		delete(c.keys, hashKey(tok.Key))
+	} else if w := c.sources[tok.Source]; w != nil && tok.Seq != 0 {
+		w.bits[tok.Seq%tokenWindow/64] &^= 1 << (tok.Seq % 64)
+	}
+}
+
+// ops appends the writes that make the change durable.
+func (c *tokenChanges) ops(dst []Op) []Op {
+	if c == nil {
+		return dst
+	}
+	for _, s := range slices.Sorted(maps.Keys(c.sources)) {
+		dst = append(dst, Op{Key: sourceKey(s), Value: c.sources[s].append(nil)})
+	}
+	keys := slices.SortedFunc(maps.Keys(c.keys), func(a, b keyHash) int { return cmp.Compare(string(a[:]), string(b[:])) })
+	for _, k := range keys {
+		dst = append(dst, Op{Key: append([]byte(prefixKey), k[:]...), Value: binary.BigEndian.AppendUint64(nil, uint64(c.keys[k])), TTL: keyHours * time.Hour})
+	}
+	return dst
+}
+
+func (t *tokens) commit(c *tokenChanges) {
+	if c == nil {
+		return
+	}
+	maps.Copy(t.sources, c.sources)
+	for k, hour := range c.keys {
+		t.addKey(k, hour)
+	}
+}
+
+func (t *tokens) addKey(k keyHash, hour int64) {
+	if t.hours[hour] == nil {
+		t.hours[hour] = map[keyHash]struct{}{}
+	}
+	if _, ok := t.hours[hour][k]; !ok {
+		t.hours[hour][k] = struct{}{}
+		t.keys++
+	}
+}
+
+func (t *tokens) hasKey(k keyHash) bool {
+	for _, set := range t.hours {
+		if _, ok := set[k]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// expire forgets the sets of hours that ended more than keyLife ago.
+func (t *tokens) expire(nowMs int64) {
+	for hour, set := range t.hours {
+		if hour <= hourOf(nowMs)-keyHours {
+			t.keys -= len(set)
+			delete(t.hours, hour)
+		}
+	}
+}
+
+func hourOf(ms int64) int64 { return ms / time.Hour.Milliseconds() }

@@ -1,0 +1,153 @@
+package reconcile
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+)
+
+// rollupAge is how much older than the newest an entry's gauge rollup may be and still be chosen for having heard
+// more nodes, in milliseconds.
+const rollupAge = 5000
+
+// Entries is what a hub holds of the entries that hubs wrote, its own excepted: every incarnation it ever heard, of
+// every region. The answer for a region is the maximum of each monotone part over its entries, never their sum:
+// the maximum of lower bounds is a lower bound, and it is exact as soon as one of them is complete.
+type Entries struct {
+	cat   *Catalog
+	inc   crdt.Incarnation
+	node  string
+	all   map[crdt.Origin]*Replica
+	views map[string]*Derived // by region: the join of its entries
+}
+
+// NewEntries returns an empty set. node and inc name the hub that writes the views.
+func NewEntries(node string, inc crdt.Incarnation, cat *Catalog) *Entries {
+	return &Entries{cat: cat, node: node, inc: inc, all: map[crdt.Origin]*Replica{}, views: map[string]*Derived{}}
+}
+
+// Replica returns the copy of an entry, an empty new one if it was not heard of.
+func (e *Entries) Replica(o crdt.Origin) *Replica {
+	r := e.all[o]
+	if r == nil {
+		r = NewReplica(o, e.cat)
+		e.all[o] = r
+	}
+	return r
+}
+
+// Held returns the copy of an entry, or nil.
+func (e *Entries) Held(o crdt.Origin) *Replica { return e.all[o] }
+
+// Origins returns the origins of all entries held, in order.
+func (e *Entries) Origins() []crdt.Origin {
+	return slices.SortedFunc(maps.Keys(e.all), crdt.Origin.Compare)
+}
+
+// Regions returns the regions of which there are entries, in order.
+func (e *Entries) Regions() []string { return slices.Sorted(maps.Keys(e.views)) }
+
+// View returns the join of a region's entries, or nil if there is none.
+func (e *Entries) View(region string) *Derived { return e.views[region] }
+
+// Apply joins a frame of an entry that passed Check, and raises the region's view.
+func (e *Entries) Apply(f *wire.Frame) (int, error) {
+	r := e.Replica(f.Origin)
+	n, err := r.Apply(f, nil)
+	if err != nil {
+		return n, err
+	}
+	for i := range f.Cells {
+		if ref := f.Cells[i].Ref; r.known(ref) {
+			if err := e.raise(r, ref, &f.Cells[i].Value); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, nil
+}
+
+// Take adds an entry that was restored from disk.
+func (e *Entries) Take(r *Replica) error {
+	e.all[r.Origin] = r
+	for ref := range r.cells {
+		if r.cells[ref].linked {
+			if err := e.raise(r, uint32(ref), &r.cells[ref].v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Entries) raise(r *Replica, ref uint32, d *crdt.Value) error {
+	view := e.view(r.Origin.Region)
+	id := r.series[ref]
+	if d.Kind != crdt.KindRollup {
+		_, err := view.Raise(id, d)
+		return err
+	}
+	var all []*crdt.Rollup
+	for _, o := range e.Origins() {
+		if o.Region != r.Origin.Region {
+			continue
+		}
+		if v, _ := e.all[o].Cell(id); v != nil {
+			all = append(all, v.X.(*crdt.Rollup))
+		}
+	}
+	best := PickRollup(all)
+	if best == nil {
+		return nil
+	}
+	return view.setRollup(id, best)
+}
+
+func (e *Entries) view(region string) *Derived {
+	v := e.views[region]
+	if v == nil {
+		v = NewDerived(crdt.Origin{Class: crdt.ClassView, Region: region, Node: e.node, Inc: e.inc}, e.cat)
+		e.views[region] = v
+	}
+	return v
+}
+
+// setRollup writes a chosen rollup, which may be older than the one before it, with a stamp that replaces it.
+func (d *Derived) setRollup(id SeriesID, best *crdt.Rollup) error {
+	out := *best
+	if old, _ := d.Cell(id); old != nil {
+		was := old.X.(*crdt.Rollup)
+		if was.Stamp >= out.Stamp {
+			same := out
+			same.Stamp = was.Stamp
+			if bytes.Equal(same.AppendBinary(nil), was.AppendBinary(nil)) {
+				return nil
+			}
+			out.Stamp = was.Stamp + 1
+		}
+	}
+	_, err := d.Raise(id, &crdt.Value{Kind: crdt.KindRollup, X: &out})
+	return err
+}
+
+// PickRollup returns the rollup that counts: among those at most 5 s older than the newest, the one that heard the
+// most nodes, of those the newest. It returns nil for none.
+func PickRollup(rs []*crdt.Rollup) *crdt.Rollup {
+	var newest int64
+	for _, r := range rs {
+		newest = max(newest, r.Stamp.Millis())
+	}
+	var best *crdt.Rollup
+	for _, r := range rs {
+		if r.Stamp.Millis() < newest-rollupAge {
+			continue
+		}
+		if best == nil || r.Count > best.Count || r.Count == best.Count && r.Stamp > best.Stamp {
+			best = r
+		}
+	}
+	return best
+}

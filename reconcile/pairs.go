@@ -1,0 +1,266 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+)
+
+// Named is one incarnation of an edge as its hello named it, with the heads of the edge's own copy.
+type Named struct {
+	Inc  crdt.Incarnation
+	Head [crdt.NumStreams]uint64
+	Live bool // the head moves: never whole
+}
+
+// BuildPush returns the message that takes an edge from seq from of the hub's totals onwards: a frame of totals
+// and, read at the same instant, what of each cell is the edge's own. cold returns how far a cold origin is held. ok is false when
+// there is nothing to send, or a cold copy has to be loaded first.
+func (g *Region) BuildPush(from uint64, maxBytes int, node string, named []Named, cold func(crdt.Origin) (crdt.Progress, bool)) (*wire.Frame, []wire.Yours, bool) {
+	f, ok := g.Total.Frame(from, maxBytes)
+	if !ok {
+		return nil, nil, false
+	}
+	f.Sort() // pairs name the cells by their place in the frame
+	yours := make([]wire.Yours, 0, len(named))
+	for _, n := range named {
+		o := crdt.Origin{Class: crdt.ClassNode, Region: g.Total.Origin.Region, Node: node, Inc: n.Inc}
+		y := wire.Yours{Inc: n.Inc}
+		if r := g.raw[o]; r != nil {
+			y.Whole = !n.Live && r.Progress[crdt.StreamLifetime].Covered >= n.Head[crdt.StreamLifetime]
+			if !y.Whole {
+				y.Cells = g.yours(f, r)
+			}
+		} else if p, ok := cold(o); ok {
+			y.Whole = p.Covered >= n.Head[crdt.StreamLifetime]
+			if !y.Whole {
+				return nil, nil, false // the caller loads the cold copy first: without it the pair would be wrong
+			}
+		}
+		yours = append(yours, y)
+	}
+	return f, yours, true
+}
+
+// yours returns what the cells of f, a frame of totals, contain of r. Kinds that are joined rather than added need
+// no pair: adding own state to a total that contains it changes nothing.
+func (g *Region) yours(f *wire.Frame, r *Replica) []wire.YoursCell {
+	var out []wire.YoursCell
+	for i := range f.Cells {
+		c := &f.Cells[i]
+		switch c.Value.Kind {
+		case crdt.KindCounter, crdt.KindUpDown, crdt.KindDistribution:
+			if v, _ := r.Cell(g.Total.series[c.Ref]); v != nil {
+				out = append(out, wire.YoursCell{Index: uint32(i), Value: v.Restrict(&c.Value)})
+			}
+		case crdt.KindGauge, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup:
+		}
+	}
+	return out
+}
+
+// pair is what a hub's total contains of one incarnation of this edge.
+type pair struct {
+	whole bool // everything the edge's own copy has
+	v     crdt.Value
+}
+
+// Slot is what an edge got from one incarnation of one hub of its region: totals, and per incarnation of the edge
+// what they contain of it. Both only rise while the hub's process lives, so an older message changes nothing.
+type Slot struct {
+	Total Replica
+	yours map[crdt.Incarnation]map[SeriesID]*pair
+}
+
+// Slots is an edge's view of its own region.
+type Slots struct {
+	cat *Catalog
+	all map[crdt.Origin]*Slot
+}
+
+// NewSlots returns an empty view.
+func NewSlots(cat *Catalog) *Slots { return &Slots{cat: cat, all: map[crdt.Origin]*Slot{}} }
+
+// Slot returns the slot of a hub's incarnation, an empty new one if it was not heard of.
+func (s *Slots) Slot(o crdt.Origin) *Slot {
+	sl := s.all[o]
+	if sl == nil {
+		sl = &Slot{Total: *NewReplica(o, s.cat), yours: map[crdt.Incarnation]map[SeriesID]*pair{}}
+		s.all[o] = sl
+	}
+	return sl
+}
+
+// Origins returns the hub incarnations heard, in order.
+func (s *Slots) Origins() []crdt.Origin {
+	return slices.SortedFunc(maps.Keys(s.all), crdt.Origin.Compare)
+}
+
+// Apply takes a push whose frame passed Check: totals and pairs in one step, never one without the other.
+func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours) error {
+	sl := s.Slot(f.Origin)
+	if _, err := sl.Total.Apply(f, nil); err != nil {
+		return err
+	}
+	for i := range yours {
+		y := &yours[i]
+		m := sl.yours[y.Inc]
+		if m == nil {
+			m = map[SeriesID]*pair{}
+			sl.yours[y.Inc] = m
+		}
+		if y.Whole {
+			for j := range f.Cells {
+				if ref := f.Cells[j].Ref; sl.Total.known(ref) {
+					sl.pair(m, ref).whole = true
+				}
+			}
+			continue
+		}
+		for j := range y.Cells {
+			c := &y.Cells[j]
+			ref := f.Cells[c.Index].Ref
+			if !sl.Total.known(ref) {
+				continue
+			}
+			if _, err := sl.pair(m, ref).v.Join(&c.Value, 0, nil, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (sl *Slot) pair(m map[SeriesID]*pair, ref uint32) *pair {
+	id := sl.Total.series[ref]
+	p := m[id]
+	if p == nil {
+		p = &pair{v: crdt.Bottom(sl.Total.cat.Series(id).Kind)}
+		m[id] = p
+	}
+	return p
+}
+
+// Answer returns what a hub's totals say of series id once what the edge wrote beyond them is added: total plus the
+// excess of each own copy over what the total contains of it. ok is false if the hub said nothing of the series.
+func (sl *Slot) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err error) {
+	t, _ := sl.Total.Cell(id)
+	if t == nil {
+		return crdt.Value{}, false, nil
+	}
+	v = t.Clone()
+	for _, r := range own {
+		o, _ := r.Cell(id)
+		if o == nil {
+			continue
+		}
+		p := sl.yours[r.Origin.Inc][id]
+		if p == nil {
+			p = &pair{v: crdt.Bottom(o.Kind)}
+		}
+		if p.whole {
+			continue
+		}
+		if err := v.AddExcess(o, &p.v); err != nil {
+			return crdt.Value{}, false, err
+		}
+	}
+	return v, true, nil
+}
+
+// Answer returns the edge's answer for series id of its own region: the maximum of each monotone part over all
+// hubs' answers and the sum of the edge's own cells. Gauges come as a rollup. ok is false if nobody knows it.
+func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err error) {
+	if s.cat.Series(id).Kind == crdt.KindGauge {
+		return s.gauge(id, own)
+	}
+	if v, ok, err = OwnSum(id, own); err != nil {
+		return v, ok, err
+	}
+	for _, o := range s.Origins() {
+		a, has, err := s.all[o].Answer(id, own)
+		if err != nil {
+			return v, ok, err
+		}
+		if !has {
+			continue
+		}
+		if !ok {
+			v, ok = a, true
+			continue
+		}
+		if _, err := v.Join(&a, 0, nil, 0); err != nil {
+			return v, ok, err
+		}
+	}
+	return v, ok, nil
+}
+
+// OwnSum adds up the edge's own copies of series id.
+func OwnSum(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err error) {
+	for _, r := range own {
+		o, _ := r.Cell(id)
+		if o == nil {
+			continue
+		}
+		if !ok {
+			v, ok = o.Clone(), true
+			continue
+		}
+		if err := v.Combine(o); err != nil {
+			return v, ok, err
+		}
+	}
+	return v, ok, nil
+}
+
+// gauge returns the best rollup that hubs sent, with the edge's own last value in it where that is newer.
+func (s *Slots) gauge(id SeriesID, own []*Replica) (crdt.Value, bool, error) {
+	var all []*crdt.Rollup
+	for _, o := range s.Origins() {
+		if v, _ := s.all[o].Total.Cell(id); v != nil {
+			all = append(all, v.X.(*crdt.Rollup))
+		}
+	}
+	var mine *crdt.Gauge
+	for _, r := range own {
+		if v, _ := r.Cell(id); v != nil {
+			if x := v.X.(*crdt.Gauge); mine == nil || cmp.Compare(x.Time, mine.Time) > 0 {
+				mine = x
+			}
+		}
+	}
+	best := PickRollup(all)
+	if best == nil && mine == nil {
+		return crdt.Value{}, false, nil
+	}
+	out := &crdt.Rollup{}
+	switch {
+	case best == nil:
+		out.AddGauge(mine)
+		out.Stamp, out.Expected = mine.Time, 1
+	default:
+		*out = *best
+		if mine != nil && mine.Time > out.Last {
+			out.Last, out.LastValue = mine.Time, mine.Value
+		}
+	}
+	return crdt.Value{Kind: crdt.KindRollup, X: out}, true, nil
+}
+
+// CheckPairs reports why pairs cannot belong to the frame of totals f.
+func CheckPairs(f *wire.Frame, yours []wire.Yours) error {
+	for i := range yours {
+		for j := range yours[i].Cells {
+			c := &yours[i].Cells[j]
+			if int(c.Index) >= len(f.Cells) || f.Cells[c.Index].Value.Kind != c.Value.Kind {
+				return fmt.Errorf("reconcile: %w: a pair of kind %s for cell %d", ErrFrame, c.Value.Kind, c.Index)
+			}
+		}
+	}
+	return nil
+}
