@@ -22,10 +22,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			append([]string{"protocol"}, labels...))
 	}
 	m := &Metrics{
-		packets: vec("packets_total", "Packets or requests received."),
-		bytes:   vec("bytes_total", "Bytes of packets or request bodies received."),
-		lines:   vec("lines_total", "Lines or items received, the refused ones included."),
-		samples: vec("samples_total", "Samples taken in. Those the node refuses later are in rejected too."),
+		packets:  vec("packets_total", "Packets or requests received."),
+		bytes:    vec("bytes_total", "Bytes of packets or request bodies received."),
+		lines:    vec("lines_total", "Lines or items received, the refused ones included."),
+		samples:  vec("samples_total", "Samples taken in. Those the node refuses later are in rejected too."),
 		rejected: vec("rejected_total", "Lines, items or samples refused, by reason.", "reason"),
 		ignored:  vec("ignored_total", "Well-formed input of a type that is not stored, by type.", "type"),
 		lost:     vec("lost_total", "Packets or samples lost before they could be counted, by reason.", "reason"),

@@ -62,22 +62,21 @@ func (s *sample) growAmount(v *crdt.Value) error {
 	return nil
 }
 
+// growGauge is crdt.Value.Grow for one setting, without allocating it.
 func (s *sample) growGauge(v *crdt.Value) error {
-	inc := crdt.Gauge{Time: s.stamp, Value: s.value, Adjust: s.adjust}
-	last, ok := v.X.(*crdt.Gauge)
+	g, ok := v.X.(*crdt.Gauge)
 	if !ok {
-		v.X = &inc
+		v.X = &crdt.Gauge{Time: s.stamp, Value: s.value, Adjust: s.adjust}
 		return nil
 	}
-	if inc.Adjust {
-		inc.Value += last.Value
-		inc.Adjust = last.Adjust
+	value, adjust := s.value, false
+	if s.adjust {
+		value, adjust = g.Value+s.value, g.Adjust
 	}
-	if inc.Value-inc.Value != 0 {
-		return fmt.Errorf("ingest: %w: gauge value %v", crdt.ErrRange, inc.Value)
+	if value-value != 0 {
+		return fmt.Errorf("ingest: %w: gauge value beyond float64", crdt.ErrRange)
 	}
-	inc.Time = max(inc.Time, last.Time)
-	*last = inc
+	g.Time, g.Value, g.Adjust = max(g.Time, s.stamp), value, adjust
 	return nil
 }
 
