@@ -37,6 +37,8 @@ const (
 
 // Config says who this node is, where it listens and whom it should know. The zero value of every optional field is
 // the documented default.
+//
+// Handler must return from its methods soon after Run's context has ended, or Run waits for it.
 type Config struct {
 	Mesh, Region, Node string   // required; at most maxNameBytes each
 	Role               Role     // required
@@ -62,6 +64,7 @@ type Config struct {
 	// 4 KiB, so that heartbeats and marks still pass.
 	QueueBytes int
 
+	Wall       func() time.Time      // the wall clock told to peers; default time.Now
 	Handler    Handler               // required
 	Logger     *slog.Logger          // default slog.Default()
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
@@ -98,12 +101,12 @@ type Peer struct {
 // Status is what membership believes about a node.
 type Status string
 
-// The statuses. A node that stops answering is suspect, then failed; one that said goodbye has left.
+// The statuses. A node that stopped answering has failed; one that said goodbye has left. Serf keeps suspicion to itself:
+// a suspect is alive until it is confirmed to have failed.
 const (
-	Alive   Status = "alive"
-	Suspect Status = "suspect"
-	Failed  Status = "failed"
-	Left    Status = "left"
+	Alive  Status = "alive"
+	Failed Status = "failed"
+	Left   Status = "left"
 )
 
 // Member is one node as membership knows it. Hubs (and reachable edges) see Serf's pool; other edges see the hubs they
@@ -172,6 +175,9 @@ func (c *Config) withDefaults() Config {
 	}
 	if d.Logger == nil {
 		d.Logger = slog.Default()
+	}
+	if d.Wall == nil {
+		d.Wall = time.Now
 	}
 	d.Reachable = d.Reachable || d.Role == Hub
 	return d
