@@ -28,10 +28,11 @@ type Config struct {
 	Advertise string   // host:port that others dial; default what Listen is bound to
 	Join      []string // host:port of some nodes of the mesh, of any region
 
-	HTTP          string // host:port of API and pages; default "127.0.0.1:8946"
-	HTTPTokenFile string // file with the bearer token that HTTP then demands; default none
-	StatsD        string // host:port, UDP, or "off"; default "127.0.0.1:8125"
-	HostMetrics   bool   // count what the machine does; default on
+	HTTP          string   // host:port of API and pages; default "127.0.0.1:8946"
+	HTTPTokenFile string   // file with the bearer token that HTTP then demands; default none
+	StatsD        string   // host:port, UDP, or "off"; default "127.0.0.1:8125"
+	StatsDUpDown  []string // metrics whose StatsD counts go down as well as up: names, or beginnings that end in "*"
+	HostMetrics   bool     // count what the machine does; default on
 
 	TLSCA, TLSCert, TLSKey string // PEM files, all three or none
 	Insecure               bool   // allow the network without certificates or token
@@ -66,6 +67,7 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8946", "`host:port` of the API and the pages")
 	fs.StringVar(&c.HTTPTokenFile, "http-token-file", "", "`file` with the bearer token that HTTP then demands")
 	fs.StringVar(&c.StatsD, "statsd", "127.0.0.1:8125", "UDP `host:port|off` for StatsD packets")
+	fs.StringSliceVar(&c.StatsDUpDown, "statsd-updown", nil, "`name,...` of StatsD counts that go down as well as up; jobs.* for all that begin so")
 	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
 	fs.StringVar(&c.TLSCA, "tls-ca", "", "PEM `file` of the mesh's certificate authority")
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "PEM `file` of this node's certificate, read again when it changes")
@@ -170,11 +172,8 @@ func (c *Config) checkAddresses() error {
 	return nil
 }
 
-// Token reads the bearer token of --http-token-file; it is empty when none is demanded.
-func (c *Config) Token() (string, error) { return ReadToken(c.HTTPTokenFile) }
-
-// ReadToken reads a bearer token from file, without surrounding white space. No file name means no token; an empty
-// file is an error, since it would look protected and not be.
+// ReadToken reads the bearer token to send from a token file: its first line, since the file of a node may hold several.
+// No file name means no token; a file without one is an error.
 func ReadToken(file string) (string, error) {
 	if file == "" {
 		return "", nil
@@ -183,8 +182,8 @@ func ReadToken(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token file: %w", err)
 	}
-	token := strings.TrimSpace(string(b))
-	if token == "" {
+	token, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	if token = strings.TrimSpace(token); token == "" {
 		return "", fmt.Errorf("token file %s is empty: write a secret into it", file)
 	}
 	return token, nil

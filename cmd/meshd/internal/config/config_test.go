@@ -62,7 +62,7 @@ func TestPrecedence(t *testing.T) {
 func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 	values := map[string]string{
 		"node": "n", "region": "r", "role": "edge", "mesh": "m", "data": "d", "listen": "127.0.0.1:1", "advertise": "h:1",
-		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "host-metrics": "off", "tls-ca": "a",
+		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
 		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "flush": "1s", "insecure": "true", "log-level": "debug",
 	}
 	var lines, environ, args []string
@@ -176,7 +176,7 @@ func TestReadToken(t *testing.T) {
 	if got, err := ReadToken(""); got != "" || err != nil {
 		t.Errorf("no file: %q, %v", got, err)
 	}
-	if got, err := ReadToken(write(t, " secret\n")); got != "secret" || err != nil {
+	if got, err := ReadToken(write(t, " secret\nolder\n")); got != "secret" || err != nil {
 		t.Errorf("file: %q, %v", got, err)
 	}
 	if _, err := ReadToken(write(t, "\n")); err == nil {

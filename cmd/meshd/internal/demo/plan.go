@@ -26,10 +26,13 @@ type Node struct {
 	StatsD string `json:"statsd"` // UDP host:port
 }
 
+// regions are the two halves of the demo.
+var regions = [...]string{"east", "west"}
+
 // plan lists the ten nodes with their ports moved up by shift: east before west, hubs before edges.
 func plan(shift int) []Node {
 	var nodes []Node
-	for _, region := range []string{"east", "west"} {
+	for _, region := range regions {
 		for _, g := range []struct {
 			role  string
 			count int

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,7 +28,7 @@ type supervisor struct {
 type nodeState struct {
 	Node
 	PID   int    `json:"pid"`
-	State string `json:"state"` // "running", "cut", "killed" or "ended: why"
+	State string `json:"state"` // "running", perhaps with what is cut, or "ended" with why
 	Log   string `json:"log"`
 }
 
@@ -41,6 +42,9 @@ func newSupervisor(executable string, f folder, nodes []Node) *supervisor {
 func (s *supervisor) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stopped {
+		return errStopped
+	}
 	for i := range s.nodes {
 		p, err := s.launch(i)
 		if err != nil {
@@ -95,7 +99,7 @@ func (s *supervisor) at(name string) ([]int, error) {
 	if at := find(s.nodes, name); len(at) > 0 {
 		return at, nil
 	}
-	known := []string{"east", "west"}
+	known := slices.Clone(regions[:])
 	for _, n := range s.nodes {
 		known = append(known, n.Name)
 	}
@@ -175,6 +179,16 @@ func (s *supervisor) restart(name string, wipe bool) error {
 	return nil
 }
 
+// ended tells how the process of a node ended, "" while it runs or before it started.
+func (s *supervisor) ended(name string) string {
+	for _, n := range s.status() {
+		if n.Name == name && strings.HasPrefix(n.State, "ended") {
+			return n.State
+		}
+	}
+	return ""
+}
+
 // status lists all nodes in the order of the plan.
 func (s *supervisor) status() []nodeState {
 	s.mu.Lock()
@@ -185,7 +199,7 @@ func (s *supervisor) status() []nodeState {
 		state := "running"
 		switch {
 		case !p.alive() && p.err == nil:
-			state = "stopped"
+			state = "ended"
 		case !p.alive():
 			state = "ended: " + p.err.Error() // "signal: killed" after a kill
 		case s.cuts.nodes[n.Name]:
