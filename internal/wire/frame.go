@@ -87,17 +87,23 @@ func AppendFrame(dst []byte, f *Frame) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("wire: append frame of %v: %w", f.Origin, err)
 	}
-	start := len(dst)
-	out := binary.AppendUvarint(append(dst, Version, bodyZstd), uint64(len(body)))
-	out, ok := compress(out, body, len(f.Cells)/MaxCellsPerByte)
-	if !ok {
-		out = append(append(out[:start], Version, bodyPlain), body...)
-	}
-	out = binary.LittleEndian.AppendUint32(out, crc32.Checksum(out[start:], castagnoli))
-	if n := len(out) - start; n > MaxFrameBytes {
+	out := seal(dst, body, len(f.Cells)/MaxCellsPerByte)
+	if n := len(out) - len(dst); n > MaxFrameBytes {
 		return dst, fmt.Errorf("wire: append frame of %v: %w: %d bytes, want at most %d", f.Origin, ErrLimit, n, MaxFrameBytes)
 	}
 	return out, nil
+}
+
+// seal appends what is around a body: the version, the encoding, the checksum. A body that compresses to less than
+// floor bytes stays plain.
+func seal(dst, body []byte, floor int) []byte {
+	start := len(dst)
+	out := binary.AppendUvarint(append(dst, Version, bodyZstd), uint64(len(body)))
+	out, ok := compress(out, body, floor)
+	if !ok {
+		out = append(append(out[:start], Version, bodyPlain), body...)
+	}
+	return binary.LittleEndian.AppendUint32(out, crc32.Checksum(out[start:], castagnoli))
 }
 
 func (f *Frame) appendBody(dst []byte) ([]byte, error) {
@@ -129,7 +135,8 @@ func (f *Frame) valueAt(i int) (*crdt.Value, uint64) { return &f.Cells[i].Value,
 func ParseFrame(b []byte) (*Frame, error) { return new(Parser).Parse(b) }
 
 // Parser reads frames one after another and reuses its memory: once that has grown, a frame of counters costs no
-// allocation per cell. The zero Parser is ready. It keeps the memory of the largest frame it has read.
+// allocation per cell. The zero Parser is ready. It keeps the memory of the largest frame it has read, at most 20 MB:
+// have one for each core, not for each session.
 type Parser struct {
 	frame Frame
 	body  []byte
@@ -150,7 +157,7 @@ func (p *Parser) parse(b []byte) error {
 	switch {
 	case len(b) > MaxFrameBytes:
 		return fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(b), MaxFrameBytes)
-	case len(b) > 0 && b[0] != Version:
+	case len(b) > 0 && (b[0] < MinVersion || b[0] > Version):
 		return fmt.Errorf("%w: %d", ErrVersion, b[0])
 	case len(b) < 2+checksumBytes:
 		return fmt.Errorf("%w: frame of %d bytes", ErrMalformed, len(b))

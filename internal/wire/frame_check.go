@@ -63,7 +63,7 @@ func (f *Frame) checkWindow(w crdt.Window) error {
 		return fmt.Errorf("window in the lifetime stream")
 	case w.Width <= 0 || w.Width%ms != 0 || w.Width > maxWindowSeconds*ms:
 		return fmt.Errorf("window of %d ms", w.Width)
-	case w.Start < 0 || w.Start%w.Width != 0:
+	case w.Start < 0 || w.Start%w.Width != 0 || w.Start > maxWindowStart*ms:
 		return fmt.Errorf("window of %d ms at %d", w.Width, w.Start)
 	}
 	return nil

@@ -49,8 +49,8 @@ func appendGauges(dst []byte, vals []uint64, at valueAt) []byte {
 // maxMillis is the latest time that an HLC can hold.
 const maxMillis = 1<<48 - 1
 
-// gauges reads n gauges into what at gives. It goes through the canonical bytes of each one, so that what a gauge may
-// hold is decided in crdt alone.
+// gauges reads n gauges into what at gives. It goes through the canonical bytes of each one (crdt.Gauge.AppendBinary),
+// so that what a gauge may hold is decided in crdt alone.
 func (u *unpacker) gauges(n int, at valueAt) error {
 	if u.err != nil || n > blockLen*len(u.b) {
 		u.fail("column ends early")

@@ -27,7 +27,7 @@ const (
 	heartbeatWordBytes = 6
 )
 
-func (m *Heartbeat) append(dst []byte) ([]byte, error) {
+func (m *Heartbeat) append(dst []byte) []byte {
 	word := uint64(min(max(m.WallMs, 0), MaxHeartbeatMs))
 	for s, h := range m.Head {
 		word |= uint64(headBytes(h)-1) << (heartbeatTimeBits + 3*s)
@@ -36,7 +36,7 @@ func (m *Heartbeat) append(dst []byte) ([]byte, error) {
 	for _, h := range m.Head {
 		dst = appendUint(dst, h, headBytes(h))
 	}
-	return dst, nil
+	return dst
 }
 
 // headBytes returns the bytes that h takes, at least one.

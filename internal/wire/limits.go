@@ -9,9 +9,10 @@ import (
 // Limits. Everything that arrives is checked against them before memory is taken for it, and everything that leaves
 // is checked too, so that what one node can say every node can hear.
 const (
-	// Version is the frame and message version that this build writes. It reads this one and, once there are two, the
-	// one before it.
-	Version = 1
+	// Version is the version of frames and stored records that this build writes, and MinVersion the lowest that it
+	// reads: the one before, once there are two.
+	Version    = 1
+	MinVersion = 1
 
 	// MaxFrameBytes bounds a frame, as it travels and unpacked: 16 times the target, so that one commit that cannot
 	// be split (cells of one seq stay together) still fits, and so that 64 sessions that each hold one frame in hand
@@ -55,6 +56,10 @@ const (
 
 	// MaxYours bounds the incarnations of one Push: those that the edge's Hello named.
 	MaxYours = MaxHeads
+
+	// MaxPushParts bounds the cells of all Yours of one Push: two incarnations in every cell of the largest frame, 19
+	// MB in memory. The builder of a Push that would exceed it takes a smaller frame.
+	MaxPushParts = 2 * MaxFrameCells
 
 	// MaxRegions bounds the regions of one Coverage: four times the 256 regions that a mesh is built for.
 	MaxRegions = 1024

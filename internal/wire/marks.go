@@ -59,6 +59,9 @@ func parseMarks(b []byte) (*Marks, error) {
 func (w *writer) mark(m *Mark) {
 	w.origin(m.Origin)
 	for _, p := range m.Progress {
+		if p.Covered > p.Cursor {
+			w.fail(ErrInvalid, "covered %d beyond cursor %d", p.Covered, p.Cursor)
+		}
 		w.uint(p.Cursor)
 		w.uint(p.Owed)
 		w.uint(p.Covered)

@@ -43,21 +43,26 @@ func (*Coverage) message()  {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
+	out, err := appendMessage(dst, m)
+	if err != nil {
+		return dst, fmt.Errorf("wire: append %T: %w", m, err)
+	}
+	return out, nil
+}
+
+func appendMessage(dst []byte, m Message) ([]byte, error) {
 	var typ byte
 	var body []byte
 	var err error
+	floor := 0 // bytes below which the body is not compressed
 	switch m := m.(type) {
 	case *FrameMsg:
 		if len(m.Raw) > MaxFrameBytes {
-			return dst, fmt.Errorf("wire: append message: %w: frame of %d bytes, want at most %d", ErrLimit, len(m.Raw), MaxFrameBytes)
+			return dst, fmt.Errorf("%w: frame of %d bytes, want at most %d", ErrLimit, len(m.Raw), MaxFrameBytes)
 		}
 		return append(append(dst, typeFrame), m.Raw...), nil
 	case *Heartbeat:
-		out, err := m.append(append(dst, typeHeartbeat))
-		if err != nil {
-			return dst, fmt.Errorf("wire: append heartbeat: %w", err)
-		}
-		return out, nil
+		return m.append(append(dst, typeHeartbeat)), nil
 	case *Hello:
 		typ = typeHello
 		body, err = m.append(nil)
@@ -65,24 +70,23 @@ func AppendMessage(dst []byte, m Message) ([]byte, error) {
 		typ = typeMarks
 		body, err = m.append(nil)
 	case *Push:
-		typ = typePush
+		typ, floor = typePush, m.parts()/MaxCellsPerByte
 		body, err = m.append(nil)
 	case *Coverage:
 		typ = typeCoverage
 		body, err = m.append(nil)
 	default:
-		return dst, fmt.Errorf("wire: append message: %w: %T", ErrInvalid, m)
+		err = fmt.Errorf("%w: not a message", ErrInvalid)
 	}
 	if err == nil && len(body) >= MaxMessageBytes {
 		err = fmt.Errorf("%w: body of %d bytes, want less than %d", ErrLimit, len(body), MaxMessageBytes)
 	}
 	if err != nil {
-		return dst, fmt.Errorf("wire: append %T: %w", m, err)
+		return dst, err
 	}
-	start := len(dst)
-	out, ok := compress(binary.AppendUvarint(append(dst, typ|typeCompressed), uint64(len(body))), body, 0)
+	out, ok := compress(binary.AppendUvarint(append(dst, typ|typeCompressed), uint64(len(body))), body, floor)
 	if !ok {
-		out = append(append(out[:start], typ), body...)
+		out = append(append(out[:len(dst)], typ), body...)
 	}
 	return out, nil
 }
@@ -105,9 +109,6 @@ func parseMessage(b []byte) (Message, error) {
 		return nil, fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(b), MaxMessageBytes)
 	}
 	typ, body := b[0], b[1:]
-	if reserved(typ &^ typeCompressed) {
-		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
-	}
 	switch typ {
 	case typeFrame:
 		if len(body) > MaxFrameBytes {
@@ -116,8 +117,7 @@ func parseMessage(b []byte) (Message, error) {
 		return &FrameMsg{Raw: body}, nil
 	case typeHeartbeat:
 		return parseHeartbeat(body)
-	}
-	if typ&typeCompressed != 0 {
+	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed, typeCoverage | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -126,16 +126,20 @@ func parseMessage(b []byte) (Message, error) {
 		if body, err = decompress(nil, body[n:], size, MaxMessageBytes); err != nil {
 			return nil, err
 		}
+		typ &^= typeCompressed
 	}
-	switch typ &^ typeCompressed {
+	switch typ {
 	case typeHello:
 		return parseHello(body)
 	case typeMarks:
 		return parseMarks(body)
 	case typePush:
-		return parsePush(body, len(b)*MaxCellsPerByte)
+		return parsePush(body, min(len(b)*MaxCellsPerByte, MaxPushParts))
 	case typeCoverage:
 		return parseCoverage(body)
+	}
+	if reserved(typ &^ typeCompressed) {
+		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
 	}
 	return nil, fmt.Errorf("%w: message type %d", ErrMalformed, typ)
 }

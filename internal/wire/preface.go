@@ -2,8 +2,7 @@ package wire
 
 import (
 	"fmt"
-
-	"meshd/crdt"
+	"unicode/utf8"
 )
 
 // Preface opens every connection of the transport, before anything that depends on a version. Its own format is
@@ -29,6 +28,9 @@ const (
 // AppendPreface appends p. On error dst is returned unchanged.
 func AppendPreface(dst []byte, p *Preface) ([]byte, error) {
 	w := newWriter(append(dst, tagPreface))
+	if p.MinVersion > p.Version {
+		w.fail(ErrInvalid, "versions %d to %d", p.MinVersion, p.Version)
+	}
 	w.array(prefaceFields)
 	w.uint(uint64(p.Version))
 	w.uint(uint64(p.MinVersion))
@@ -86,8 +88,19 @@ func AppendRefusal(dst []byte, f *Refusal) ([]byte, error) {
 	w := newWriter(append(dst, tagRefusal))
 	w.array(refusalFields)
 	w.uint(uint64(f.Code))
-	w.string(f.Text[:min(len(f.Text), MaxTextBytes)])
+	w.string(cut(f.Text, MaxTextBytes))
 	return w.sealed(dst, "refusal")
+}
+
+// cut returns s, or the characters of it that fit into limit bytes.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
 }
 
 // ParseRefusal reads one refusal, the whole of b.
@@ -151,7 +164,7 @@ func ParseHubs(b []byte) (*Hubs, error) {
 	}
 	for i := range h.Hubs {
 		extra := r.array(hubFields)
-		h.Hubs[i] = Hub{Region: r.name(), Node: r.name(), Addr: r.text("address", MaxAddressBytes), Inc: crdt.Incarnation(r.id())}
+		h.Hubs[i] = Hub{Region: r.name(), Node: r.name(), Addr: r.text("address", MaxAddressBytes), Inc: r.id()}
 		r.skip(extra)
 	}
 	r.skip(extra)

@@ -40,6 +40,7 @@ func (m *Push) append(dst []byte) ([]byte, error) {
 	w := newWriter(dst)
 	w.limit("bytes of a frame", len(m.Frame), MaxFrameBytes)
 	w.limit("incarnations", len(m.Yours), MaxYours)
+	w.limit("parts", m.parts(), MaxPushParts)
 	w.array(pushFields)
 	w.bytes(m.Frame)
 	w.array(len(m.Yours))
@@ -103,8 +104,17 @@ func (y *Yours) check() error {
 	return nil
 }
 
-// parsePush reads a Push that may have at most maxCells cells.
-func parsePush(b []byte, maxCells int) (*Push, error) {
+// parts returns the number of cells of all Yours.
+func (m *Push) parts() int {
+	n := 0
+	for i := range m.Yours {
+		n += len(m.Yours[i].Cells)
+	}
+	return n
+}
+
+// parsePush reads a Push that may have at most limit parts.
+func parsePush(b []byte, limit int) (*Push, error) {
 	var m Push
 	r := newReader(b)
 	extra := r.array(pushFields)
@@ -124,11 +134,11 @@ func parsePush(b []byte, maxCells int) (*Push, error) {
 		if r.err != nil {
 			break
 		}
-		if err := y.parseCells(&col, maxCells); err != nil {
+		if err := y.parseCells(&col, limit); err != nil {
 			r.keepAs(err)
 			break
 		}
-		maxCells -= len(y.Cells)
+		limit -= len(y.Cells)
 	}
 	r.skip(extra)
 	return &m, r.end()

@@ -26,8 +26,11 @@ func AppendStoredProgress(dst []byte, p *StoredProgress) ([]byte, error) {
 
 // ParseStoredProgress reads one record, the whole of b.
 func ParseStoredProgress(b []byte) (*StoredProgress, error) {
-	if len(b) == 0 || b[0] != Version {
-		return nil, fmt.Errorf("wire: parse stored progress: %w", ErrVersion)
+	switch {
+	case len(b) == 0:
+		return nil, fmt.Errorf("wire: parse stored progress: %w: empty", ErrMalformed)
+	case b[0] < MinVersion || b[0] > Version:
+		return nil, fmt.Errorf("wire: parse stored progress: %w: %d", ErrVersion, b[0])
 	}
 	r := newReader(b[1:])
 	extra := r.array(storedFields)
