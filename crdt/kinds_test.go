@@ -187,7 +187,7 @@ func (s *subject) contents(v *Value) any {
 	}
 	x := v.X
 	if x == nil {
-		x = newState(v.Kind)
+		x = NewState(v.Kind)
 	}
 	return s.content(x)
 }
