@@ -22,8 +22,8 @@ const (
 	maxFineIndex = 1024*fineSteps - 1
 )
 
-// significandBounds[j] is 2^(j/64) rounded to the nearest float64. It is computed in extended precision, since the
-// last bit of math.Exp2 differs between architectures.
+// significandBounds[j] is the greatest float64 up to 2^(j/64), so that comparing with it is comparing with the bound
+// itself. It is computed in extended precision, since the last bit of math.Exp2 differs between architectures.
 var significandBounds = func() (bounds [fineSteps + 1]float64) {
 	const bits = 160
 	step := new(big.Float).SetPrec(bits).SetInt64(2)
@@ -32,7 +32,7 @@ var significandBounds = func() (bounds [fineSteps + 1]float64) {
 	}
 	b := new(big.Float).SetPrec(bits).SetInt64(1)
 	for j := range bounds {
-		bounds[j], _ = b.Float64()
+		bounds[j], _ = new(big.Float).SetPrec(53).SetMode(big.ToZero).Set(b).Float64()
 		b.Mul(b, step)
 	}
 	return bounds

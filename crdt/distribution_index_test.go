@@ -55,7 +55,7 @@ func TestIndexIsExactBesideBounds(t *testing.T) {
 			if got, want := fineIndex(v), 64*exp+j-1; got != want {
 				t.Errorf("index of bound 2^(%d/64) 2^%d is %d, want %d", j, exp, got, want)
 			}
-			for _, v := range []float64{math.Nextafter(v, 0), math.Nextafter(v, math.Inf(1))} {
+			for _, v := range []float64{math.Nextafter(v, 0), v, math.Nextafter(v, math.Inf(1))} {
 				if fineIndex(v) != exactIndex(v) {
 					t.Errorf("index of %v beside bound %d is %d, want %d", v, j, fineIndex(v), exactIndex(v))
 				}

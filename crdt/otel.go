@@ -108,7 +108,8 @@ func (d *Distribution) finishImport(count uint64, sum, least, greatest float64) 
 	}
 	if count > 0 {
 		lowest, highest := d.outermost()
-		d.widen(within(least, lowest[0], lowest[1]), within(greatest, highest[1], highest[0]))
+		least, greatest = within(least, lowest[0], lowest[1]), within(greatest, highest[1], highest[0])
+		d.widen(min(least, greatest), max(least, greatest))
 	}
 	return nil
 }
