@@ -118,10 +118,10 @@ func (s *coldStore) sumOp(id reconcile.SeriesID, v *crdt.Value) Op {
 }
 
 // startCooling moves incarnations that nobody writes any more out of memory: their cells and progress, marked cold,
-// and the new sums go to disk in one persist; memory follows when it is back.
-func (c *Core) startCooling() {
+// and the new sums go to disk in one persist; memory follows when it is back. It reports whether there were any.
+func (c *Core) startCooling() bool {
 	if c.hub == nil || c.now < c.hub.cold.checked+c.cfg.ColdAfter/10 {
-		return
+		return false
 	}
 	c.hub.cold.checked = c.now
 	var ops []Op
@@ -148,7 +148,7 @@ func (c *Core) startCooling() {
 		done = append(done, r)
 	}
 	if len(done) == 0 {
-		return
+		return false
 	}
 	slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(string(a.Key), string(b.Key)) })
 	c.persistCheckpoint(ops, func() {
@@ -162,6 +162,7 @@ func (c *Core) startCooling() {
 			c.hub.cold.sums[id] = v
 		}
 	})
+	return true
 }
 
 func disjoint(r *reconcile.Replica, sums map[reconcile.SeriesID]*crdt.Value) bool {

@@ -17,6 +17,8 @@ const (
 	maxFrameQueue = 32 << 20
 	// maxCommitBytes bounds one commit, so that a commit takes tens of milliseconds and not seconds.
 	maxCommitBytes = 4 << 20
+	// recordBytes is when a log record is long enough and the commit goes on in another.
+	recordBytes = 256 << 10
 	// seqBytes is how much of a commit goes under one seq. Cells of one seq are never split over frames.
 	seqBytes = 64 << 10
 )
@@ -44,8 +46,7 @@ type queuedFrame struct {
 // pending is the persist that runs. Until it is back, nothing of it is in the cells.
 type pending struct {
 	token   uint64
-	lsn     uint64
-	bytes   int
+	records records
 	own     []*wire.Frame
 	frames  []queuedFrame
 	replies []Reply
@@ -72,36 +73,32 @@ func (c *Core) startPersist() {
 		c.startCheckpoint()
 		return
 	}
-	p := &pending{token: c.disk.nextToken(), lsn: c.disk.lsn + 1}
-	var ops []Op
-	var record []byte
-	record = c.commitOwn(p, record)
-	ops = p.tokens.ops(ops)
+	p := &pending{token: c.disk.nextToken()}
+	rec := &records{first: c.disk.lsn + 1}
+	c.commitOwn(p, rec)
 	n := 0
-	for ; n < len(c.queue.frames) && len(record) < maxCommitBytes; n++ {
+	for ; n < len(c.queue.frames) && rec.bytes < maxCommitBytes; n++ {
 		q := c.queue.frames[n]
 		c.queue.frameBytes -= len(q.raw)
-		record = appendRecord(record, q.raw)
+		rec.add(q.raw)
 		p.frames = append(p.frames, q)
 	}
 	c.queue.frames = slices.Delete(c.queue.frames, 0, n)
-	if len(record) == 0 && len(ops) == 0 { // nothing new: only duplicates and refusals
+	ops := p.tokens.ops(rec.ops())
+	if len(ops) == 0 { // nothing new: only duplicates and refusals
 		c.out.Replies = append(c.out.Replies, p.replies...)
 		return
 	}
-	if len(record) > 0 {
-		ops = append(ops, Op{Key: logKey(p.lsn), Value: record})
-	}
-	p.bytes = len(record)
+	p.records = *rec
 	c.pending = p
 	c.out.Persist = &Persist{Token: p.token, Ops: c.disk.trim(ops)}
 }
 
-// commitOwn turns the waiting batches into frames of the live incarnation and appends them to the log record.
-func (c *Core) commitOwn(p *pending, record []byte) []byte {
+// commitOwn turns the waiting batches into frames of the live incarnation and adds them to the log.
+func (c *Core) commitOwn(p *pending, rec *records) {
 	p.tokens = c.tokens.begin()
 	if len(c.queue.batches) == 0 {
-		return record
+		return
 	}
 	b := newBuilder(c)
 	for _, s := range c.queue.batches {
@@ -114,14 +111,32 @@ func (c *Core) commitOwn(p *pending, record []byte) []byte {
 		if err != nil {
 			panic(fmt.Sprintf("node: own frame does not encode: %v", err)) // the builder made what the wire refuses
 		}
-		record = appendRecord(record, raw)
+		rec.add(raw)
 	}
-	return record
 }
 
-func appendRecord(dst, frame []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(frame)))
-	return append(dst, frame...)
+// records are the log records of one commit: frames, each behind its length, in values that a store likes.
+type records struct {
+	first  uint64 // lsn
+	values [][]byte
+	bytes  int
+}
+
+func (r *records) add(frame []byte) {
+	if n := len(r.values); n == 0 || len(r.values[n-1]) >= recordBytes {
+		r.values = append(r.values, nil)
+	}
+	last := &r.values[len(r.values)-1]
+	was := len(*last)
+	*last = append(binary.AppendUvarint(*last, uint64(len(frame))), frame...)
+	r.bytes += len(*last) - was
+}
+
+func (r *records) ops() (ops []Op) {
+	for i, v := range r.values {
+		ops = append(ops, Op{Key: logKey(r.first + uint64(i)), Value: v})
+	}
+	return ops
 }
 
 // persisted applies what is on disk now, and only now: I7.
@@ -144,16 +159,16 @@ func (c *Core) persisted(in Persisted) {
 		return
 	}
 	c.Counts.Commits++
-	if p.bytes > 0 {
-		c.disk.committed(p.lsn, p.bytes)
+	for i, v := range p.records.values {
+		c.disk.committed(p.records.first+uint64(i), len(v))
 	}
 	c.tokens.commit(p.tokens)
 	for _, f := range p.own {
 		c.check(c.applyOwn(f))
-		c.disk.dirty(c.live, p.lsn)
+		c.disk.dirty(c.live, p.records.first)
 	}
 	for _, q := range p.frames {
-		c.applyPeer(q, p.lsn)
+		c.applyPeer(q, p.records.first)
 	}
 	for _, r := range p.replies {
 		c.Counts.CommittedItems += uint64(r.Result.Accepted)

@@ -75,10 +75,10 @@ type hubState struct {
 
 // Counters are the core's own figures, exported as metrics.
 type Counters struct {
-	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed  uint64
-	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut              uint64
-	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells  uint64
-	FramesDropped, PairsDelayed, ClockAhead, Overfull, SessionsLost, Retried uint64
+	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed    uint64
+	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut                uint64
+	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells    uint64
+	FramesDropped, PairsDelayed, ClockAhead, Overfull, SessionsLost, Malformed uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -130,6 +130,8 @@ func (c *Core) Step(nowMs int64, in Event, out *Output) {
 		c.peerDown(in.ID)
 	case Received:
 		c.received(in)
+	case Malformed:
+		c.malformed(in.ID)
 	case Submit:
 		c.submit(in)
 	case Persisted:

@@ -105,8 +105,7 @@ func (d *diskLog) trim(ops []Op) []Op {
 // startCheckpoint writes the origins whose changes are oldest in the log, when the log is large enough, so that its
 // old end can go. It runs only while no commit waits. Each origin's snapshot and progress go in one persist.
 func (c *Core) startCheckpoint() {
-	if c.disk.total < c.cfg.LogBytes {
-		c.startCooling()
+	if c.startCooling() || c.disk.total < c.cfg.LogBytes {
 		return
 	}
 	order := slices.SortedFunc(maps.Keys(c.disk.first), func(a, b *reconcile.Replica) int {
@@ -122,7 +121,7 @@ func (c *Core) startCheckpoint() {
 		ops, size = snapshotOps(ops, r, false, size)
 		done = append(done, r)
 	}
-	if len(done) == 0 {
+	if len(done) == 0 && c.disk.trimmed+1 >= c.disk.needed() {
 		return
 	}
 	c.persistCheckpoint(ops, func() {
@@ -155,7 +154,10 @@ func snapshotOps(ops []Op, r *reconcile.Replica, cold bool, size int) ([]Op, int
 	if err != nil {
 		panic(fmt.Sprintf("node: snapshot of %s does not encode: %v", r.Origin, err))
 	}
-	rec := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: r.Origin, Progress: r.Progress, Cold: cold})
+	rec, err := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: r.Origin, Progress: r.Progress, Cold: cold})
+	if err != nil {
+		panic(fmt.Sprintf("node: progress of %s does not encode: %v", r.Origin, err))
+	}
 	ops = append(ops, Op{Key: originKey(prefixProgress, r.Origin), Value: rec})
 	return ops, size + len(rec)
 }

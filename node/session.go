@@ -125,6 +125,16 @@ func (c *Core) send(s *session, m wire.Message, bulk bool) int {
 	return len(msg)
 }
 
+// malformed ends the session of a peer that sent what does not parse: what was lost with it is unknown, and a new
+// session resumes from what is held.
+func (c *Core) malformed(id uint64) {
+	c.Counts.Malformed++
+	if c.sessions[id] != nil {
+		c.out.Close = append(c.out.Close, CloseSession{Peer: id, Reason: "sent a message that does not parse"})
+		c.peerDown(id)
+	}
+}
+
 func (c *Core) received(in Received) {
 	s := c.sessions[in.ID]
 	if s == nil {

@@ -28,6 +28,9 @@ type Received struct {
 	Msg Decoded
 }
 
+// Malformed reports a message that did not parse.
+type Malformed struct{ ID uint64 }
+
 // Submit asks to count a batch. The answer is a Reply with the same ID.
 type Submit struct {
 	ID    uint64
@@ -51,6 +54,7 @@ func (Tick) event()      {}
 func (PeerUp) event()    {}
 func (PeerDown) event()  {}
 func (Received) event()  {}
+func (Malformed) event() {}
 func (Submit) event()    {}
 func (Persisted) event() {}
 func (Loaded) event()    {}

@@ -1,0 +1,353 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+)
+
+const (
+	// waitingCalls bounds the calls that wait for the core: each is a request's batch or a read, and the core takes
+	// microseconds for most. More callers than that wait in their own goroutines.
+	waitingCalls = 256
+	// waitingMessages bounds the messages of all peers that wait for the core. A session's reader waits when it is
+	// full, which pushes back on that peer by QUIC's flow control.
+	waitingMessages = 256
+)
+
+// Store is the disk as the driver needs it. *buffer.Store satisfies it through a small adapter in cmd.
+type Store interface {
+	Reader
+	// Commit writes ops atomically and returns when they are synced, or an error and nothing is written. An error
+	// that wraps ErrFull says that the disk's reserve is reached.
+	Commit(ops []Op) error
+	// Free returns the free bytes of the disk, the reserve that is kept, and the bytes that the store takes.
+	Free() (free, reserve, used uint64)
+}
+
+// Transport sends messages. Events come the other way, through the methods PeerUp, PeerDown and Message of Node.
+type Transport interface {
+	// Send queues msg, which it owns from then on, and reports whether there was room. It never blocks.
+	Send(peer uint64, bulk bool, msg []byte) bool
+	// Disconnect ends a session; the transport dials again by its own rules.
+	Disconnect(peer uint64, reason string)
+	// RTT returns the round trip time of a session and the offset of the peer's clock; zeros if unknown.
+	Link(peer uint64) (rtt, offset time.Duration, addr string)
+}
+
+// Config is what a node is made of. Store and Transport are required.
+type Config struct {
+	Mesh, Version string // for status only
+	Core          CoreConfig
+	Store         Store
+	Transport     Transport
+	Logger        *slog.Logger          // nil = slog.Default()
+	Registerer    prometheus.Registerer // nil = metrics are kept but not registered
+}
+
+// NewIncarnation draws the identity of a process.
+func NewIncarnation() (inc crdt.Incarnation) {
+	rand.Read(inc[:]) // never fails: it ends the process instead
+	return inc
+}
+
+// Node is a running node. All methods are safe for concurrent use.
+type Node struct {
+	cfg     Config
+	core    *Core
+	started time.Time
+
+	calls    chan func(*Output)
+	messages chan Event
+	results  chan Event
+	commits  chan *Persist
+	loads    chan crdt.Origin
+	stopping chan struct{}
+	done     chan struct{}
+
+	mu      sync.Mutex
+	waiting map[uint64]chan Result
+	nextID  uint64
+	full    bool
+	counts  Counters
+}
+
+// New recovers the node's state from its store and returns it, stopped. A node whose state cannot be read is an
+// error: starting empty would hide what the disk holds.
+func New(cfg Config) (*Node, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	core, err := NewCore(cfg.Core)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := core.Recover(cfg.Store, start.UnixMilli()); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, core: core, started: start,
+		calls: make(chan func(*Output), waitingCalls), messages: make(chan Event, waitingMessages),
+		results: make(chan Event, 1), commits: make(chan *Persist, 1), loads: make(chan crdt.Origin, coldBatch),
+		stopping: make(chan struct{}), done: make(chan struct{}), waiting: map[uint64]chan Result{},
+	}
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(&collector{n}); err != nil {
+			return nil, fmt.Errorf("node: register metrics: %w", err)
+		}
+	}
+	cfg.Logger.Info("recovered", "series", core.cat.Len(), "took", time.Since(start).Round(time.Millisecond))
+	return n, nil
+}
+
+// Run works until ctx ends, and returns when its goroutines have ended and every accepted batch is answered.
+func (n *Node) Run(ctx context.Context) error {
+	defer close(n.done)
+	var wg sync.WaitGroup
+	wg.Go(n.committer)
+	wg.Go(n.loader)
+	n.loop(ctx)
+	close(n.stopping)
+	close(n.commits)
+	close(n.loads)
+	wg.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, ch := range n.waiting {
+		ch <- Result{Err: ErrClosed}
+		delete(n.waiting, id)
+	}
+	return nil
+}
+
+// committer is the only goroutine that writes: one persist at a time, as the core asks.
+func (n *Node) committer() {
+	for p := range n.commits {
+		err := n.cfg.Store.Commit(p.Ops)
+		if err != nil {
+			n.cfg.Logger.Warn("commit failed", "err", err)
+		}
+		n.results <- Persisted{Token: p.Token, Err: err}
+	}
+}
+
+// loader reads cold origins back from disk.
+func (n *Node) loader() {
+	for o := range n.loads {
+		in := Loaded{Origin: o}
+		in.Err = n.cfg.Store.Scan(originKey(prefixCells, o), func(_, value []byte) error {
+			f, err := wire.ParseFrame(append([]byte(nil), value...))
+			in.Snapshot = append(in.Snapshot, f)
+			return err
+		})
+		select {
+		case n.messages <- in:
+		case <-n.stopping:
+		}
+	}
+}
+
+// loop is the only goroutine that touches the core. A persist that runs is waited for at the end, so that what it
+// made durable is answered.
+func (n *Node) loop(ctx context.Context) {
+	var out Output
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var pendingLoads []crdt.Origin
+	busy := false
+	step := func(in Event) {
+		n.core.Step(time.Now().UnixMilli(), in, &out)
+		pendingLoads = append(pendingLoads, out.Loads...)
+		busy = n.act(&out) || busy
+		timer.Reset(max(0, time.Until(time.UnixMilli(out.Wake))))
+	}
+	for {
+		for len(pendingLoads) > 0 {
+			select {
+			case n.loads <- pendingLoads[0]:
+				pendingLoads = pendingLoads[1:]
+				continue
+			default:
+			}
+			break
+		}
+		messages := n.messages
+		if n.core.Congested() {
+			messages = nil
+		}
+		select {
+		case <-ctx.Done():
+			for busy { // whoever was promised an answer gets it
+				busy = false
+				step(<-n.results)
+			}
+			return
+		case <-timer.C:
+			step(Tick{})
+		case in := <-n.results:
+			busy = false
+			step(in)
+		case f := <-n.calls:
+			f(&out)
+			busy = n.act(&out) || busy
+			timer.Reset(max(0, time.Until(time.UnixMilli(out.Wake))))
+		case in := <-messages:
+			step(in)
+		}
+	}
+}
+
+// act does what a step wants done and reports whether a persist was started. A message that finds no room ends its
+// session: what was sent is unknown then, and a new session resumes from what the peer names.
+func (n *Node) act(out *Output) (persisting bool) {
+	for _, s := range out.Sends {
+		if !n.cfg.Transport.Send(s.Peer, s.Bulk, s.Msg) {
+			n.cfg.Transport.Disconnect(s.Peer, "does not keep up: its send queue is full")
+		}
+	}
+	for _, c := range out.Close {
+		n.cfg.Transport.Disconnect(c.Peer, c.Reason)
+	}
+	for _, r := range out.Replies {
+		n.reply(r)
+	}
+	if out.Persist != nil {
+		n.commits <- out.Persist // never waits: at most one is outstanding
+		out.Persist, persisting = nil, true
+	}
+	out.reset()
+	return persisting
+}
+
+func (n *Node) reply(r Reply) {
+	n.mu.Lock()
+	ch := n.waiting[r.ID]
+	delete(n.waiting, r.ID)
+	n.full = errors.Is(r.Result.Err, ErrFull)
+	n.mu.Unlock()
+	if ch != nil {
+		ch <- r.Result
+	}
+}
+
+// Submit counts a batch and returns when it is on disk. If ctx ends first the outcome is unknown: it may be counted.
+func (n *Node) Submit(ctx context.Context, b *Batch) Result {
+	ch := make(chan Result, 1)
+	n.mu.Lock()
+	n.nextID++
+	id := n.nextID
+	n.waiting[id] = ch
+	n.mu.Unlock()
+	forget := func(err error) Result {
+		n.mu.Lock()
+		delete(n.waiting, id)
+		n.mu.Unlock()
+		return Result{Err: err}
+	}
+	call := func(out *Output) { n.core.Step(time.Now().UnixMilli(), Submit{ID: id, Batch: b}, out) }
+	select {
+	case n.calls <- call:
+	case <-ctx.Done():
+		return forget(ctx.Err())
+	case <-n.stopping:
+		return forget(ErrClosed)
+	}
+	select {
+	case r := <-ch:
+		return r
+	case <-ctx.Done():
+		return forget(ctx.Err())
+	case <-n.done:
+		select {
+		case r := <-ch:
+			return r
+		default:
+			return forget(ErrClosed)
+		}
+	}
+}
+
+// ask runs f on the core's goroutine and waits for it.
+func (n *Node) ask(ctx context.Context, f func(nowMs int64)) error {
+	done := make(chan struct{})
+	call := func(out *Output) {
+		out.Wake = time.Now().UnixMilli() // reading may have made rollups that want to be sent
+		f(out.Wake)
+		close(done)
+	}
+	select {
+	case n.calls <- call:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.stopping:
+		return ErrClosed
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.done:
+		return ErrClosed
+	}
+}
+
+// Totals answers for the whole mesh from what is here.
+func (n *Node) Totals(ctx context.Context, q Select) (*Totals, error) {
+	var t *Totals
+	var err error
+	if e := n.ask(ctx, func(now int64) { t, err = n.core.Totals(now, q) }); e != nil {
+		return nil, e
+	}
+	return t, err
+}
+
+// Explain shows what totals were made from.
+func (n *Node) Explain(ctx context.Context, q Select) (*Explanation, error) {
+	var x *Explanation
+	var err error
+	if e := n.ask(ctx, func(now int64) { x, err = n.core.Explain(now, q) }); e != nil {
+		return nil, e
+	}
+	return x, err
+}
+
+// PeerUp tells the node of a session. The transport calls PeerUp, Message and PeerDown of one session in this order
+// and never two at once.
+func (n *Node) PeerUp(id uint64, p PeerInfo) { n.deliver(PeerUp{ID: id, Peer: p}) }
+
+// PeerDown tells the node that a session ended.
+func (n *Node) PeerDown(id uint64) { n.deliver(PeerDown{ID: id}) }
+
+// Message hands over one message, which the node owns from then on. It blocks while the node is busy, which slows
+// the peer down and nobody else. Parsing runs on the caller's goroutine, so sessions parse in parallel. A message
+// that does not parse is counted and ends the session: what it was is unknown.
+func (n *Node) Message(id uint64, msg []byte) {
+	d, err := Decode(msg)
+	switch {
+	case errors.Is(err, wire.ErrReserved):
+		n.deliver(Received{ID: id}) // counted as unknown
+	case err != nil:
+		n.cfg.Logger.Warn("message refused", "session", id, "err", err)
+		n.deliver(Malformed{ID: id})
+	default:
+		n.deliver(Received{ID: id, Msg: d})
+	}
+}
+
+func (n *Node) deliver(in Event) {
+	select {
+	case n.messages <- in:
+	case <-n.stopping:
+	}
+}

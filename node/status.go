@@ -1,0 +1,103 @@
+package node
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meshd/crdt"
+)
+
+// coreStatus is what the core knows of itself.
+func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duration, addr string)) {
+	st.Region, st.Node, st.Role = c.cfg.Region, c.cfg.Node, string(c.cfg.Role)
+	st.Incarnation = c.cfg.Inc.String()
+	st.Series = c.live.Len()
+	st.Origins = len(c.mine)
+	if c.hub != nil {
+		st.Series = c.hub.region.Total.Len()
+		st.Origins = c.hub.region.Len() + len(c.hub.entries.Origins())
+		st.Cold = len(c.hub.cold.index)
+	}
+	head := c.live.Progress[crdt.StreamLifetime].Cursor
+	st.Head, st.Committed = head, head
+	if c.pending != nil {
+		st.Head += uint64(len(c.pending.own))
+	}
+	for _, s := range c.ordered() {
+		p := PeerStatus{
+			Region: s.peer.Region, Node: s.peer.Node, Role: string(s.peer.Role), Up: true, Since: time.UnixMilli(s.since),
+			SentFrames: s.framesOut, RecvFrames: s.framesIn,
+		}
+		p.RTT, p.ClockOffset, p.Addr = link(s.id)
+		if m := s.marks[c.own]; len(c.direct(s)) > 0 && c.direct(s)[0].Origin == c.own {
+			p.Behind = head - min(head, m.Covered)
+		}
+		st.Peers = append(st.Peers, p)
+	}
+	st.Counters = c.Counts.each()
+}
+
+// each returns the counters by name.
+func (k *Counters) each() map[string]uint64 {
+	v := reflect.ValueOf(*k)
+	out := make(map[string]uint64, v.NumField())
+	for i := range v.NumField() {
+		out[v.Type().Field(i).Name] = v.Field(i).Uint()
+	}
+	return out
+}
+
+// Status says what the node is and how it fares.
+func (n *Node) Status(ctx context.Context) (*Status, error) {
+	st := &Status{Mesh: n.cfg.Mesh, Version: n.cfg.Version, Started: n.started}
+	if err := n.ask(ctx, func(int64) { n.core.status(st, n.cfg.Transport.Link) }); err != nil {
+		return nil, err
+	}
+	free, reserve, used := n.cfg.Store.Free()
+	n.mu.Lock()
+	st.Disk = DiskStatus{Full: n.full || free < reserve, FreeBytes: free, ReserveBytes: reserve, LogBytes: used}
+	n.mu.Unlock()
+	return st, nil
+}
+
+// collector exports the core's counters.
+type collector struct{ n *Node }
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	prometheus.DescribeByCollect(&collector{&Node{core: &Core{}}}, ch)
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	counts := c.n.core.Counts
+	if c.n.calls != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if c.n.ask(ctx, func(int64) { counts = c.n.core.Counts }) != nil {
+			return
+		}
+	}
+	for name, v := range counts.each() {
+		d := prometheus.NewDesc("meshd_core_"+snake(name)+"_total", "Count of "+snake(name)+" in the core.", nil, nil)
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	}
+}
+
+// snake turns FramesIn into frames_in.
+func snake(s string) string {
+	var out []byte
+	for i, r := range []byte(s) {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 {
+				out = append(out, '_')
+			}
+			r += 'a' - 'A'
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
