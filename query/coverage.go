@@ -1,0 +1,78 @@
+package query
+
+import (
+	"fmt"
+	"time"
+
+	"meshd/node"
+)
+
+// newCoverage renders what the node knows of the regions that a request is about.
+func newCoverage(from []node.Coverage, sel *selection) Coverage {
+	out := Coverage{Regions: []RegionCoverage{}, Complete: true}
+	for _, c := range from {
+		if !all(sel.region, c.Region) {
+			continue
+		}
+		r := RegionCoverage{
+			Region:        c.Region,
+			NodesExpected: c.NodesExpected,
+			NodesHeard:    c.NodesHeard,
+			CompleteUntil: Time{c.CompleteUntil},
+			AgeMs:         c.Age.Milliseconds(),
+			Missing:       append([]string{}, c.Missing...),
+			OldestMissing: Time{c.OldestMissing},
+			Lost:          c.Lost,
+		}
+		out.Complete = out.Complete && r.complete()
+		out.Regions = append(out.Regions, r)
+	}
+	// A node knows its own region at least: an answer about no region is an answer about nothing that was heard.
+	out.Complete = out.Complete && len(out.Regions) > 0
+	return out
+}
+
+// complete reports whether every expected node is heard and nothing that is known to exist is missing. Samples lost at
+// the door do not make a region incomplete: they can never be waited for, and Lost counts them.
+func (r *RegionCoverage) complete() bool {
+	return r.NodesHeard >= r.NodesExpected && len(r.Missing) == 0 && r.OldestMissing.IsZero() && !r.CompleteUntil.IsZero()
+}
+
+// nodes returns how many of how many nodes are heard.
+func (c *Coverage) nodes() (heard, expected int) {
+	for i := range c.Regions {
+		heard += c.Regions[i].NodesHeard
+		expected += c.Regions[i].NodesExpected
+	}
+	return heard, expected
+}
+
+// age returns the age of the oldest region, and false if a region's is unknown.
+func (c *Coverage) age() (oldest time.Duration, known bool) {
+	for i := range c.Regions {
+		if c.Regions[i].CompleteUntil.IsZero() {
+			return 0, false
+		}
+		oldest = max(oldest, time.Duration(c.Regions[i].AgeMs)*time.Millisecond)
+	}
+	return oldest, len(c.Regions) > 0
+}
+
+// shortOf tells in what the coverage falls short of the demand; "" if in nothing.
+func (c *Coverage) shortOf(d demand) string {
+	heard, expected := c.nodes()
+	if float64(heard) < d.share*float64(max(expected, 1)) {
+		return fmt.Sprintf("%d of %d nodes are heard, less than require=%g: ask again later, or for less", heard, expected, d.share)
+	}
+	if d.maxAge == 0 {
+		return ""
+	}
+	age, known := c.age()
+	switch {
+	case !known:
+		return fmt.Sprintf("a region's age is unknown, and max_age=%s was asked for: ask again later, or without max_age", d.maxAge)
+	case age > d.maxAge:
+		return fmt.Sprintf("the oldest region is %s old, more than max_age=%s: ask again later, or for less", age, d.maxAge)
+	}
+	return ""
+}

@@ -1,0 +1,177 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"meshd/node"
+)
+
+// healthTimeout bounds how long the core loop may take to answer before the process counts as stuck. A step takes
+// milliseconds; orchestrators that ask usually wait 1 to 10 s themselves.
+const healthTimeout = 2 * time.Second
+
+// ownRoutes is what a mistyped path is compared with.
+var ownRoutes = []string{"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/healthz", "/readyz", "/metrics"}
+
+// handler answers a request or returns why not. What it returns is written as {"error": ...}.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// get lets GET and HEAD through, under the query timeout.
+func (s *Server) get(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			notAllowed(w, r, "GET, HEAD")
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
+		defer cancel()
+		err := h(w, r.WithContext(ctx))
+		switch {
+		case err == nil:
+		case errors.Is(err, context.DeadlineExceeded):
+			s.refused.WithLabelValues("timeout").Inc()
+			writeError(w, http.StatusServiceUnavailable, fmt.Errorf("the node did not answer within %s: retry later, or ask for less", s.cfg.Timeout))
+		default:
+			writeError(w, statusOf(err), err)
+		}
+	})
+}
+
+// query lets a bounded number of requests run, and a bounded number wait.
+func (s *Server) query(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case s.waiting <- struct{}{}:
+			defer func() { <-s.waiting }()
+		default:
+			s.refused.WithLabelValues("busy").Inc()
+			return errBusy
+		}
+		select {
+		case s.running <- struct{}{}:
+			defer func() { <-s.running }()
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+		return h(w, r)
+	}
+}
+
+func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseTotal(r.URL.RawQuery)
+	if err != nil {
+		return badRequest{err}
+	}
+	t, err := s.cfg.Source.Totals(r.Context(), node.Select{Match: q.sel.series, ByNode: q.splitsByNode()})
+	if err != nil {
+		return err
+	}
+	results, err := q.evaluate(t.Rows, time.Now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	answer := TotalAnswer{Results: results, Coverage: newCoverage(t.Coverage, &q.sel)}
+	code := http.StatusOK
+	if answer.Error = answer.Coverage.shortOf(q.enough); answer.Error != "" {
+		code = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, code, &answer)
+	return nil
+}
+
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
+	p := parseParams(r.URL.RawQuery, "metric", "match", "kind")
+	sel := p.selection()
+	if p.err != nil {
+		return badRequest{p.err}
+	}
+	e, err := s.cfg.Source.Explain(r.Context(), node.Select{Match: sel.series, Limit: maxExplained})
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, newExplainAnswer(e, &sel))
+	return nil
+}
+
+func (s *Server) members(w http.ResponseWriter, r *http.Request) error {
+	if p := parseParams(r.URL.RawQuery); p.err != nil {
+		return badRequest{p.err}
+	}
+	ms, err := s.cfg.Members(r.Context())
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, newMembersAnswer(ms))
+	return nil
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+	if p := parseParams(r.URL.RawQuery); p.err != nil {
+		return badRequest{p.err}
+	}
+	st, err := s.cfg.Source.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, newStatusAnswer(st))
+	return nil
+}
+
+// health says whether the process is alive: its core loop answers.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
+	defer cancel()
+	if _, err := s.cfg.Source.Status(ctx); err != nil {
+		writeError(w, http.StatusServiceUnavailable, fmt.Errorf("the core loop does not answer: %w: restart the node if this lasts", err))
+		return nil
+	}
+	return writeOK(w)
+}
+
+// ready says whether the node can take requests. Peers are not asked: a node that is cut off goes on working.
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) error {
+	if err := s.cfg.Ready(); err != nil {
+		writeError(w, http.StatusServiceUnavailable, fmt.Errorf("not ready: %w", err))
+		return nil
+	}
+	return writeOK(w)
+}
+
+func writeOK(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n")) // the client is gone: nobody to tell
+	return nil
+}
+
+func notAllowed(w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
+	writeError(w, http.StatusMethodNotAllowed, fmt.Errorf("%s is not possible here: use %s", clip(r.Method), allow))
+}
+
+// noRoute answers what no route takes, in the words of the other errors: the mux itself answers in plain text.
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
+	h, _ := s.mux.Handler(r)
+	plain := &statusWriter{ResponseWriter: nowhere{}}
+	h.ServeHTTP(plain, r)
+	if plain.code == http.StatusMethodNotAllowed {
+		notAllowed(w, r, plain.Header().Get("Allow"))
+		return
+	}
+	err := fmt.Errorf("there is no %s", clip(r.URL.Path))
+	if near := nearest(r.URL.Path, ownRoutes); near != "" {
+		err = fmt.Errorf("%w: did you mean %s?", err, near)
+	}
+	writeError(w, http.StatusNotFound, err)
+}
+
+// nowhere keeps the headers of an answer and drops its body.
+type nowhere http.Header
+
+func (n nowhere) Header() http.Header         { return http.Header(n) }
+func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (n nowhere) WriteHeader(int)             {}

@@ -1,0 +1,128 @@
+package query
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"meshd/crdt"
+)
+
+// Labels that are not the client's: they say where something was counted. Ingest renames a client's own to exported_*.
+const (
+	labelRegion = "region"
+	labelNode   = "node"
+)
+
+// Bounds on one request.
+const (
+	maxBy        = crdt.MaxLabels + 2 // every label of a series, region and node
+	maxQuantiles = 32
+	maxTop       = 10_000
+)
+
+// The aggregates that agg picks from, for gauges and distributions.
+const (
+	aggNewest = "newest"
+	aggCount  = "count"
+	aggSum    = "sum"
+	aggMin    = "min"
+	aggMax    = "max"
+	aggAvg    = "avg"
+)
+
+var aggregates = [...]string{aggNewest, aggCount, aggSum, aggMin, aggMax, aggAvg}
+
+// totalQuery is a parsed request to /v1/total.
+type totalQuery struct {
+	sel       selection
+	by        []string // sorted, without repeats, without "*"
+	byAll     bool     // keep every label of the series, and region
+	quantiles []quantile
+	agg       string // one of aggregates; "" is the kind's default
+	top       int    // 0: all, sorted by name
+	enough    demand
+}
+
+// quantile keeps what the caller wrote, which becomes the key of the answer.
+type quantile struct {
+	text string
+	q    float64
+}
+
+// demand is what a caller wants of the coverage: if it falls short, the answer's status says so.
+type demand struct {
+	share  float64       // of nodes heard, 0 to 1; 0: anything will do
+	maxAge time.Duration // 0: anything will do
+}
+
+// parseTotal reads the query string of /v1/total. The error tells the caller what to write instead.
+func parseTotal(raw string) (*totalQuery, error) {
+	p := parseParams(raw, "metric", "match", "by", "quantile", "kind", "top", "agg", "require", "max_age",
+		"start", "end", "window", "step")
+	for _, name := range []string{"start", "end", "window", "step"} {
+		if p.text(name) != "" {
+			p.fail("%s: this version answers lifetime totals only: leave out start, end, window and step", name)
+		}
+	}
+	q := &totalQuery{
+		sel: p.selection(),
+		agg: p.text("agg"),
+		top: p.count("top", maxTop),
+		enough: demand{
+			share:  p.number("require", p.text("require"), 0, 1),
+			maxAge: p.duration("max_age"),
+		},
+	}
+	for _, s := range p.list("quantile", maxQuantiles) {
+		q.quantiles = append(q.quantiles, quantile{text: s, q: p.number("quantile", s, 0, 1)})
+	}
+	q.by = p.list("by", maxBy)
+	slices.Sort(q.by)
+	q.by = slices.Compact(q.by)
+	if i := slices.Index(q.by, "*"); i >= 0 {
+		q.byAll, q.by = true, slices.Delete(q.by, i, i+1)
+	}
+	if q.agg != "" && !slices.Contains(aggregates[:], q.agg) {
+		p.fail("agg=%s: want one of %s", clip(q.agg), strings.Join(aggregates[:], ", "))
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return q, nil
+}
+
+// selection reads metric, match and kind.
+func (p *params) selection() selection {
+	var s selection
+	var err error
+	metric := p.text("metric")
+	if metric == "" {
+		p.fail("metric is missing: name one, or use a pattern: metric=http.* or metric=*")
+	} else if s.name, err = compileGlob(metric); err != nil {
+		p.fail("metric: %w", err)
+	}
+	if len(p.values["match"]) > maxMatchers {
+		p.fail("match is given %d times: at most %d", len(p.values["match"]), maxMatchers)
+		return s
+	}
+	for _, text := range p.values["match"] {
+		m, err := parseMatcher(text)
+		if err != nil {
+			p.fail("match: %w", err)
+			return s // the next one may be as costly to refuse
+		}
+		s.add(m)
+	}
+	if k := p.text("kind"); k != "" {
+		if s.kind, err = crdt.ParseKind(k); err != nil || s.kind == crdt.KindRollup {
+			p.fail("kind=%s: want counter, updown, gauge, distribution, unique, set or observed", clip(k))
+		}
+	}
+	return s
+}
+
+// splitsByNode reports whether rows are needed node by node.
+func (q *totalQuery) splitsByNode() bool {
+	return len(q.sel.node) > 0 || slices.Contains(q.by, labelNode)
+}

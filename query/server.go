@@ -1,0 +1,191 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Config is what a Server needs. Zero fields take the documented default.
+type Config struct {
+	// Source answers; required.
+	Source Source
+	// Registry is served at /metrics and gets the server's own metrics; required.
+	Registry *prometheus.Registry
+	// Members lists the mesh for /v1/members, in any order. nil: this node and the peers in Source's status.
+	Members func(context.Context) ([]Member, error)
+	// Ready tells why the node cannot serve (disk, sockets; never peers); nil error: it can. nil: always ready.
+	Ready func() error
+	// Events serves /v1/events. nil: no such route.
+	Events http.Handler
+	// TokenFile names a file with one token a line; requests must carry one of them. It is read again when it changes.
+	// "": no check, which is for loopback only.
+	TokenFile string
+	// Timeout bounds one query; default 10 s. A node answers from memory: what takes longer will not come.
+	Timeout time.Duration
+	// Concurrent bounds the queries that run at once; default 8, because one of 100,000 rows takes about 100 MB.
+	Concurrent int
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Source == nil:
+		return errors.New("query: Config.Source is missing")
+	case c.Registry == nil:
+		return errors.New("query: Config.Registry is missing")
+	case c.Timeout < 0 || c.Concurrent < 0:
+		return fmt.Errorf("query: Timeout %s and Concurrent %d must not be negative", c.Timeout, c.Concurrent)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.Concurrent == 0 {
+		c.Concurrent = 8
+	}
+	if c.Members == nil {
+		c.Members = func(ctx context.Context) ([]Member, error) {
+			st, err := c.Source.Status(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return membersOf(st), nil
+		}
+	}
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
+	return nil
+}
+
+// Server is the node's HTTP API: an http.Handler. It starts no goroutine of its own outside Serve.
+type Server struct {
+	cfg      Config
+	mux      *http.ServeMux
+	found    http.Handler // mux, behind the checks that every request passes
+	lost     http.Handler // what no route takes, behind the same checks
+	tokens   *tokenFile   // nil: no check
+	running  chan struct{}
+	waiting  chan struct{}
+	requests *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+}
+
+// waitingPerQuery queries may wait for each one that runs: at 10 ms each the last one waits 0.3 s, and a waiting one
+// costs a goroutine and its connection's buffers, about 20 KB.
+const waitingPerQuery = 32
+
+// New returns a server with its routes mounted. It fails if the configuration is incomplete, the token file cannot be
+// read, or the registry holds metrics of the same names.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:     cfg,
+		mux:     http.NewServeMux(),
+		running: make(chan struct{}, cfg.Concurrent),
+		waiting: make(chan struct{}, cfg.Concurrent*waitingPerQuery),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meshd_http_requests_total", Help: "HTTP requests answered, by route and status code.",
+		}, []string{"route", "code"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meshd_http_refused_total", Help: "HTTP requests refused before they were looked at, by reason.",
+		}, []string{"reason"}),
+	}
+	reloads := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "meshd_http_token_reload_failures_total",
+		Help: "Times that the token file had changed and could not be read; the tokens before stay valid.",
+	})
+	for _, c := range []prometheus.Collector{s.requests, s.refused, reloads} {
+		if err := cfg.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("query: register metrics: %w", err)
+		}
+	}
+	if cfg.TokenFile != "" {
+		var err error
+		if s.tokens, err = openTokenFile(cfg.TokenFile, reloads); err != nil {
+			return nil, err
+		}
+	}
+	s.routes()
+	s.found = s.protect(s.mux)
+	s.lost = s.protect(http.HandlerFunc(s.noRoute))
+	return s, nil
+}
+
+func (s *Server) routes() {
+	s.mux.Handle("/v1/total", s.get(s.query(s.total)))
+	s.mux.Handle("/v1/explain", s.get(s.query(s.explain)))
+	s.mux.Handle("/v1/members", s.get(s.members))
+	s.mux.Handle("/v1/status", s.get(s.status))
+	s.mux.Handle("/healthz", s.get(s.health))
+	s.mux.Handle("/readyz", s.get(s.ready))
+	s.mux.Handle("/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: s.cfg.Registry}))
+	if s.cfg.Events != nil {
+		s.mux.Handle("/v1/events", s.cfg.Events)
+	}
+}
+
+// Handle mounts another handler behind the same token check and counters. Patterns are those of http.ServeMux; one that
+// is taken panics, as there.
+func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
+
+// ServeHTTP answers one request and counts it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, route := s.mux.Handler(r)
+	next := s.found
+	if route == "" {
+		route, next = "none", s.lost
+	}
+	counted := &statusWriter{ResponseWriter: w, code: http.StatusOK}
+	defer func() { s.requests.WithLabelValues(route, strconv.Itoa(counted.code)).Inc() }()
+	next.ServeHTTP(counted, r)
+}
+
+// Serve answers on ln until ctx ends, then lets requests that run finish for up to 5 s. It closes ln.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       time.Minute, // an 8 MiB body over a line of 1.2 Mbit/s
+		WriteTimeout:      time.Minute + s.cfg.Timeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10, // 32 conditions of 1 KiB, and room
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("query: serve %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := srv.Shutdown(stop)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close() // those that still run are cut off: the process ends
+	}
+	<-done
+	return err
+}
+
+// statusWriter remembers the status code for the counters.
+type statusWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach what the connection can do.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,132 @@
+package query
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"meshd/node"
+)
+
+// MembersAnswer is the body of GET /v1/members.
+type MembersAnswer struct {
+	Members []Member `json:"members"` // sorted by region and node
+}
+
+// Member is one node of the mesh as the node that answers sees it.
+type Member struct {
+	Region string `json:"region"`
+	Node   string `json:"node"`
+	Role   string `json:"role"`           // "hub" or "edge"
+	Addr   string `json:"addr"`           // HOST:PORT of the mesh; may be empty for edges, which need not be reachable
+	HTTP   string `json:"http,omitempty"` // HOST:PORT of its API, if known
+	// State is "self", "alive", or why not: "unreachable", "suspect", "failed", "left".
+	State         string  `json:"state"`
+	Since         Time    `json:"since"` // of the last change of State; null: unknown
+	RTTMs         float64 `json:"rtt_ms"`
+	ClockOffsetMs float64 `json:"clock_offset_ms"` // its wall clock minus this node's
+}
+
+// States of members that this package gives itself; a membership may know others.
+const (
+	stateSelf        = "self"
+	stateAlive       = "alive"
+	stateUnreachable = "unreachable"
+)
+
+// StatusAnswer is the body of GET /v1/status.
+type StatusAnswer struct {
+	Mesh        string            `json:"mesh"`
+	Region      string            `json:"region"`
+	Node        string            `json:"node"`
+	Role        string            `json:"role"`
+	Version     string            `json:"version"`
+	Incarnation string            `json:"incarnation"` // 32 hexadecimal digits; "" before the first commit
+	Started     Time              `json:"started"`
+	Series      int               `json:"series"`
+	Origins     int               `json:"origins"`
+	Cold        int               `json:"cold"`
+	Head        uint64            `json:"head"`
+	Committed   uint64            `json:"committed"`
+	Peers       []Peer            `json:"peers"`
+	Disk        Disk              `json:"disk"`
+	Counters    map[string]uint64 `json:"counters"` // refusals and losses by reason
+}
+
+// Peer is one neighbour of the node.
+type Peer struct {
+	Region        string  `json:"region"`
+	Node          string  `json:"node"`
+	Role          string  `json:"role"`
+	Addr          string  `json:"addr"`
+	Up            bool    `json:"up"`
+	Since         Time    `json:"since"`
+	RTTMs         float64 `json:"rtt_ms"`
+	ClockOffsetMs float64 `json:"clock_offset_ms"`
+	SentFrames    uint64  `json:"sent_frames"`
+	RecvFrames    uint64  `json:"recv_frames"`
+	Behind        uint64  `json:"behind"` // own seqs that it has not confirmed
+}
+
+// Disk is the state of the data directory, in bytes.
+type Disk struct {
+	Full         bool   `json:"full"` // writes are refused, reads go on
+	FreeBytes    uint64 `json:"free_bytes"`
+	ReserveBytes uint64 `json:"reserve_bytes"`
+	LogBytes     uint64 `json:"log_bytes"`
+}
+
+func newStatusAnswer(st *node.Status) *StatusAnswer {
+	a := &StatusAnswer{
+		Mesh: st.Mesh, Region: st.Region, Node: st.Node, Role: st.Role, Version: st.Version,
+		Incarnation: st.Incarnation, Started: Time{st.Started},
+		Series: st.Series, Origins: st.Origins, Cold: st.Cold, Head: st.Head, Committed: st.Committed,
+		Peers:    make([]Peer, 0, len(st.Peers)),
+		Disk:     Disk(st.Disk),
+		Counters: map[string]uint64{},
+	}
+	for name, n := range st.Counters {
+		a.Counters[name] = n
+	}
+	for i := range st.Peers {
+		p := &st.Peers[i]
+		a.Peers = append(a.Peers, Peer{
+			Region: p.Region, Node: p.Node, Role: p.Role, Addr: p.Addr, Up: p.Up, Since: Time{p.Since},
+			RTTMs: milliseconds(p.RTT), ClockOffsetMs: milliseconds(p.ClockOffset),
+			SentFrames: p.SentFrames, RecvFrames: p.RecvFrames, Behind: p.Behind,
+		})
+	}
+	slices.SortFunc(a.Peers, func(a, b Peer) int {
+		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Addr, b.Addr))
+	})
+	return a
+}
+
+// membersOf lists the node itself and its neighbours, for nodes without a membership of their own.
+func membersOf(st *node.Status) []Member {
+	ms := []Member{{Region: st.Region, Node: st.Node, Role: st.Role, State: stateSelf, Since: Time{st.Started}}}
+	for i := range st.Peers {
+		p := &st.Peers[i]
+		m := Member{
+			Region: p.Region, Node: p.Node, Role: p.Role, Addr: p.Addr, State: stateUnreachable, Since: Time{p.Since},
+			RTTMs: milliseconds(p.RTT), ClockOffsetMs: milliseconds(p.ClockOffset),
+		}
+		if p.Up {
+			m.State = stateAlive
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+// newMembersAnswer sorts a copy.
+func newMembersAnswer(ms []Member) *MembersAnswer {
+	out := append([]Member{}, ms...)
+	slices.SortStableFunc(out, func(a, b Member) int {
+		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Node, b.Node))
+	})
+	return &MembersAnswer{Members: out}
+}
+
+// milliseconds keeps microseconds, which is what a link's round trip is worth.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
