@@ -199,5 +199,5 @@ func divideLong(text []byte, rate decimal) (crdt.Fixed, bool) {
 // range.
 func floatOf(text []byte) (f float64, ok bool) {
 	f, err := strconv.ParseFloat(string(text), 64)
-	return f, err == nil
+	return f + 0, err == nil // -0 is 0
 }
