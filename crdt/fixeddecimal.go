@@ -39,6 +39,9 @@ func (f Fixed) String() string {
 // inverse of String. It accepts every number below 2^80, totals included; a door compares with MaxSample itself.
 // ErrRange: negative or too large. ErrBytes: no decimal, or longer than 1,100 bytes.
 func ParseFixed(s string) (Fixed, error) {
+	if f, ok := parseShort(s); ok {
+		return f, nil
+	}
 	d, ok := scanDecimal(s)
 	switch {
 	case !ok:
@@ -52,14 +55,43 @@ func ParseFixed(s string) (Fixed, error) {
 	case len(d.digits)+d.exp < -14: // below 10^-15; half of 2^-48 is 1.8e-15
 		return Fixed{}, nil
 	}
-	if len(d.digits) <= 19 && d.exp <= 0 && d.exp >= -19 {
-		return d.small(), nil
-	}
-	f, ok := d.large()
+	f, ok := d.fixed()
 	if !ok {
 		return Fixed{}, fmt.Errorf("crdt: %w: amount %.40s, want less than 2^80", ErrRange, s)
 	}
 	return f, nil
+}
+
+// parseShort converts up to 19 digits with or without a point, which is what nearly all samples are: a 112-bit
+// number divided by a 64-bit power of ten.
+func parseShort(s string) (Fixed, bool) {
+	var m uint64
+	den, digits, point := uint64(1), 0, false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c) && digits < 19:
+			m = m*10 + uint64(c-'0')
+			digits++
+			if point {
+				den *= 10
+			}
+		case c == '.' && !point:
+			point = true
+		default:
+			return Fixed{}, false
+		}
+	}
+	n := FixedFromUint(m)
+	if den == 1 {
+		return n, digits > 0
+	}
+	hi, rem := bits.Div64(0, n.Hi, den)
+	lo, rem := bits.Div64(rem, n.Lo, den)
+	f := Fixed{Hi: hi, Lo: lo}
+	if rem > den-rem || rem == den-rem && lo&1 == 1 {
+		f, _ = f.Add(Fixed{Lo: 1}) // below 2^112
+	}
+	return f, true
 }
 
 // decimal is digits * 10^exp; digits begin and end with a digit other than 0, or are empty.
@@ -138,28 +170,9 @@ func scanExponent(s string) (int, bool) {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// small converts up to 19 digits with up to 19 decimal places: a 112-bit number divided by a 64-bit one.
-func (d *decimal) small() Fixed {
-	var m uint64
-	for _, c := range d.digits {
-		m = m*10 + uint64(c-'0')
-	}
-	den := uint64(1)
-	for range -d.exp {
-		den *= 10
-	}
-	n := FixedFromUint(m)
-	hi, rem := bits.Div64(0, n.Hi, den)
-	lo, rem := bits.Div64(rem, n.Lo, den)
-	f := Fixed{Hi: hi, Lo: lo}
-	if rem > den-rem || rem == den-rem && lo&1 == 1 {
-		f, _ = f.Add(Fixed{Lo: 1}) // below 2^112
-	}
-	return f
-}
-
-// large converts any decimal; the caller has bounded its magnitude, and maxDecimalBytes its digits.
-func (d *decimal) large() (Fixed, bool) {
+// fixed converts a decimal whose magnitude the caller has bounded, as maxDecimalBytes bounds its digits. It reports
+// whether the result is below 2^80.
+func (d *decimal) fixed() (Fixed, bool) {
 	num, _ := new(big.Int).SetString(string(d.digits), 10)
 	den := big.NewInt(1)
 	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(d.exp, -d.exp))), nil)

@@ -13,7 +13,7 @@ import (
 // As an increment a Gauge says what to write: Value at Time or, with Adjust, the last value moved by Value. Adjust
 // has no meaning in a cell.
 type Gauge struct {
-	Time   HLC
+	Time   HLC // 0 is bottom: Next writes later times only
 	Value  float64
 	Adjust bool
 
@@ -38,7 +38,7 @@ func (g *Gauge) Join(d State, stamp uint64, sum State, sumStamp uint64) (bool, e
 	in := *d.(*Gauge)
 	in.Adjust = false
 	in.stamp = cmp.Or(stamp, in.stamp)
-	if cmp.Or(cmp.Compare(in.stamp, g.stamp), in.compareTime(g)) <= 0 {
+	if in.Time == 0 || cmp.Or(cmp.Compare(in.stamp, g.stamp), in.compareTime(g)) <= 0 {
 		return false, nil
 	}
 	*g = in
@@ -53,10 +53,7 @@ func (g *Gauge) Join(d State, stamp uint64, sum State, sumStamp uint64) (bool, e
 // of times agree within a cell, whatever the clock did.
 func (g *Gauge) Next(inc State) (State, error) {
 	in := inc.(*Gauge)
-	out := &Gauge{Time: in.Time, Value: in.Value}
-	if *g != (Gauge{}) {
-		out.Time = max(in.Time, g.Time.next())
-	}
+	out := &Gauge{Time: max(in.Time, g.Time.next()), Value: in.Value}
 	if in.Adjust {
 		out.Value += g.Value
 	}
@@ -98,7 +95,7 @@ func (g *Gauge) Stamps(from uint64, f func(stamp uint64, size int)) {
 
 // Restrict implements State.
 func (g *Gauge) Restrict(d State) State {
-	if *d.(*Gauge) == (Gauge{}) {
+	if g.Time == 0 || d.(*Gauge).Time == 0 {
 		return nil
 	}
 	return g.Clone()
@@ -139,6 +136,9 @@ func (g *Gauge) Size() int { return 32 }
 func parseGauge(b []byte, _ uint64) (State, error) {
 	r := &byteReader{b: b}
 	g := &Gauge{stamp: r.uvarint(), Time: HLC(r.uint64()), Value: readFloat(r)}
+	if g.Time == 0 && *g != (Gauge{}) {
+		r.fail()
+	}
 	if err := r.done(KindGauge); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 func gaugeValue(g Gauge) *Value { return &Value{Kind: KindGauge, X: &g} }
 
 // applied commits the increments to one cell, with seqs from 1.
-func applied(t *testing.T, k Kind, incs ...*Value) *Value {
+func applied(t testing.TB, k Kind, incs ...*Value) *Value {
 	t.Helper()
 	cell := Bottom(k)
 	for i, inc := range incs {

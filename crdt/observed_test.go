@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func observation(t *testing.T, samples ...Sample) *Value {
+func observation(t testing.TB, samples ...Sample) *Value {
 	t.Helper()
 	o := new(Observed)
 	for _, s := range samples {

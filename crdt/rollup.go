@@ -120,7 +120,7 @@ func (r *Rollup) Stamps(from uint64, f func(stamp uint64, size int)) {
 
 // Restrict implements State.
 func (r *Rollup) Restrict(d State) State {
-	if d.(*Rollup).compare(new(Rollup)) == 0 {
+	if bottom := new(Rollup); r.compare(bottom) == 0 || d.(*Rollup).compare(bottom) == 0 {
 		return nil
 	}
 	return r.Clone()

@@ -208,6 +208,10 @@ func (v *Value) Grow(inc *Value) error {
 	if err != nil {
 		return err
 	}
+	if inc.X == nil {
+		v.P, v.N = d.P, d.N
+		return nil
+	}
 	_, err = v.Join(&d, 0, nil, 0)
 	return err
 }
