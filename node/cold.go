@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"meshd/crdt"
@@ -26,10 +27,14 @@ type coldStore struct {
 	index   map[crdt.Incarnation]coldEntry
 	nodes   []string
 	byNode  map[string]uint32
-	sums    map[reconcile.SeriesID]*crdt.Value
+	sums    sums                 // over what is cold on disk, exactly as on disk
+	thawed  map[crdt.Origin]sums // cells of origins that are in memory again but in the sums on disk
 	waiting map[crdt.Origin][]queuedFrame
 	checked int64
 }
+
+// sums are values by series.
+type sums map[reconcile.SeriesID]*crdt.Value
 
 // coldEntry is what memory holds of a cold incarnation.
 type coldEntry struct {
@@ -40,7 +45,7 @@ type coldEntry struct {
 func newColdStore(cat *reconcile.Catalog) coldStore {
 	return coldStore{
 		cat: cat, index: map[crdt.Incarnation]coldEntry{}, byNode: map[string]uint32{},
-		sums: map[reconcile.SeriesID]*crdt.Value{}, waiting: map[crdt.Origin][]queuedFrame{},
+		sums: sums{}, thawed: map[crdt.Origin]sums{}, waiting: map[crdt.Origin][]queuedFrame{},
 	}
 }
 
@@ -72,31 +77,67 @@ func (s *coldStore) origins(region string) []crdt.Origin {
 	return out
 }
 
-// added returns the sums as they are once r is cold, for the series that r has.
-func (s *coldStore) added(r *reconcile.Replica) (map[reconcile.SeriesID]*crdt.Value, error) {
-	out := map[reconcile.SeriesID]*crdt.Value{}
+// cellsOf returns copies of what of r enters the sums.
+func cellsOf(r *reconcile.Replica) sums {
+	out := sums{}
+	r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) {
+		if v.Kind != crdt.KindGauge {
+			c := v.Clone()
+			out[id] = &c
+		}
+	})
+	return out
+}
+
+// add puts into next the sums as they are once r is cold on disk as it is now. What r had on disk before, if it was
+// cold there, is taken out first. On an error next is unchanged.
+func (s *coldStore) add(r *reconcile.Replica, next sums) error {
+	was, out := s.thawed[r.Origin], sums{}
 	var err error
 	r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) {
 		if v.Kind == crdt.KindGauge || err != nil {
 			return
 		}
 		sum := crdt.Bottom(v.Kind)
-		if old := s.sums[id]; old != nil {
+		if old := cmp.Or(next[id], s.sums[id]); old != nil {
 			sum = old.Clone()
+		}
+		if was[id] != nil {
+			sum.Remove(was[id])
 		}
 		err = sum.Combine(v)
 		out[id] = &sum
 	})
-	return out, err
+	if err == nil {
+		maps.Copy(next, out)
+	}
+	return err
 }
 
-// remove takes the cells of r, which is in memory again, out of the sums.
-func (s *coldStore) remove(r *reconcile.Replica) {
-	r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) {
-		if sum := s.sums[id]; sum != nil {
-			sum.Remove(v)
+// ops appends the writes of sums, in the order of series.
+func (s *coldStore) ops(ops []Op, next sums) []Op {
+	for _, id := range slices.Sorted(maps.Keys(next)) {
+		ops = append(ops, s.sumOp(id, next[id]))
+	}
+	return ops
+}
+
+// commit makes sums that are on disk now the ones in memory.
+func (s *coldStore) commit(next sums) { maps.Copy(s.sums, next) }
+
+// without returns the sum of series id without the origins that are in memory again, or nil.
+func (s *coldStore) without(id reconcile.SeriesID) *crdt.Value {
+	sum := s.sums[id]
+	if sum == nil {
+		return nil
+	}
+	out := sum.Clone()
+	for _, was := range s.thawed { // subtraction: the order does not matter
+		if was[id] != nil {
+			out.Remove(was[id])
 		}
-	})
+	}
+	return &out
 }
 
 func coldKey(s *crdt.Series) []byte {
@@ -126,23 +167,15 @@ func (c *Core) startCooling() bool {
 	c.hub.cold.checked = c.now
 	var ops []Op
 	var done []*reconcile.Replica
-	sums := map[reconcile.SeriesID]*crdt.Value{}
+	next := sums{}
 	for _, o := range c.hub.region.Origins() {
 		r := c.hub.region.Held(o)
 		if len(done) >= coldBatch || o == c.own || c.now < r.Touched+c.cfg.ColdAfter || c.named(o) {
 			continue
 		}
-		if len(done) > 0 && !disjoint(r, sums) {
-			continue // its sums would have to build on ones that are not committed: next time
-		}
-		next, err := c.hub.cold.added(r)
-		if err != nil {
+		if err := c.hub.cold.add(r, next); err != nil {
 			c.Counts.Rejected++
 			continue
-		}
-		for id, v := range next {
-			sums[id] = v
-			ops = append(ops, c.hub.cold.sumOp(id, v))
 		}
 		ops, _ = snapshotOps(ops, r, true, 0)
 		done = append(done, r)
@@ -150,25 +183,17 @@ func (c *Core) startCooling() bool {
 	if len(done) == 0 {
 		return false
 	}
-	slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(string(a.Key), string(b.Key)) })
-	c.persistCheckpoint(ops, func() {
+	c.persistCheckpoint(c.hub.cold.ops(ops, next), func() {
+		c.hub.cold.commit(next)
 		for _, r := range done {
 			c.hub.cold.put(r.Origin, r.Progress)
+			delete(c.hub.cold.thawed, r.Origin)
 			c.hub.region.Drop(r.Origin)
 			delete(c.disk.first, r)
 			delete(c.hub.aged, r.Origin)
 		}
-		for id, v := range sums {
-			c.hub.cold.sums[id] = v
-		}
 	})
 	return true
-}
-
-func disjoint(r *reconcile.Replica, sums map[reconcile.SeriesID]*crdt.Value) bool {
-	ok := true
-	r.Each(func(id reconcile.SeriesID, _ *crdt.Value, _ uint64) { ok = ok && sums[id] == nil })
-	return ok
 }
 
 // named reports whether a session's peer has o on its disk and not everything of it is here: it will be needed.
@@ -208,7 +233,8 @@ func (c *Core) thaw(o crdt.Origin, q *queuedFrame) {
 	}
 }
 
-// loaded puts a cold origin back into memory. The totals contain it already; the sums give it back.
+// loaded puts a cold origin back into memory. The totals contain it already. On disk it stays cold, in the sums,
+// until it is written again.
 func (c *Core) loaded(in Loaded) {
 	if c.hub == nil {
 		return
@@ -226,7 +252,7 @@ func (c *Core) loaded(in Loaded) {
 	}
 	r.Progress = p
 	delete(c.hub.cold.index, in.Origin.Inc)
-	c.hub.cold.remove(r)
+	c.hub.cold.thawed[in.Origin] = cellsOf(r)
 	c.hub.region.Restore(r, c.now)
 	for _, q := range w {
 		c.enqueue(q)

@@ -113,13 +113,21 @@ func (c *Core) startCheckpoint() {
 	})
 	var ops []Op
 	var done []*reconcile.Replica
-	size := 0
+	size, next := 0, sums{}
 	for _, r := range order {
 		if size >= checkpointBytes {
 			break
 		}
-		ops, size = snapshotOps(ops, r, false, size)
+		cold := c.coldOnDisk(r)
+		if cold && c.hub.cold.add(r, next) != nil {
+			c.Counts.Rejected++
+			continue
+		}
+		ops, size = snapshotOps(ops, r, cold, size)
 		done = append(done, r)
+	}
+	if c.hub != nil {
+		ops = c.hub.cold.ops(ops, next)
 	}
 	if len(done) == 0 && c.disk.trimmed+1 >= c.disk.needed() {
 		return
@@ -127,9 +135,20 @@ func (c *Core) startCheckpoint() {
 	c.persistCheckpoint(ops, func() {
 		for _, r := range done {
 			delete(c.disk.first, r)
+			if c.coldOnDisk(r) {
+				c.hub.cold.thawed[r.Origin] = cellsOf(r)
+			}
+		}
+		if c.hub != nil {
+			c.hub.cold.commit(next)
 		}
 		c.Counts.Checkpoints++
 	})
+}
+
+// coldOnDisk reports whether r is in memory but, on disk, among the cold origins and in their sums.
+func (c *Core) coldOnDisk(r *reconcile.Replica) bool {
+	return c.hub != nil && c.hub.cold.thawed[r.Origin] != nil
 }
 
 // persistCheckpoint starts a persist that is no commit. No commit runs beside it, so what was read stays true.

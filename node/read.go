@@ -314,7 +314,7 @@ func (c *Core) inputs(id reconcile.SeriesID, region string) (rule string, in []I
 		for _, r := range c.raws() {
 			add(r, c.liveNote(r))
 		}
-		if v := c.hub.cold.sums[id]; v != nil {
+		if v := c.hub.cold.without(id); v != nil {
 			in = append(in, Input{Origin: crdt.Origin{Class: crdt.ClassNode, Region: region}, Value: filled(v.Clone()), Note: "sum over cold incarnations"})
 		}
 		add(&c.hub.region.Total.Replica, "sum of the cells above")

@@ -115,7 +115,12 @@ func (rec *recovery) sums() error {
 	if rec.c.hub == nil {
 		return nil
 	}
-	err := rec.r.Scan([]byte(prefixCold), func(_, value []byte) error {
+	for _, r := range rec.order {
+		if rec.thawed[r.Origin.Inc] {
+			rec.c.hub.cold.thawed[r.Origin] = cellsOf(r)
+		}
+	}
+	return rec.r.Scan([]byte(prefixCold), func(_, value []byte) error {
 		f, err := wire.ParseFrame(value)
 		if err != nil {
 			return err
@@ -130,15 +135,6 @@ func (rec *recovery) sums() error {
 		rec.c.hub.cold.sums[id] = &f.Cells[0].Value
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, r := range rec.order {
-		if rec.thawed[r.Origin.Inc] {
-			rec.c.hub.cold.remove(r)
-		}
-	}
-	return nil
 }
 
 // log applies the records in order.
@@ -206,7 +202,7 @@ func (rec *recovery) take() error {
 		c.hub.watch.Expect(o.Node)
 	}
 	for id := range reconcile.SeriesID(c.cat.Len()) { // in order: numbers of totals must not depend on a map
-		if v := c.hub.cold.sums[id]; v != nil {
+		if v := c.hub.cold.without(id); v != nil {
 			if err := c.hub.region.Total.Add(id, v); err != nil {
 				return err
 			}

@@ -190,7 +190,7 @@ func (w *world) step(p *proc, e Event) {
 
 // run lets d milliseconds pass.
 func (w *world) run(d int64) {
-	for end := w.now + d; w.now < end; w.now++ {
+	for end := w.now + d; w.now < end; w.now = w.next(end) {
 		w.connect()
 		for _, p := range w.sorted() {
 			if p.core != nil && p.persist != nil && w.now >= p.persistAt {
@@ -213,6 +213,26 @@ func (w *world) run(d int64) {
 			}
 		}
 	}
+}
+
+// next returns the time of the next event, at most end.
+func (w *world) next(end int64) int64 {
+	at := end
+	for _, p := range w.procs {
+		if p.core == nil {
+			continue
+		}
+		at = min(at, p.wake)
+		if p.persist != nil {
+			at = min(at, p.persistAt)
+		}
+	}
+	for _, l := range w.links {
+		if len(l.queue) > 0 {
+			at = min(at, l.queue[0].at)
+		}
+	}
+	return max(at, w.now+1)
 }
 
 func (w *world) deliver() {
