@@ -50,10 +50,10 @@ func commands() []command {
 	}
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run does one command and returns the exit code.
-func run(args []string, out, errOut io.Writer) int {
+// execute does one command and returns the exit code.
+func execute(args []string, out, errOut io.Writer) int {
 	err := dispatch(args, out)
 	var short *shortError
 	switch {

@@ -44,4 +44,3 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = c.Close() })
 	ts.Setenv(args[1], addr.String())
 }
-

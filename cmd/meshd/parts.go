@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meshd/buffer"
+	"meshd/cmd/meshd/internal/config"
+	"meshd/gossip"
+	"meshd/ingest"
+	"meshd/internal/pki"
+	"meshd/node"
+	"meshd/query"
+)
+
+// parts are what a node is made of, opened and joined but not running.
+type parts struct {
+	store  *buffer.Store
+	node   *node.Node
+	gossip *gossip.Gossip
+	statsd *ingest.StatsD
+	host   *ingest.Host // nil if host metrics are off
+	http   *query.Server
+}
+
+// openParts opens the parts from the bottom up. On an error it closes what it opened.
+func openParts(cfg *config.Config, s *sockets, log *slog.Logger) (_ *parts, err error) {
+	registry := newRegistry()
+	p := &parts{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	var identity *pki.Identity
+	if cfg.Secure() {
+		if identity, err = pki.Load(cfg.TLSCA, cfg.TLSCert, cfg.TLSKey); err != nil {
+			return nil, err
+		}
+	}
+	if p.store, err = buffer.Open(buffer.Config{
+		Dir: cfg.Data, Mesh: cfg.Mesh, Region: cfg.Region, Node: cfg.Node, MemoryBytes: cfg.Memory,
+		Logger: log, Registerer: registry,
+	}); err != nil {
+		return nil, fmt.Errorf("--data %s: %w", cfg.Data, err)
+	}
+	if err = p.openMesh(cfg, s, identity, log, registry); err != nil {
+		return nil, err
+	}
+	return p, p.openDoors(cfg, log, registry)
+}
+
+// openMesh makes the node and its transport under one identity, drawn for this process.
+func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity, log *slog.Logger, registry prometheus.Registerer) (err error) {
+	core := node.CoreConfig{
+		Region: cfg.Region, Node: cfg.Node, Role: node.Role(cfg.Role),
+		Inc: node.NewIncarnation(), Flush: cfg.Flush.Milliseconds(),
+	}
+	rand.Read(core.Nonce[:])
+	b := &bridge{}
+	if p.node, err = node.New(node.Config{
+		Mesh: cfg.Mesh, Version: version, Core: core, Store: disk{p.store}, Transport: b, Logger: log, Registerer: registry,
+	}); err != nil {
+		return err
+	}
+	if p.gossip, err = gossip.New(gossip.Config{
+		Mesh: cfg.Mesh, Region: cfg.Region, Node: cfg.Node, Role: gossip.Role(cfg.Role), Inc: core.Inc, Nonce: core.Nonce,
+		Conn: s.mesh, Advertise: cfg.Advertise, Join: cfg.Join, HTTPAddr: s.http.Addr().String(),
+		TLS: identity, Insecure: cfg.Insecure, Handler: b, Logger: log, Registerer: registry,
+	}); err != nil {
+		return err
+	}
+	b.node, b.gossip = p.node, p.gossip
+	return nil
+}
+
+// openDoors opens what applications and people talk to.
+func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *prometheus.Registry) error {
+	metrics, err := ingest.NewMetrics(registry)
+	if err != nil {
+		return err
+	}
+	if p.statsd, err = ingest.NewStatsD(ingest.StatsDConfig{
+		Addr: cfg.StatsD, UpDown: cfg.StatsDUpDown, Submit: p.node, Metrics: metrics, Logger: log,
+	}); err != nil {
+		return listenError("--statsd", cfg.StatsD, err)
+	}
+	if cfg.HostMetrics {
+		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
+	}
+	p.http, err = query.New(query.Config{
+		Source: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
+		Events: ingest.NewEvents(p.node, metrics, log), TokenFile: cfg.HTTPTokenFile,
+	})
+	return err
+}
+
+// close releases parts that never ran.
+func (p *parts) close() error {
+	var errs []error
+	if p.statsd != nil {
+		errs = append(errs, p.statsd.Close())
+	}
+	if p.gossip != nil {
+		errs = append(errs, p.gossip.Close())
+	}
+	if p.store != nil {
+		errs = append(errs, p.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// actors lists what runs, in the order in which it ends: first the doors, so that nothing new comes in and what came
+// is committed; then the node; then its sessions. The store is closed after all of them.
+func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
+	var list []actor
+	if cfg.DemoChild {
+		list = append(list, actor{"demo", followDemo(s)})
+	}
+	if p.host != nil {
+		list = append(list, actor{"host metrics", p.host.Run})
+	}
+	return append(list,
+		actor{"statsd", p.statsd.Run},
+		actor{"http", func(ctx context.Context) error { return p.http.Serve(ctx, s.http) }},
+		actor{"node", p.node.Run},
+		actor{"gossip", p.gossip.Run},
+	)
+}
