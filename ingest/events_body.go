@@ -122,7 +122,7 @@ func (q *request) readLines(br *bufio.Reader) error {
 			return bodyError(err)
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			if err := q.take(line); err != nil {
+			if err := q.takeLine(line); err != nil {
 				return err
 			}
 		}
@@ -132,12 +132,36 @@ func (q *request) readLines(br *bufio.Reader) error {
 	}
 }
 
-// take adds the event raw to the request's items or to its rejections. It fails if there are too many.
-func (q *request) take(raw []byte) error {
-	index := q.seen
+// takeLine is take for a line, which need not be JSON.
+func (q *request) takeLine(line []byte) error {
+	if json.Valid(line) {
+		return q.take(line)
+	}
+	index, err := q.next()
+	if err != nil {
+		return err
+	}
+	q.reject(index, refuse(reasonSyntax, "the line is not one JSON value"))
+	return nil
+}
+
+// next returns the index of the next event. It fails if there are too many.
+func (q *request) next() (index int, err error) {
+	index = q.seen
 	if q.seen++; q.seen > maxItems {
-		return &httpError{http.StatusRequestEntityTooLarge, reasonTooLong,
-			fmt.Sprintf("more than %d events: send fewer a request", maxItems)}
+		return 0, &httpError{
+			http.StatusRequestEntityTooLarge, reasonTooLong,
+			fmt.Sprintf("more than %d events: send fewer a request", maxItems),
+		}
+	}
+	return index, nil
+}
+
+// take adds the event raw, valid JSON, to the request's items or to its rejections.
+func (q *request) take(raw []byte) error {
+	index, err := q.next()
+	if err != nil {
+		return err
 	}
 	ev, err := parseEvent(raw)
 	if err != nil {

@@ -1,11 +1,8 @@
 package ingest
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,79 +25,64 @@ var eventFields = []string{"event", "value", "ts", "type", "labels", "source", "
 // event is one object of a request before its fields are judged.
 type event struct {
 	name, typ, source, key string
-	value                  json.RawMessage
-	ts                     int64 // ms, 0 if absent
+	value                  []byte // as written: points into the body
+	ts                     int64  // ms, 0 if absent
 	seq                    uint64
 	labels                 []crdt.Label
-	has                    map[string]bool
+	given                  uint // bit i: eventFields[i] is present
 }
+
+func (e *event) has(key string) bool { return e.given>>slices.Index(eventFields, key)&1 == 1 }
 
 func refuse(r reason, format string, args ...any) error {
 	return &refusal{reason: r, text: fmt.Sprintf(format, args...)}
 }
 
-// parseEvent reads one JSON object. Unlike encoding/json's structs it takes keys as they are written, each at most
-// once, and refuses keys that it does not know: a misspelt one would lose data without a word.
+// parseEvent reads one event from raw, which is valid JSON. Unlike encoding/json it takes keys as they are written,
+// each at most once, and refuses keys that it does not know: a misspelt one would lose data without a word.
 func parseEvent(raw []byte) (*event, error) {
 	if !utf8.Valid(raw) {
 		return nil, refuse(reasonUTF8, "not UTF-8")
 	}
-	e := &event{has: make(map[string]bool, len(eventFields))}
-	err := eachField(raw, "an event", func(key string, dec *json.Decoder) error {
-		if e.has[key] {
-			return refuse(reasonSyntax, "%q is given twice", key)
-		}
-		e.has[key] = true
-		return e.decode(key, dec)
-	})
-	return e, err
-}
-
-// eachField calls f for each key of the JSON object raw; f decodes the value.
-func eachField(raw []byte, what string, f func(key string, dec *json.Decoder) error) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return refuse(reasonSyntax, "%s must be a JSON object", what)
-	}
-	for dec.More() {
-		t, err := dec.Token()
+	e := new(event)
+	for f, err := range jsonFields(raw) {
 		if err != nil {
-			return refuse(reasonSyntax, "%s: %v", what, err)
+			return nil, refuse(reasonSyntax, "event: %v", err)
 		}
-		if err := f(t.(string), dec); err != nil {
-			return err
+		field := slices.Index(eventFields, f.key)
+		if field < 0 {
+			return nil, refuse(reasonSyntax, "unknown key %.64q: an event has %s", f.key, strings.Join(eventFields, ", "))
+		}
+		if e.given>>field&1 == 1 {
+			return nil, refuse(reasonSyntax, "key %q is given twice", f.key)
+		}
+		e.given |= 1 << field
+		if err := e.set(f.key, f.value); err != nil {
+			return nil, err
 		}
 	}
-	if _, err := dec.Token(); err != nil {
-		return refuse(reasonSyntax, "%s: %v", what, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return refuse(reasonSyntax, "%s is followed by something else", what)
-	}
-	return nil
+	return e, nil
 }
 
-func (e *event) decode(key string, dec *json.Decoder) error {
-	var err error
+// set reads the value of a known key.
+func (e *event) set(key string, value []byte) (err error) {
 	switch key {
 	case "event":
-		err = dec.Decode(&e.name)
+		e.name, err = jsonString(value)
 	case "value":
-		err = dec.Decode(&e.value)
+		e.value = value
 	case "ts":
-		err = dec.Decode(&e.ts)
+		e.ts, err = strconv.ParseInt(string(value), 10, 64)
 	case "type":
-		err = dec.Decode(&e.typ)
+		e.typ, err = jsonString(value)
 	case "labels":
-		return e.decodeLabels(dec)
+		return e.setLabels(value)
 	case "source":
-		err = dec.Decode(&e.source)
+		e.source, err = jsonString(value)
 	case "seq":
-		err = dec.Decode(&e.seq)
+		e.seq, err = strconv.ParseUint(string(value), 10, 64)
 	case "idempotency_key":
-		err = dec.Decode(&e.key)
-	default:
-		return refuse(reasonSyntax, "unknown key %.64q: an event has %s", key, strings.Join(eventFields, ", "))
+		e.key, err = jsonString(value)
 	}
 	if err != nil {
 		return refuse(reasonSyntax, "%s: %v", key, err)
@@ -108,22 +90,21 @@ func (e *event) decode(key string, dec *json.Decoder) error {
 	return nil
 }
 
-func (e *event) decodeLabels(dec *json.Decoder) error {
-	var raw json.RawMessage
-	if err := dec.Decode(&raw); err != nil {
-		return refuse(reasonSyntax, "labels: %v", err)
-	}
-	return eachField(raw, "labels", func(name string, dec *json.Decoder) error {
+func (e *event) setLabels(raw []byte) error {
+	for f, err := range jsonFields(raw) {
+		if err != nil {
+			return refuse(reasonSyntax, "labels: %v", err)
+		}
 		if len(e.labels) == crdt.MaxLabels {
 			return refuse(reasonTooLong, "more than %d labels", crdt.MaxLabels)
 		}
-		var value string
-		if err := dec.Decode(&value); err != nil {
-			return refuse(reasonSyntax, "label %.64q must be a string", name)
+		value, err := jsonString(f.value)
+		if err != nil {
+			return refuse(reasonSyntax, "label %.64q: %v", f.key, err)
 		}
-		e.labels = append(e.labels, crdt.Label{Name: name, Value: value})
-		return nil
-	})
+		e.labels = append(e.labels, crdt.Label{Name: f.key, Value: value})
+	}
+	return nil
 }
 
 // item returns what the event counts. clamped: its stamp was too far ahead and was replaced by now.
@@ -157,7 +138,7 @@ func (e *event) kind() (crdt.Kind, error) {
 	if e.name == "" {
 		return 0, refuse(reasonName, "event, the metric's name, is missing or empty")
 	}
-	if e.has["ts"] && e.ts <= 0 {
+	if e.has("ts") && e.ts <= 0 {
 		return 0, refuse(reasonRange, "ts is %d, want milliseconds since 1970", e.ts)
 	}
 	switch e.typ {
@@ -176,7 +157,7 @@ func (e *event) kind() (crdt.Kind, error) {
 }
 
 func (e *event) token() (node.Token, error) {
-	numbered, keyed := e.has["source"] || e.has["seq"], e.has["idempotency_key"]
+	numbered, keyed := e.has("source") || e.has("seq"), e.has("idempotency_key")
 	switch {
 	case numbered && keyed:
 		return node.Token{}, refuse(reasonToken, "both source with seq and idempotency_key are given: want one")
@@ -193,7 +174,7 @@ func (e *event) token() (node.Token, error) {
 // sample reads value: a number, a decimal in a string (as value_exact is in answers), or for uniques any string.
 func (e *event) sample(kind crdt.Kind) (s sample, err error) {
 	text := []byte("1")
-	if e.has["value"] {
+	if e.has("value") {
 		if text, err = e.text(); err != nil {
 			return s, err
 		}
@@ -230,16 +211,15 @@ func (e *event) sample(kind crdt.Kind) (s sample, err error) {
 
 // text returns the characters of value: a string's contents, a number as it was written.
 func (e *event) text() ([]byte, error) {
-	raw := bytes.TrimSpace(e.value)
-	if len(raw) > 0 && raw[0] == '"' {
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
+	if e.value[0] == '"' {
+		s, err := jsonString(e.value)
+		if err != nil {
 			return nil, refuse(reasonSyntax, "value: %v", err)
 		}
 		return []byte(s), nil
 	}
-	if _, form := parseDecimal(raw); form == notNumber {
-		return nil, refuse(reasonNumber, "value %s is neither a number nor a string", strconv.Quote(string(raw[:min(len(raw), 64)])))
+	if _, form := parseDecimal(e.value); form == notNumber {
+		return nil, refuse(reasonNumber, "value %.64q is neither a number nor a string", e.value)
 	}
-	return raw, nil
+	return e.value, nil
 }

@@ -156,3 +156,10 @@ func (d *door) send(t testing.TB, packet string) (refused []reason) {
 	d.flush.flush(t.Context())
 	return refused
 }
+
+// acceptAll is a node that costs nothing.
+type acceptAll struct{}
+
+func (acceptAll) Submit(_ context.Context, b *node.Batch) node.Result {
+	return node.Result{Accepted: len(b.Items)}
+}
