@@ -204,7 +204,7 @@ func everyKind() *fakeSource {
 			{Series: stock, Region: "us", Node: "us-2", Value: updown("0", "20")},
 			{Series: temp, Region: "eu", Node: "eu-1", Value: gauge(-4.5, 2*time.Second)},
 			{Series: temp, Region: "us", Node: "us-1", Value: gauge(3, time.Second)},
-	// Equal samples have quantiles without rounding: the golden files do not depend on the last bit of a power.
+			// Equal samples have quantiles without rounding: the golden files do not depend on the last bit of a power.
 			{Series: lat, Region: "eu", Node: "eu-1", Value: distribution(0.5, 0.5, 0.5)},
 			{Series: lat, Region: "us", Node: "us-1", Value: distribution(0.5)},
 			{Series: visit, Region: "eu", Node: "eu-1", Value: unique(0, 60)},

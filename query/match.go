@@ -26,8 +26,12 @@ func compileGlob(glob string) (func(string) bool, error) {
 	if glob == "" || len(glob) > maxPatternBytes {
 		return nil, fmt.Errorf("a name pattern has 1 to %d bytes, this one has %d", maxPatternBytes, len(glob))
 	}
-	if !strings.ContainsAny(glob, `*?{}\`) {
+	const special = `*?{}\`
+	if !strings.ContainsAny(glob, special) {
 		return func(s string) bool { return s == glob }, nil
+	}
+	if prefix, ok := strings.CutSuffix(glob, "*"); ok && !strings.ContainsAny(prefix, special) {
+		return func(s string) bool { return strings.HasPrefix(s, prefix) }, nil // most patterns, at a tenth of the cost
 	}
 	expr, err := globExpr(glob)
 	if err != nil {

@@ -74,13 +74,17 @@ func RenderTotals(w io.Writer, a *TotalAnswer) error {
 	return renderCoverage(w, &a.Coverage)
 }
 
-// valueText writes the exact decimal where people can read it. 0.1 is not a multiple of 2^-48 and has 48 digits.
+// valueText writes the exact decimal where people can read it. 0.1 is not a multiple of 2^-48 and has 48 digits: such
+// values are shown to 12 digits, which hides the rounding at the door and nothing else.
 func valueText(a *Amount) string {
-	const readable = 30
-	if a.ValueExact != "" && len(a.ValueExact) <= readable {
-		return a.ValueExact
+	const readable, large = 30, 1e9
+	switch {
+	case a.ValueExact == "" || len(a.ValueExact) > readable && math.Abs(a.Value) >= large:
+		return numberText(a.Value)
+	case len(a.ValueExact) > readable:
+		return digitsText(a.Value, 12)
 	}
-	return numberText(a.Value)
+	return a.ValueExact
 }
 
 // numberText writes whole numbers in full and all else with as many digits as it takes to read it back.

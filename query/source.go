@@ -16,3 +16,5 @@ type Source interface {
 	// Status returns what the node says about itself. It asks the core loop, so an answer means that the loop runs.
 	Status(ctx context.Context) (*node.Status, error)
 }
+
+var _ Source = (*node.Node)(nil)

@@ -295,3 +295,49 @@ func sumExact(t *rapid.T, rs []Result) map[string]string {
 	}
 	return out
 }
+
+// An explanation shows single cells, whose kinds are those that origins write.
+func TestAmountsOfSingleCells(t *testing.T) {
+	for _, c := range []struct {
+		value crdt.Value
+		want  string
+	}{
+		{crdt.Value{Kind: crdt.KindGauge, X: &crdt.Gauge{Time: crdt.HLCFrom(at.UnixMilli(), 3), Value: -2.5}}, "-2.5 count=1 sum=-2.5 min=-2.5 max=-2.5 avg=-2.5"},
+		{gauge(4, 0), "4 count=1 sum=4 min=4 max=4 avg=4"},
+		{crdt.Bottom(crdt.KindGauge), "0 count=0 sum=0"},
+		{distribution(2, 2), "2 count=2 sum=4 min=2 max=2 avg=2"},
+		{unique(0, 3), "3 ±0.81%"},
+		{set(1, "b", "a"), "2 a,b"},
+		{observed(crdt.Sample{Source: "s", Value: fixed("1.5")}, crdt.Sample{Source: "s", Start: 9, Value: fixed("2")}), "3.5 "},
+		{updown("1", "0.1"), "0.9 added=1 removed=0.1"},
+	} {
+		a := amountOf(&c.value, &totalQuery{})
+		if got := valueText(&a) + " " + detailText(&a); got != c.want {
+			t.Errorf("%s: %q, want %q", c.value.Kind, got, c.want)
+		}
+	}
+}
+
+// BenchmarkTotal is the largest answer that a node gives: 100,000 rows, split by a label of 100 values.
+func BenchmarkTotal(b *testing.B) {
+	rows := make([]node.Row, 100_000)
+	for i := range rows {
+		s := series(crdt.KindCounter, "http.requests", "code", fmt.Sprint(i%100), "path", fmt.Sprintf("/%06d", i))
+		rows[i] = node.Row{Series: s, Region: "eu", Value: counter("7")}
+	}
+	q, err := parseTotal("metric=http.*&match=path!=/x&by=code")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range rows {
+			if !q.sel.series(rows[i].Series) {
+				b.Fatal("not matched")
+			}
+		}
+		if rs, err := q.evaluate(rows, 0); err != nil || len(rs) != 100 {
+			b.Fatal(len(rs), err)
+		}
+	}
+}
