@@ -31,7 +31,7 @@ func (b *book) learn(now time.Time, fresh bool, list ...hub) (news bool) {
 	defer b.mu.Unlock()
 	for _, h := range list {
 		addr, err := canonical(h.Addr)
-		if err != nil || h.Node == "" || h.Region == "" {
+		if err != nil || !validName(h.Region) || !validName(h.Node) {
 			continue
 		}
 		h.Addr = addr

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -119,17 +120,28 @@ type Member struct {
 	Status         Status
 }
 
-// maxNameBytes bounds mesh, region, node and HTTP address each: all of them must fit in Serf's 512 bytes of tags.
-const maxNameBytes = 64
+const (
+	// maxNameBytes bounds mesh, region and node, as package crdt does.
+	maxNameBytes = 63
+	// maxHTTPBytes bounds the HTTP address: with two names and an incarnation it must fit in Serf's 512 bytes of tags.
+	maxHTTPBytes = 255
+)
+
+// validName tells whether a region or node may be passed on: a name that wire refuses would spoil a whole list.
+func validName(s string) bool {
+	return s != "" && len(s) <= maxNameBytes && !strings.ContainsFunc(s, func(c rune) bool {
+		return c != '-' && c != '_' && c != '.' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
+	})
+}
 
 func (c *Config) validate() error {
 	for _, f := range []struct{ name, value string }{{"mesh", c.Mesh}, {"region", c.Region}, {"node", c.Node}} {
-		if f.value == "" || len(f.value) > maxNameBytes {
-			return fmt.Errorf("%s must have 1 to %d bytes, has %d: set --%s", f.name, maxNameBytes, len(f.value), f.name)
+		if !validName(f.value) {
+			return fmt.Errorf("%s %q: use 1 to %d letters, digits, '-', '_' and '.': set --%s", f.name, f.value, maxNameBytes, f.name)
 		}
 	}
-	if len(c.HTTPAddr) > maxNameBytes {
-		return fmt.Errorf("http address has %d bytes: at most %d", len(c.HTTPAddr), maxNameBytes)
+	if len(c.HTTPAddr) > maxHTTPBytes {
+		return fmt.Errorf("http address has %d bytes: at most %d", len(c.HTTPAddr), maxHTTPBytes)
 	}
 	if c.Role != Hub && c.Role != Edge {
 		return fmt.Errorf("role is %q: set --role to hub or edge", c.Role)

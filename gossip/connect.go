@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"meshd/internal/wire"
 )
 
 const (
@@ -248,7 +250,7 @@ func (g *Gossip) serveHubs(gr *greeting) error {
 		return err
 	}
 	_ = gr.stream.SetDeadline(time.Now().Add(greetWithin))
-	body, err := appendHubs(nil, &hubs{Hubs: g.hubs(gr.peer.Region)})
+	body, err := wire.AppendHubs(nil, &hubs{Hubs: g.hubs(gr.peer.Region)})
 	if err == nil {
 		b := bufio.NewWriter(gr.stream)
 		err = errors.Join(writeMessage(b, body), b.Flush())

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"meshd/internal/wire"
 )
 
 // plan keeps the wanted sessions dialed until ctx ends. It is woken when the book or the sessions change.
@@ -136,11 +138,11 @@ func readHubs(gr *greeting) ([]hub, error) {
 	_ = gr.stream.SetReadDeadline(time.Now().Add(greetWithin))
 	defer gr.stream.CancelRead(0)
 	defer func() { _ = gr.stream.Close() }()
-	body, err := readMessage(gr.r, maxPrefaceBytes)
+	body, err := readMessage(gr.r, wire.MaxPrefaceBytes)
 	if err != nil {
 		return nil, noEOF(err)
 	}
-	list, err := parseHubs(body)
+	list, err := wire.ParseHubs(body)
 	if err != nil {
 		return nil, fmt.Errorf("unreadable list of hubs: %w", err)
 	}

@@ -78,7 +78,8 @@ func New(cfg Config) (*Gossip, error) {
 }
 
 // Run works until ctx ends, says goodbye to the peers, waits for every goroutine it started and returns nil, or the
-// error that made it stop early. That takes less than 2 s once the Handler has returned. It may be called once.
+// error that made it stop early. That takes less than 2 s once the Handler has returned. It may be called once. (A probe of
+// Serf's that is under way cannot be stopped and ends by itself after at most serfLinger; it does nothing any more.)
 func (g *Gossip) Run(ctx context.Context) error {
 	// What still runs while Serf says goodbye is bound to this context, not to ctx.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -215,9 +216,6 @@ func (g *Gossip) meet(p *preface) {
 		}
 	}
 }
-
-// maxHubs is how many hubs one answer names, those of the asker's region first. At 200 bytes each they fit a preface.
-const maxHubs = 128
 
 // hubs is what a node answers to a join.
 func (g *Gossip) hubs(region string) []hub {

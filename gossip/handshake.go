@@ -11,6 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"meshd/internal/pki"
+	"meshd/internal/wire"
 )
 
 // Every stream starts with one byte for what it is and the opener's preface behind its length. The answer is one byte,
@@ -117,18 +118,18 @@ func (g *Gossip) introduce(ctx context.Context, conn *quic.Conn, gr *greeting) e
 	if err != nil {
 		return noEOF(err)
 	}
-	body, err := readMessage(gr.r, maxPrefaceBytes)
+	body, err := readMessage(gr.r, wire.MaxPrefaceBytes)
 	if err != nil {
 		return noEOF(err)
 	}
 	if status == refused {
-		no, err := parseRefusal(body)
+		no, err := wire.ParseRefusal(body)
 		if err != nil {
 			return fmt.Errorf("unreadable refusal: %w", err)
 		}
 		return &refusedError{code: no.Code, text: no.Text}
 	}
-	if gr.peer, err = parsePreface(body); err != nil {
+	if gr.peer, err = wire.ParsePreface(body); err != nil {
 		return fmt.Errorf("unreadable preface: %w", err)
 	}
 	if no := g.judge(conn, gr.peer); no != nil {
@@ -145,11 +146,11 @@ func (g *Gossip) hear(st *quic.Stream) (*greeting, error) {
 	if gr.kind, err = gr.r.ReadByte(); err != nil {
 		return nil, noEOF(err)
 	}
-	body, err := readMessage(gr.r, maxPrefaceBytes)
+	body, err := readMessage(gr.r, wire.MaxPrefaceBytes)
 	if err != nil {
 		return nil, noEOF(err)
 	}
-	if gr.peer, err = parsePreface(body); err != nil {
+	if gr.peer, err = wire.ParsePreface(body); err != nil {
 		return nil, g.refuse(gr, &refusedError{code: refuseMalformed, ours: true, text: fmt.Sprintf(
 			"unreadable preface (%v): run the same or the adjacent version of meshd on both nodes", err)})
 	}
@@ -167,7 +168,7 @@ func (g *Gossip) answer(gr *greeting) error {
 // refuse tells the opener why, counts and returns no.
 func (g *Gossip) refuse(gr *greeting, no *refusedError) error {
 	g.metrics.refusals.WithLabelValues(refusalName(no.code)).Inc()
-	body, err := appendRefusal(nil, &refusal{Code: no.code, Text: no.text})
+	body, err := wire.AppendRefusal(nil, &refusal{Code: no.code, Text: no.text})
 	if err == nil {
 		err = writeFramed(gr.stream, refused, body)
 	}
@@ -175,7 +176,7 @@ func (g *Gossip) refuse(gr *greeting, no *refusedError) error {
 }
 
 func (g *Gossip) writePreface(w io.Writer, first byte, bulk bool) error {
-	body, err := appendPreface(nil, &preface{
+	body, err := wire.AppendPreface(nil, &preface{
 		Version: version, MinVersion: minVersion,
 		Mesh: g.cfg.Mesh, Region: g.cfg.Region, Node: g.cfg.Node, Role: string(g.cfg.Role),
 		Inc: g.cfg.Inc, Nonce: g.cfg.Nonce, Bulk: bulk, WallMs: g.cfg.Wall().UnixMilli(),
@@ -199,15 +200,14 @@ func (g *Gossip) judge(conn *quic.Conn, p *preface) *refusedError {
 	no := func(code uint16, format string, args ...any) *refusedError {
 		return &refusedError{code: code, text: fmt.Sprintf(format, args...), ours: true}
 	}
+	_, speaks := p.Speaks(&preface{Version: version, MinVersion: minVersion})
 	switch {
-	case p.MinVersion > version || p.Version < minVersion:
+	case !speaks:
 		return no(refuseVersion, "it speaks protocol versions %d to %d, this node %d to %d: upgrade the older one, one version at a time",
 			p.MinVersion, p.Version, minVersion, version)
 	case p.Mesh != g.cfg.Mesh:
 		return no(refuseMesh, "it is of mesh %q, this node is of mesh %q: set --mesh alike, or remove the address from --join",
 			p.Mesh, g.cfg.Mesh)
-	case p.Region == "" || p.Node == "" || max(len(p.Region), len(p.Node), len(p.HTTP)) > maxNameBytes:
-		return no(refuseMalformed, "region, node or HTTP address is empty or longer than %d bytes", maxNameBytes)
 	case Role(p.Role) != Hub && Role(p.Role) != Edge:
 		return no(refuseMalformed, "unknown role %q: upgrade this node", p.Role)
 	case p.Nonce == g.cfg.Nonce:

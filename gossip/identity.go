@@ -3,7 +3,6 @@ package gossip
 import (
 	"cmp"
 	"encoding/hex"
-	"strings"
 )
 
 // identity is one process: two sessions with equal identities lead to the same process.
@@ -28,7 +27,6 @@ func (i identity) wins(peer identity) bool {
 
 // member is the process' name in Serf. The incarnation is part of it, because Serf shuts the minority of two holders of
 // one name down; so is the nonce, for a virtual machine resumed twice has one incarnation in two processes.
-// Serf reads a slash in a name as the start of an address.
 func (i identity) member() string {
-	return strings.ReplaceAll(i.node, "/", "_") + "~" + hex.EncodeToString(i.inc[:8]) + "~" + hex.EncodeToString(i.nonce[:4])
+	return i.node + "~" + hex.EncodeToString(i.inc[:8]) + "~" + hex.EncodeToString(i.nonce[:4])
 }

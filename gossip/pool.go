@@ -35,6 +35,7 @@ const (
 	// leaveWithin bounds each of the two goodbyes Serf says; with leavePropagate they stay within Run's 2 s.
 	leaveWithin    = 500 * time.Millisecond
 	leavePropagate = 300 * time.Millisecond
+	probeInterval  = 2 * time.Second
 	// joinCheck is how often hubs with a session that Serf does not know are joined.
 	joinCheck = 2 * time.Second
 )
@@ -58,7 +59,7 @@ func newPool(ctx context.Context, g *Gossip) (*pool, error) {
 	ml.UDPBufferSize = serfPacket
 	ml.TCPTimeout = greetWithin
 	// Between regions a round trip takes up to 300 ms, and homes fail over by QUIC, not by this.
-	ml.ProbeTimeout, ml.ProbeInterval = time.Second, 2*time.Second
+	ml.ProbeTimeout, ml.ProbeInterval, ml.AwarenessMaxMultiplier = probeInterval/2, probeInterval, 8
 
 	c := serf.DefaultConfig()
 	c.Init()
@@ -184,7 +185,11 @@ func (p *pool) join(ctx context.Context) {
 	}
 }
 
-// stop says goodbye and ends Serf's goroutines.
+// serfLinger is how long a probe of memberlist's may outlive stop: the probe interval, up to AwarenessMaxMultiplier times
+// as long. It holds no resource of ours.
+const serfLinger = 8 * probeInterval
+
+// stop says goodbye and ends Serf's goroutines, but for a probe under way.
 func (p *pool) stop() {
 	if err := p.serf.Leave(); err != nil {
 		p.g.log.Debug("serf leave", "error", err.Error())

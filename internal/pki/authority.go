@@ -88,8 +88,10 @@ func Issue(dir string, n Name) (certPath, keyPath string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("pki: %w", err)
 	}
-	base := filepath.Join(dir, url.PathEscape(n.Node))
-	certPath, keyPath = base+".crt", base+".key"
+	certPath, keyPath = filepath.Join(dir, n.Node+".crt"), filepath.Join(dir, n.Node+".key")
+	if n.Node+".key" == KeyFile {
+		return "", "", fmt.Errorf("pki: a node named %s would overwrite the authority: choose another name, or sign a request", n.Node)
+	}
 	if err := errors.Join(writeFile(keyPath, keyPEM), writeFile(certPath, certPEM)); err != nil {
 		return "", "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -20,31 +21,30 @@ func (n Name) String() string {
 
 // URI returns the SPIFFE-style URI that carries the name.
 func (n Name) URI() *url.URL {
-	e := url.PathEscape
-	return &url.URL{
-		Scheme:  "spiffe",
-		Host:    n.Mesh,
-		Path:    "/region/" + n.Region + "/node/" + n.Node + "/role/" + n.Role,
-		RawPath: "/region/" + e(n.Region) + "/node/" + e(n.Node) + "/role/" + e(n.Role),
-	}
+	return &url.URL{Scheme: "spiffe", Host: n.Mesh, Path: "/region/" + n.Region + "/node/" + n.Node + "/role/" + n.Role}
 }
 
 // validate refuses names that a URI or an operator would misread.
 func (n Name) validate() error {
 	for _, f := range []struct{ what, value string }{{"mesh", n.Mesh}, {"region", n.Region}, {"node", n.Node}} {
-		if f.value == "" || len(f.value) > 64 {
-			return fmt.Errorf("%s name has %d bytes: use 1 to 64", f.what, len(f.value))
+		if f.value == "" || len(f.value) > maxNameBytes || strings.ContainsFunc(f.value, notInNames) {
+			return fmt.Errorf("%s name %q: use 1 to %d letters, digits, '-', '_' and '.'", f.what, f.value, maxNameBytes)
 		}
 	}
-	for _, c := range n.Mesh {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-._", c) {
-			return fmt.Errorf("mesh name %q: use lower case letters, digits, '-', '.' and '_' only", n.Mesh)
-		}
+	if slices.Contains(strings.Split(n.Mesh, "."), "") { // it stands where URIs have a host
+		return fmt.Errorf("mesh name %q: no dot at the ends or beside another", n.Mesh)
 	}
 	if n.Role != "hub" && n.Role != "edge" {
 		return fmt.Errorf("role %q: use hub or edge", n.Role)
 	}
 	return nil
+}
+
+// maxNameBytes and notInNames are the mesh's rule for names everywhere (package crdt).
+const maxNameBytes = 63
+
+func notInNames(c rune) bool {
+	return c != '-' && c != '_' && c != '.' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
 }
 
 // ErrNoName is returned for a certificate without exactly one well-formed mesh URI.
@@ -59,22 +59,12 @@ func NameOf(cert *x509.Certificate) (Name, error) {
 }
 
 func parseURI(u *url.URL) (Name, error) {
-	parts := strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
-	if u.Scheme != "spiffe" || len(parts) != 6 || parts[0] != "region" || parts[2] != "node" || parts[4] != "role" {
+	parts := strings.Split(u.EscapedPath(), "/")
+	if u.Scheme != "spiffe" || len(parts) != 7 || parts[1] != "region" || parts[3] != "node" || parts[5] != "role" {
 		return Name{}, ErrNoName
 	}
-	n := Name{Mesh: u.Host}
-	for _, p := range []struct {
-		to   *string
-		from string
-	}{{&n.Region, parts[1]}, {&n.Node, parts[3]}, {&n.Role, parts[5]}} {
-		s, err := url.PathUnescape(p.from)
-		if err != nil {
-			return Name{}, ErrNoName
-		}
-		*p.to = s
-	}
-	if n.validate() != nil {
+	n := Name{Mesh: u.Host, Region: parts[2], Node: parts[4], Role: parts[6]}
+	if n.validate() != nil || *n.URI() != *u {
 		return Name{}, ErrNoName
 	}
 	return n, nil
