@@ -50,14 +50,20 @@ var logarithmic, _ = mapping.NewLogarithmicMappingWithGamma(significandBounds[1]
 // for subnormal values too.
 func fineIndex(v float64) int {
 	half, exp := math.Frexp(v)
-	m := 2 * half // in [1, 2)
-	j := min(max(logarithmic.Index(m), 0), fineSteps-1)
+	m := 2 * half
+	return (exp-1)*fineSteps + significandIndex(m, logarithmic.Index(m))
+}
+
+// significandIndex returns the index of m, in [1, 2), given a guess that is off by one at most.
+func significandIndex(m float64, guess int) int {
+	j := min(max(guess, 0), fineSteps-1)
 	if m <= significandBounds[j] {
-		j--
-	} else if m > significandBounds[j+1] {
-		j++
+		return j - 1
 	}
-	return (exp-1)*fineSteps + j
+	if m > significandBounds[j+1] {
+		return j + 1
+	}
+	return j
 }
 
 // bucketBounds returns the bounds of bucket index at scale: magnitudes in (lower, upper]. Bounds beyond the float64

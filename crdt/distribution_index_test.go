@@ -98,6 +98,20 @@ func TestMappingNeedsCorrection(t *testing.T) {
 	t.Logf("%d of 2046 values above a power of two are in the wrong bucket", wrong)
 }
 
+// Whichever way an architecture rounds the logarithm, the index is the same.
+func TestIndexDoesNotDependOnTheGuess(t *testing.T) {
+	for j, bound := range significandBounds[:fineSteps] {
+		for _, m := range []float64{bound, math.Nextafter(bound, 2)} {
+			want := exactIndex(m)
+			for guess := want - 1; guess <= want+1; guess++ {
+				if got := significandIndex(m, guess); got != want {
+					t.Errorf("index of %v beside bound %d is %d, want %d (guessed %d)", m, j, got, want, guess)
+				}
+			}
+		}
+	}
+}
+
 func TestValidBucket(t *testing.T) {
 	for _, c := range []struct {
 		scale, index int

@@ -30,16 +30,15 @@ func (d *Distribution) Quantile(q float64) (value float64, scale int) {
 	return value, scale
 }
 
-// magnitude estimates the magnitude of the given rank among the samples of one sign.
+// magnitude estimates the magnitude of the given rank, below the number of samples, among those of one sign.
 func (bs buckets) magnitude(rank uint64) (value float64, scale int) {
 	scale = bs.coarsest()
-	for _, b := range bs.folded(scale) {
-		if rank < b.count {
-			return bucketMiddle(scale, b.key.index()), scale
-		}
-		rank -= b.count
+	bs = bs.folded(scale)
+	for rank >= bs[0].count {
+		rank -= bs[0].count
+		bs = bs[1:]
 	}
-	return math.NaN(), scale
+	return bucketMiddle(scale, bs[0].key.index()), scale
 }
 
 // bucketMiddle returns the value whose relative error is the same for both bounds l and u of a bucket: 2lu/(l+u).
