@@ -92,7 +92,12 @@ func nestedLen(b []byte) int {
 	}
 }
 
-func skipSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
+func skipSpace(b []byte) []byte {
+	for b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n' {
+		b = b[1:] // valid JSON does not end here: a value or a bracket follows
+	}
+	return b
+}
 
 // jsonString returns the string that the JSON value v is.
 func jsonString(v []byte) (s string, err error) {

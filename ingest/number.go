@@ -58,7 +58,7 @@ func parseDecimal(b []byte) (d decimal, form numberForm) {
 			break
 		}
 		digits++
-		if d.man > (math.MaxUint64-9)/10 {
+		if d.man >= 1e18 { // a 20th digit
 			form = longNumber
 			continue
 		}

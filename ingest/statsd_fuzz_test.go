@@ -30,8 +30,14 @@ func referenceNumber(s string) (*big.Rat, bool) {
 	return new(big.Rat).SetString(s)
 }
 
-func inside(r *big.Rat, low, high float64) bool {
-	return r.Cmp(new(big.Rat).SetFloat64(low)) >= 0 && r.Cmp(new(big.Rat).SetFloat64(high)) <= 0
+func significantDigits(number string) int {
+	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
+	return len(strings.TrimLeft(strings.ReplaceAll(mantissa, ".", ""), "+-0"))
+}
+
+func rateInRange(rate *big.Rat) bool {
+	f, _ := rate.Float64()
+	return f >= 1e-6 && f <= 1
 }
 
 // referenceLine returns the series that a line counts in and the total it leaves there.
@@ -55,7 +61,7 @@ func referenceLine(t *testing.T, text string) (series, total string, ok bool) {
 		}
 		switch f[0] {
 		case '@':
-			if rate, ok = referenceNumber(f[1:]); !ok || !inside(rate, 0.99999e-6, 1) || f[1] == '-' {
+			if rate, ok = referenceNumber(f[1:]); !ok || !rateInRange(rate) || f[1] == '-' || significantDigits(f[1:]) > 19 {
 				return "", "", false
 			}
 		case '#':
@@ -134,7 +140,7 @@ func FuzzStatsDLine(f *testing.F) {
 	for _, seed := range []string{
 		"hits:1|c", "hits:3|c|@0.3|#a:1,flag,b:x:y|c:id|T1656581400|e:x|card:low", "temp:+3|g", "temp:-0|g", "t:1:2:3.5|ms|@0.4",
 		"users:a:b|s", "hits:1e-3|c", "hits:.5|c|@1e-6", "x:1|c|#node:a,region:b", "hits:12345678901234567890.5|c", "t:1.|d", "\xff:1|c",
-		"hits:1|c|#é:ü", "_x:1|c", "hits:0e-400|c", "hits:1|c|@0.0000010000000000000000000",
+		"hits:1|c|#é:ü", "_x:1|c", "hits:0e-400|c", "hits:1|c|@0.0000010000000000000000000", "hits:1|c|@.100000000000000000000",
 	} {
 		f.Add(seed)
 	}

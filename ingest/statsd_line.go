@@ -62,7 +62,7 @@ func (l *line) parseField(f []byte) reason {
 	switch f[0] {
 	case '@':
 		d, form := parseDecimal(f[1:])
-		if form != shortNumber || !validRate(d) {
+		if form != shortNumber || !validRate(d) { // no float needs the 20 digits of a longNumber
 			return reasonRate
 		}
 		l.rate = d
