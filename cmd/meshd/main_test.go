@@ -1,8 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -20,27 +25,67 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"hold": hold},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"hold": hold, "free": free, "ready": ready, "count": count,
+		},
 	})
 }
 
 // hold takes a free port of a network (tcp or udp) for the rest of the script and puts its address into a variable:
 // hold NETWORK VARIABLE.
 func hold(ts *testscript.TestScript, neg bool, args []string) {
+	c := listen(ts, neg, args)
+	ts.Defer(func() { _ = c.Close() })
+}
+
+// free is hold for a port that the script's own programs are to take.
+func free(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(listen(ts, neg, args).Close())
+}
+
+func listen(ts *testscript.TestScript, neg bool, args []string) io.Closer {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: hold NETWORK VARIABLE")
+		ts.Fatalf("usage: hold|free tcp|udp VARIABLE")
 	}
-	var c interface{ Close() error }
-	var addr net.Addr
 	if args[0] == "tcp" {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		ts.Check(err)
-		c, addr = l, l.Addr()
-	} else {
-		p, err := net.ListenPacket("udp", "127.0.0.1:0")
-		ts.Check(err)
-		c, addr = p, p.LocalAddr()
+		ts.Setenv(args[1], l.Addr().String())
+		return l
 	}
-	ts.Defer(func() { _ = c.Close() })
-	ts.Setenv(args[1], addr.String())
+	p, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[1], p.LocalAddr().String())
+	return p
+}
+
+// ready waits until the node with this HTTP address says that it is: ready ADDRESS.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready ADDRESS")
+	}
+	const attempts, pause = 600, 50 * time.Millisecond
+	for range attempts {
+		if resp, err := http.Get("http://" + args[0] + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		time.Sleep(pause) // between two questions to another process
+	}
+	ts.Fatalf("%s is not ready after %s", args[0], attempts*pause)
+}
+
+// count posts one event and prints the answer: count ADDRESS EVENT.
+func count(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: count ADDRESS EVENT")
+	}
+	resp, err := http.Post("http://"+args[0]+"/v1/events", "application/x-ndjson", strings.NewReader(args[1]))
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%d %s", resp.StatusCode, body)
 }

@@ -103,7 +103,7 @@ func (s *supervisor) at(name string) ([]int, error) {
 	for _, n := range s.nodes {
 		known = append(known, n.Name)
 	}
-	return nil, fmt.Errorf("no node or region %q%s; there are %s", name, suggest.Hint(name, known), strings.Join(known, ", "))
+	return nil, fmt.Errorf("there is no node or region %q, only %s%s", name, strings.Join(known, ", "), suggest.Hint(name, known))
 }
 
 // cut takes a node or a region off the mesh, or back; an empty name heals everything.
