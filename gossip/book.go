@@ -3,7 +3,6 @@ package gossip
 import (
 	"cmp"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -98,7 +97,7 @@ func (b *book) dialed(addr string, err error, now time.Time) {
 		t.self = true
 	case ok && refused.lasting():
 		t.failures++
-		t.next = now.Add(refusedMin + rand.N(refusedMax-refusedMin))
+		t.next = now.Add(refusedPause())
 	default:
 		b.failed(t, now)
 	}

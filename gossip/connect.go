@@ -72,23 +72,27 @@ func (g *Gossip) connect(ctx context.Context, addr string, kind byte, conf *quic
 	}
 	g.metrics.dials.Inc()
 	conn, err := g.transport.Dial(ctx, to, g.clientTLS, conf)
-	if err != nil {
-		g.metrics.dialFailures.Inc()
-		return nil, nil, explain(err)
-	}
-	gr, err := g.greet(ctx, conn, kind)
+	var gr *greeting
 	if err == nil {
-		g.keys.install(conn, gr.peer, true)
-		return conn, gr, nil
+		if gr, err = g.greet(ctx, conn, kind); err == nil {
+			g.keys.install(conn, gr.peer, true)
+			return conn, gr, nil
+		}
 	}
+	err = explain(err)
 	g.metrics.dialFailures.Inc()
-	if no, ok := errors.AsType[*refusedError](err); ok {
+	no, refusal := errors.AsType[*refusedError](err)
+	if refusal {
 		g.metrics.refusals.WithLabelValues(refusalName(no.code)).Inc()
+	}
+	switch {
+	case conn == nil:
+	case refusal:
 		_ = conn.CloseWithError(codeRefused, no.text)
-	} else {
+	default:
 		_ = conn.CloseWithError(codeFailed, "no session")
 	}
-	return nil, nil, explain(err)
+	return nil, nil, err
 }
 
 // explain turns a TLS alert into the refusal it is.
@@ -100,7 +104,7 @@ func explain(err error) error {
 	if te.Remote {
 		return &refusedError{code: refuseIdentity, text: "it does not accept this node's certificate, see its log: check authority, expiry and deny list there"}
 	}
-	return &refusedError{code: refuseIdentity, text: te.ErrorMessage, ours: true}
+	return &refusedError{code: refuseIdentity, text: te.Error(), ours: true}
 }
 
 // resolve turns host:port into an address, asking the name service only for names.

@@ -159,6 +159,7 @@ const (
 // rejoin asks for hubs until ctx ends: at first the join addresses, later also those it is connected to. Evicted Serf
 // members never come back by themselves, and two halves of a mesh that forgot each other only meet here.
 func (g *Gossip) rejoin(ctx context.Context) {
+	refusedUntil := make(map[string]time.Time)
 	for {
 		known, up := g.book.remembered()
 		wait := rejoinIdle
@@ -169,7 +170,7 @@ func (g *Gossip) rejoin(ctx context.Context) {
 			wait = rejoinOften
 		}
 		if up == 0 || wait == rejoinOften {
-			g.askJoin(ctx)
+			g.askJoin(ctx, refusedUntil)
 			if known, up = g.book.remembered(); up == 0 && known > 0 {
 				wait = rejoinAlone
 			}
@@ -183,21 +184,24 @@ func (g *Gossip) rejoin(ctx context.Context) {
 	}
 }
 
-func (g *Gossip) askJoin(ctx context.Context) {
+// askJoin asks every join address, but for those that refused this node a short while ago.
+func (g *Gossip) askJoin(ctx context.Context, refusedUntil map[string]time.Time) {
 	for _, i := range rand.Perm(len(g.cfg.Join)) {
-		if ctx.Err() != nil {
-			return
-		}
 		addr := g.cfg.Join[i]
-		list, from, err := g.ask(ctx, addr)
-		if no, ok := errors.AsType[*refusedError](err); ok && no.lasting() && no.code != refuseSelf {
-			g.quiet.warn(g.log, "cannot join", "at", addr, "reason", err.Error())
-		}
-		if err != nil {
+		if ctx.Err() != nil || time.Now().Before(refusedUntil[addr]) {
 			continue
 		}
-		g.book.learn(time.Now(), Role(from.Role) == Hub, list...)
-		g.nudge()
+		list, from, err := g.ask(ctx, addr)
+		if no, ok := errors.AsType[*refusedError](err); ok && no.lasting() {
+			refusedUntil[addr] = time.Now().Add(refusedPause())
+			if no.code != refuseSelf {
+				g.quiet.warn(g.log, "cannot join", "at", addr, "reason", err.Error())
+			}
+		}
+		if err == nil {
+			g.book.learn(time.Now(), Role(from.Role) == Hub, list...)
+			g.nudge()
+		}
 	}
 }
 

@@ -172,7 +172,11 @@ func (m *mesh) start(cfg Config) *node {
 		}
 	}()
 	n.stop = sync.OnceFunc(func() { cancel(); <-done })
-	m.nodes[cfg.Node] = n
+	key := cfg.Node
+	for m.nodes[key] != nil {
+		key += "'"
+	}
+	m.nodes[key] = n
 	return n
 }
 
