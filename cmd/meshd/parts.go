@@ -95,7 +95,7 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	}
 	p.http, err = query.New(query.Config{
 		Source: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
-		Events: ingest.NewEvents(p.node, metrics, log), TokenFile: cfg.HTTPTokenFile,
+		Events: ingest.NewEvents(p.node, metrics), TokenFile: cfg.HTTPTokenFile,
 	})
 	return err
 }
