@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -18,9 +17,9 @@ import (
 // Limits of one request and of all together.
 const (
 	maxBodyBytes   = 8 << 20
-	maxItems       = 100_000 // 10 MB of items: about what the bytes of a full body are parsed into
-	maxRejections  = 100     // listed in an answer
-	maxBodiesBytes = 64 << 20
+	maxItems       = 100_000         // 10 to 40 MB, by their kinds
+	maxRejections  = 100             // listed in an answer
+	maxBodiesBytes = 64 << 20        // 8 full bodies: with their items less than 400 MB
 	retryAfter     = 1 * time.Second // a group of writes is on disk well within
 )
 
@@ -30,7 +29,8 @@ const (
 // default), updown, gauge, length (a distribution) or unique. value is a number or a decimal in a string, by default
 // 1; numbers are read as they are written, without a detour through floating point. A unique's value is any string;
 // a number counts as its characters. ts is in milliseconds; gauges are stamped with it, by default with the time of
-// arrival, which also replaces a ts more than 10 minutes ahead. Labels named node and region become exported_node
+// arrival, which also replaces a ts more than 10 minutes ahead; what the other types count goes into lifetime totals,
+// whatever its ts. Labels named node and region become exported_node
 // and exported_region. Keys that are not listed here are refused.
 //
 // A body that begins with '[' is an array, one of type application/json a sequence of objects; if any of it is not
@@ -45,15 +45,14 @@ const (
 type Events struct {
 	submit Submitter
 	meter  *meter
-	log    *slog.Logger
 	now    func() time.Time
 
 	bodies atomic.Int64 // bytes of bodies being read or waiting for the node, at most maxBodiesBytes
 }
 
 // NewEvents returns a handler that submits to s.
-func NewEvents(s Submitter, m *Metrics, log *slog.Logger) *Events {
-	return &Events{submit: s, meter: m.meter("events"), log: log, now: time.Now}
+func NewEvents(s Submitter, m *Metrics) *Events {
+	return &Events{submit: s, meter: m.meter("events"), now: time.Now}
 }
 
 type eventsAnswer struct {
@@ -120,7 +119,7 @@ func (e *Events) serve(w http.ResponseWriter, r *http.Request) (*eventsAnswer, e
 	if e.bodies.Add(size) > maxBodiesBytes {
 		return nil, node.ErrBusy
 	}
-	q := request{now: e.now(), meter: e.meter, series: make(map[string]*crdt.Series)}
+	q := request{now: e.now(), meter: e.meter, series: make(map[string]*crdt.Series), listing: maxRejections}
 	defer func() { e.meter.lines.Add(float64(q.seen)) }()
 	if err := q.read(http.MaxBytesReader(w, r.Body, maxBodyBytes), r.Header.Get("Content-Type")); err != nil {
 		return nil, err
@@ -138,6 +137,7 @@ func (e *Events) commit(ctx context.Context, q *request) (*eventsAnswer, error) 
 		e.meter.deferred.Inc()
 		return nil, res.Err
 	}
+	q.listing = len(q.rejections) + maxRejections // the node's first ones may come before those of the body
 	for _, r := range res.Rejected {
 		q.reject(q.index[r.Index], r.Err)
 	}

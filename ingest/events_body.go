@@ -29,7 +29,8 @@ type request struct {
 	index   []int // of each item in the request
 	clamped int
 
-	rejections    []rejectedEvent // up to maxRejections of body and node each
+	rejections    []rejectedEvent // the first ones
+	listing       int             // how many of them are kept
 	rejectedTotal int
 	rejected      [numReasons]int
 }
@@ -190,7 +191,7 @@ func (q *request) take(raw []byte) error {
 func (q *request) reject(index int, err error) {
 	q.rejectedTotal++
 	q.rejected[reasonOf(err)]++
-	if len(q.rejections) < 2*maxRejections {
+	if len(q.rejections) < q.listing {
 		q.rejections = append(q.rejections, rejectedEvent{Index: index, Error: err.Error()})
 	}
 }

@@ -24,7 +24,7 @@ var testNow = time.UnixMilli(1_700_000_000_000)
 func newTestEvents(t testing.TB) (*Events, *fakeNode, *prometheus.Registry) {
 	m, reg := newTestMetrics(t)
 	n := newFakeNode()
-	e := NewEvents(n, m, discard())
+	e := NewEvents(n, m)
 	e.now = func() time.Time { return testNow }
 	return e, n, reg
 }
@@ -269,6 +269,17 @@ func TestRejectionsAreListedUpToALimit(t *testing.T) {
 	}
 }
 
+func TestRejectionsOfTheNodeAreListedInOrder(t *testing.T) {
+	e, n, _ := newTestEvents(t)
+	n.answer = func(*node.Batch) node.Result {
+		return node.Result{Rejected: []node.Rejection{{Index: 0, Err: node.ErrSeries}}}
+	}
+	a := answerOf(t, post(e, "", strings.NewReader("{\"event\":\"a\"}\n"+strings.Repeat("x\n", 300))))
+	if len(a.Rejected) != maxRejections || a.RejectedTotal != 301 || a.Rejected[0].Error != node.ErrSeries.Error() {
+		t.Errorf("%d of %d rejections listed, the first %+v", len(a.Rejected), a.RejectedTotal, a.Rejected[0])
+	}
+}
+
 func TestEmptyRequestsAreAccepted(t *testing.T) {
 	for _, body := range []string{"", " \n", "[]"} {
 		e, n, _ := newTestEvents(t)
@@ -366,7 +377,7 @@ func FuzzEvents(f *testing.F) {
 
 func BenchmarkEvents(b *testing.B) {
 	m, _ := newTestMetrics(b)
-	e := NewEvents(acceptAll{}, m, discard())
+	e := NewEvents(acceptAll{}, m)
 	const events = 1000
 	body := "[" + strings.Repeat(`{"event":"api.requests","value":3,"labels":{"route":"/v1/items","method":"get"},"source":"pos-1","seq":7},`, events-1) + `{"event":"a"}]`
 	b.ReportAllocs()

@@ -131,19 +131,18 @@ func (h *Host) round(ctx context.Context, now time.Time) {
 		items = append(items, found...)
 	}
 	h.meter.samples.Add(float64(len(items)))
-	if len(items) == 0 {
-		for s, counters := range taken {
+	var res node.Result
+	if len(items) > 0 {
+		res = h.cfg.Submit.Submit(context.WithoutCancel(ctx), &node.Batch{Items: items})
+	}
+	for s, counters := range taken {
+		if res.Err == nil || s.last == nil { // the first reading is where differences begin, taken or not
 			s.last = counters
 		}
-		return
 	}
-	res := h.cfg.Submit.Submit(context.WithoutCancel(ctx), &node.Batch{Items: items})
 	if res.Err != nil {
 		h.meter.deferred.Inc()
 		return
-	}
-	for s, counters := range taken {
-		s.last = counters
 	}
 	for _, r := range res.Rejected {
 		h.meter.rejected[reasonOf(r.Err)].Inc()

@@ -71,6 +71,23 @@ func TestHostCountsDifferencesByDevice(t *testing.T) {
 	}
 }
 
+func TestDifferencesBeginWithTheFirstReadingTakenOrNot(t *testing.T) {
+	m, _ := newTestMetrics(t)
+	n, total := newFakeNode(), uint64(100)
+	machine := &fakeMachine{reading: func(r *hostReading) {
+		r.gauge("host.cpu.count", 4)
+		r.count("host.disk.read_bytes", "a", total)
+	}}
+	h := newHost(HostConfig{Submit: n, Metrics: m, Logger: discard()}, []*hostSource{machine.source()})
+	n.answer = func(*node.Batch) node.Result { return node.Result{Err: node.ErrBusy} }
+	h.round(t.Context(), testNow)
+	n.answer, total = nil, 105
+	h.round(t.Context(), testNow)
+	if got := n.counter("counter:host.disk.read_bytes"); got != "5" {
+		t.Errorf("%s bytes, want 5", got)
+	}
+}
+
 func TestAFailingSourceIsCountedAndLoggedOnce(t *testing.T) {
 	m, reg := newTestMetrics(t)
 	var logged bytes.Buffer

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,7 +29,7 @@ type socket struct {
 }
 
 func listenUDP(addr string, log *slog.Logger) (*socket, error) {
-	pc, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", addr)
+	pc, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		return nil, err
 	}

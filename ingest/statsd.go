@@ -74,6 +74,9 @@ func NewStatsD(cfg StatsDConfig) (*StatsD, error) {
 	if cfg.Series == 0 {
 		cfg.Series = defaultSeries
 	}
+	if cfg.Series < 0 {
+		return nil, fmt.Errorf("ingest: statsd: series limit of %d, want 0 for the default or more", cfg.Series)
+	}
 	m := cfg.Metrics.meter("statsd")
 	s := &StatsD{cfg: cfg, meter: m, flush: flusher{
 		acc: newAccumulators(cfg.Series * spellingsPerSeries), to: cfg.Submit, meter: m, log: cfg.Logger,
@@ -114,8 +117,7 @@ func (s *StatsD) Run(ctx context.Context) error {
 	}
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	closed := context.AfterFunc(reading, func() { s.sock.conn.Close() })
-	defer closed()
+	defer context.AfterFunc(reading, func() { s.sock.conn.Close() })()
 
 	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
 	var flushed, readers sync.WaitGroup
