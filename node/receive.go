@@ -134,7 +134,7 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 		err = reconcile.CheckPairs(f, m.Yours)
 	}
 	if err == nil {
-		err = c.slots.Apply(f, m.Yours)
+		err = c.slots.Apply(f, m.Yours, c.mine)
 	}
 	c.quarantine(f.Origin, err)
 }

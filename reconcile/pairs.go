@@ -54,8 +54,12 @@ func (g *Region) yours(f *wire.Frame, r *Replica) []wire.YoursCell {
 		c := &f.Cells[i]
 		switch c.Value.Kind {
 		case crdt.KindCounter, crdt.KindUpDown, crdt.KindDistribution:
-			if v, _ := r.Cell(g.Total.series[c.Ref]); v != nil {
-				out = append(out, wire.YoursCell{Index: uint32(i), Value: v.Restrict(&c.Value)})
+			v, _ := r.Cell(g.Total.series[c.Ref])
+			if v == nil {
+				continue
+			}
+			if part := v.Restrict(&c.Value); c.Value.X == nil || part.X != nil {
+				out = append(out, wire.YoursCell{Index: uint32(i), Value: part})
 			}
 		case crdt.KindGauge, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup:
 		}
@@ -63,17 +67,11 @@ func (g *Region) yours(f *wire.Frame, r *Replica) []wire.YoursCell {
 	return out
 }
 
-// pair is what a hub's total contains of one incarnation of this edge.
-type pair struct {
-	whole bool // everything the edge's own copy has
-	v     crdt.Value
-}
-
 // Slot is what an edge got from one incarnation of one hub of its region: totals, and per incarnation of the edge
 // what they contain of it. Both only rise while the hub's process lives, so an older message changes nothing.
 type Slot struct {
 	Total Replica
-	yours map[crdt.Incarnation]map[SeriesID]*pair
+	yours map[crdt.Incarnation]map[SeriesID]*crdt.Value
 }
 
 // Slots is an edge's view of its own region.
@@ -89,7 +87,7 @@ func NewSlots(cat *Catalog) *Slots { return &Slots{cat: cat, all: map[crdt.Origi
 func (s *Slots) Slot(o crdt.Origin) *Slot {
 	sl := s.all[o]
 	if sl == nil {
-		sl = &Slot{Total: *NewReplica(o, s.cat), yours: map[crdt.Incarnation]map[SeriesID]*pair{}}
+		sl = &Slot{Total: *NewReplica(o, s.cat), yours: map[crdt.Incarnation]map[SeriesID]*crdt.Value{}}
 		s.all[o] = sl
 	}
 	return sl
@@ -100,8 +98,10 @@ func (s *Slots) Origins() []crdt.Origin {
 	return slices.SortedFunc(maps.Keys(s.all), crdt.Origin.Compare)
 }
 
-// Apply takes a push whose frame passed Check: totals and pairs in one step, never one without the other.
-func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours) error {
+// Apply takes a push that passed Check and CheckPairs: totals and pairs in one step, never one without the other. own
+// are the edge's copies of its incarnations. Of one that the totals contain as a whole, they contain exactly the own
+// copy of every part that the frame has; of parts that a later frame brings, the older totals may contain less.
+func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours, own []*Replica) error {
 	sl := s.Slot(f.Origin)
 	if _, err := sl.Total.Apply(f, nil); err != nil {
 		return err
@@ -110,14 +110,12 @@ func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours) error {
 		y := &yours[i]
 		m := sl.yours[y.Inc]
 		if m == nil {
-			m = map[SeriesID]*pair{}
+			m = map[SeriesID]*crdt.Value{}
 			sl.yours[y.Inc] = m
 		}
 		if y.Whole {
-			for j := range f.Cells {
-				if ref := f.Cells[j].Ref; sl.Total.known(ref) {
-					sl.pair(m, ref).whole = true
-				}
+			if err := sl.whole(m, f, find(own, y.Inc)); err != nil {
+				return err
 			}
 			continue
 		}
@@ -127,7 +125,7 @@ func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours) error {
 			if !sl.Total.known(ref) {
 				continue
 			}
-			if _, err := sl.pair(m, ref).v.Join(&c.Value, 0, nil, 0); err != nil {
+			if _, err := sl.pair(m, ref).Join(&c.Value, 0, nil, 0); err != nil {
 				return err
 			}
 		}
@@ -135,11 +133,43 @@ func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours) error {
 	return nil
 }
 
-func (sl *Slot) pair(m map[SeriesID]*pair, ref uint32) *pair {
+// whole raises the pairs of the frame's cells to what r, the own copy, has of the same parts.
+func (sl *Slot) whole(m map[SeriesID]*crdt.Value, f *wire.Frame, r *Replica) error {
+	if r == nil {
+		return nil // named by an earlier session: the copy is gone, and with it what a pair would be compared to
+	}
+	for j := range f.Cells {
+		c := &f.Cells[j]
+		if !sl.Total.known(c.Ref) || c.Value.Kind == crdt.KindRollup {
+			continue
+		}
+		v, _ := r.Cell(sl.Total.series[c.Ref])
+		if v == nil {
+			continue
+		}
+		part := v.Restrict(&c.Value)
+		if _, err := sl.pair(m, c.Ref).Join(&part, 0, nil, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func find(rs []*Replica, inc crdt.Incarnation) *Replica {
+	for _, r := range rs {
+		if r.Origin.Inc == inc {
+			return r
+		}
+	}
+	return nil
+}
+
+func (sl *Slot) pair(m map[SeriesID]*crdt.Value, ref uint32) *crdt.Value {
 	id := sl.Total.series[ref]
 	p := m[id]
 	if p == nil {
-		p = &pair{v: crdt.Bottom(sl.Total.cat.Series(id).Kind)}
+		v := crdt.Bottom(sl.Total.cat.Series(id).Kind)
+		p = &v
 		m[id] = p
 	}
 	return p
@@ -159,13 +189,11 @@ func (sl *Slot) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 			continue
 		}
 		p := sl.yours[r.Origin.Inc][id]
-		if p == nil {
-			p = &pair{v: crdt.Bottom(o.Kind)}
+		if p == nil { // the hub named nothing: its total contains nothing
+			bottom := crdt.Bottom(o.Kind)
+			p = &bottom
 		}
-		if p.whole {
-			continue
-		}
-		if err := v.AddExcess(o, &p.v); err != nil {
+		if err := v.AddExcess(o, p); err != nil {
 			return crdt.Value{}, false, err
 		}
 	}
