@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,11 +82,11 @@ func BenchmarkResident(b *testing.B) {
 		{Commits: 10_000},
 		{Commits: 10_000, Keep: 1000},
 		{Commits: 100_000},
-		{Commits: 100_000, Keep: 1000},
-		{Commits: 10_000, Memory: 16 << 20},
+		{Commits: 200_000, Keep: 1000},
+		{Commits: 10_000, Memory: 32 << 20},
 		{Commits: 10_000, Memory: 256 << 20},
 	} {
-		b.Run(fmt.Sprintf("memory=%dMiB/commits=%d/keep=%d", max(j.Memory, defaultMemory)>>20, j.Commits, j.Keep), func(b *testing.B) {
+		b.Run(fmt.Sprintf("memory=%dMiB/commits=%d/keep=%d", cmp.Or(j.Memory, defaultMemory)>>20, j.Commits, j.Keep), func(b *testing.B) {
 			j.Dir = b.TempDir()
 			arg, err := json.Marshal(j)
 			if err != nil {

@@ -16,6 +16,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "resident":
 		err = residentChild()
+	case "crash":
+		err = crashChild(os.Args[1])
 	default:
 		err = fmt.Errorf("unknown child %q", what)
 	}

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -106,7 +108,7 @@ func open(cfg Config) (_ *Store, err error) {
 		return nil, err
 	}
 	path := filepath.Join(cfg.Dir, storeDir)
-	if err := verifyTables(path); err != nil {
+	if err := prepare(path, cfg.Logger); err != nil {
 		return nil, err
 	}
 	if s.db, err = openBadger(path, cfg, t, old); err != nil {
@@ -154,12 +156,25 @@ func guardedOpen(opt badger.Options, log *badgerLog) (db *badger.DB, err error) 
 		}
 	}()
 	if db, err = badger.Open(opt); err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	if msg := log.firstError(); msg != "" {
 		return nil, errors.Join(fmt.Errorf("%w (%s)", ErrCorrupt, msg), db.Close())
 	}
 	return db, nil
+}
+
+// blame tells an error of the environment, which passes, from damage. Badger keeps few of the errors it wraps, so that
+// their text has to do.
+func blame(err error) error {
+	for _, e := range []syscall.Errno{
+		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO,
+	} {
+		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
+			return fmt.Errorf("%w: remove the cause and start again", err)
+		}
+	}
+	return fmt.Errorf("%w (%w)", ErrCorrupt, err)
 }
 
 // Close waits for running commits and reads and closes the directory. Calls after the first return nil. It must not be
