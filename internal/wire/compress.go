@@ -57,7 +57,7 @@ func decompress(buf, b []byte, size, limit uint64) ([]byte, error) {
 	}
 	out, err := decompressor.DecodeAll(b, buf[:0:size])
 	if err != nil {
-		return nil, fmt.Errorf("%w: zstd: %v", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: zstd: %w", ErrMalformed, err)
 	}
 	if uint64(len(out)) != size {
 		return nil, fmt.Errorf("%w: body of %d bytes, %d declared", ErrMalformed, len(out), size)

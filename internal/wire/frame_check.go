@@ -45,6 +45,8 @@ func (f *Frame) checkCell(c *Cell) error {
 		return fmt.Errorf("ref %d, want at most %d", c.Ref, MaxRef)
 	case c.Seq == 0 || c.Seq > f.Head:
 		return fmt.Errorf("ref %d: seq %d, want 1 to %d", c.Ref, c.Seq, f.Head)
+	case hasState(c.Value.Kind) && c.Value.X == nil:
+		return fmt.Errorf("ref %d: %v without a value", c.Ref, c.Value.Kind)
 	case c.Window != crdt.Window{}:
 		if err := f.checkWindow(c.Window); err != nil {
 			return fmt.Errorf("ref %d: %w", c.Ref, err)
@@ -75,8 +77,6 @@ func checkValue(c crdt.Class, v *crdt.Value) error {
 	switch k := v.Kind; {
 	case !k.Valid() || k.CellKind(c) != k || c == crdt.ClassNode && k == crdt.KindRollup:
 		return fmt.Errorf("%v cell of a %v origin", k, c)
-	case hasState(k) && v.X == nil:
-		return fmt.Errorf("%v cell without a value", k)
 	case c == crdt.ClassNode && (crdt.MaxCell.Less(v.P) || crdt.MaxCell.Less(v.N)):
 		return fmt.Errorf("%v and %v, want at most %v", v.P, v.N, crdt.MaxCell)
 	}

@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +24,7 @@ var same = cmp.Options{
 func wantError(t *testing.T, err, want error) {
 	t.Helper()
 	for _, e := range []error{ErrMalformed, ErrLimit, ErrInvalid, ErrVersion, ErrReserved} {
-		if got := errors.Is(err, e); got != (e == want) {
+		if got := errors.Is(err, e); got != errors.Is(want, e) {
 			t.Errorf("error %v: wraps %q: %v, want only %q", err, e, got, want)
 		}
 	}
@@ -48,6 +50,13 @@ func drawName(t *rapid.T, label string) string {
 
 func drawID(t *rapid.T) (id [16]byte) {
 	copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+	return id
+}
+
+// randomID returns the i-th of a sequence of incarnations that looks random.
+func randomID(i int) (id [16]byte) {
+	sum := sha256.Sum256([]byte{byte(i), byte(i >> 8)})
+	copy(id[:], sum[:])
 	return id
 }
 
@@ -188,5 +197,20 @@ func checkMessage(t interface {
 	}
 	if diff := cmp.Diff(m, got, same); diff != "" {
 		t.Fatalf("message changed on its way (-sent +received):\n%s", diff)
+	}
+}
+
+// checkLongest is checkMessage for long messages without cells, where a readable difference would take too long.
+func checkLongest(t *testing.T, m Message) {
+	t.Helper()
+	b, err := AppendMessage(nil, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b[0]&typeCompressed == 0 {
+		t.Errorf("%T travels uncompressed", m)
+	}
+	if got, err := ParseMessage(b); err != nil || !reflect.DeepEqual(m, got) {
+		t.Errorf("%T changed on its way: %v", m, err)
 	}
 }

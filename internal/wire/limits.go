@@ -24,7 +24,7 @@ const (
 	TargetFrameBytes = 256 << 10
 
 	// MaxFrameCells bounds the cells of a frame: more than the 100,000 series that a node keeps by default, and more
-	// than twice the 58,000 counters that fill TargetFrameBytes at 4.5 bytes each. In memory they are 14 MB.
+	// than twice the 58,000 counters that fill TargetFrameBytes at 4.5 bytes each. In memory they are 12 MB.
 	MaxFrameCells = 1 << 17
 
 	// MaxFrameDefs bounds the definitions of a frame: one for each cell.
@@ -57,7 +57,7 @@ const (
 	// MaxYours bounds the incarnations of one Push: those that the edge's Hello named.
 	MaxYours = MaxHeads
 
-	// MaxPushParts bounds the cells of all Yours of one Push: two incarnations in every cell of the largest frame, 19
+	// MaxPushParts bounds the cells of all Yours of one Push: two incarnations in every cell of the largest frame, 17
 	// MB in memory. The builder of a Push that would exceed it takes a smaller frame.
 	MaxPushParts = 2 * MaxFrameCells
 

@@ -34,13 +34,13 @@ func manyMarks(n int) *Marks {
 	m := &Marks{Full: true}
 	for i := range n {
 		node := fmt.Sprintf("%063d", i)
-		m.Marks = append(m.Marks, Mark{Origin: crdt.Origin{Class: crdt.ClassNode, Region: node, Node: node}})
+		m.Marks = append(m.Marks, Mark{Origin: crdt.Origin{Class: crdt.ClassNode, Region: node, Node: node, Inc: randomID(i)}})
 	}
 	return m
 }
 
 func TestMarksLimits(t *testing.T) {
-	checkMessage(t, manyMarks(MaxMarks))
+	checkLongest(t, manyMarks(MaxMarks))
 	_, err := AppendMessage(nil, manyMarks(MaxMarks+1))
 	wantError(t, err, ErrLimit)
 }

@@ -24,7 +24,7 @@ type Yours struct {
 }
 
 // YoursCell is the part of one incarnation in one cell of the frame. Value has the kind of that cell, which the
-// receiver checks; rollups have no parts and are left out.
+// receiver checks; gauges and rollups have no parts and are left out. A Value that is bottom says what absence says.
 type YoursCell struct {
 	Index uint32 // into the frame's Cells in the order of Frame.Sort
 	Value crdt.Value

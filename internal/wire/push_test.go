@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"meshd/crdt"
@@ -26,6 +28,22 @@ func drawPush(t *rapid.T) *Push {
 		m.Yours = append(m.Yours, y)
 	}
 	return m
+}
+
+// TestPushOfBottom holds that a part may be bottom: a hub's copy can lack all the buckets that a total changed.
+func TestPushOfBottom(t *testing.T) {
+	m := &Push{Yours: []Yours{{Cells: []YoursCell{{Index: 4, Value: crdt.Bottom(crdt.KindDistribution)}}}}}
+	b, err := AppendMessage(nil, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ParseMessage(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Message(m), got, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestPushRoundTrip(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 //	counter  amounts of P
 //	updown   amounts of P, amounts of N
 //	gauge    see gauges.go
-//	others   packed lengths in bytes, then the canonical bytes of the states
+//	others   packed lengths in bytes, then the canonical bytes of the states; 0 bytes are bottom
 //
 // Amounts are three packed columns: the low 64 bits of the whole part, the 48 bits of the fraction reversed (so that
 // halves and quarters are short), the high 16 bits of the whole part. The last two cost a byte for 128 whole numbers.
@@ -89,7 +89,9 @@ func appendStates(dst []byte, vals []uint64, at func(int) crdt.State) []byte {
 	var states []byte
 	for i := range vals {
 		before := len(states)
-		states = at(i).AppendBinary(states)
+		if s := at(i); s != nil {
+			states = s.AppendBinary(states)
+		}
 		vals[i] = uint64(len(states) - before)
 	}
 	return append(appendPacked(dst, vals), states...)
@@ -160,6 +162,9 @@ func (u *unpacker) states(n int, at valueAt) error {
 		b := u.take(size)
 		if u.err != nil {
 			return u.err
+		}
+		if size == 0 {
+			continue // bottom
 		}
 		var err error
 		if v.X, err = crdt.ParseState(v.Kind, b, stamp); err != nil {
