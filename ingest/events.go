@@ -165,8 +165,10 @@ func submitError(err error) *httpError {
 }
 
 func errBodyTooLong() error {
-	return &httpError{http.StatusRequestEntityTooLarge, reasonTooLong,
-		fmt.Sprintf("the body is longer than %d bytes (8 MiB): send fewer events a request", maxBodyBytes)}
+	return &httpError{
+		http.StatusRequestEntityTooLarge, reasonTooLong,
+		fmt.Sprintf("the body is longer than %d bytes (8 MiB): send fewer events a request", maxBodyBytes),
+	}
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

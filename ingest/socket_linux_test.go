@@ -7,7 +7,7 @@ func TestTheKernelTellsWhatItDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.conn.Close()
+	t.Cleanup(func() { _ = s.conn.Close() })
 	if err := s.conn.SetReadBuffer(4096); err != nil { // some ten packets: one batch empties it
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestTheKernelTellsWhatItDropped(t *testing.T) {
 	err = s.read(func(packets [][]byte, n uint64) {
 		lost += n
 		if string(packets[len(packets)-1]) == "end" {
-			s.conn.Close()
+			_ = s.conn.Close() // ends read
 			return
 		}
 		received += uint64(len(packets))

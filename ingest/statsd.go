@@ -117,7 +117,7 @@ func (s *StatsD) Run(ctx context.Context) error {
 	}
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	defer context.AfterFunc(reading, func() { s.sock.conn.Close() })()
+	defer context.AfterFunc(reading, func() { _ = s.Close() })()
 
 	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
 	var flushed, readers sync.WaitGroup

@@ -40,14 +40,14 @@ func (l *line) parseLine(b []byte) reason {
 		return reasonSyntax
 	}
 	l.values, b = b[:bar], b[bar+1:]
-	field, b, more := cutField(b)
+	field, b, more := bytes.Cut(b, []byte("|"))
 	l.kind = lineKind(field)
 	if l.kind == 0 {
 		return reasonType
 	}
 	l.rate, l.tags = one, nil
 	for more {
-		field, b, more = cutField(b)
+		field, b, more = bytes.Cut(b, []byte("|"))
 		if r := l.parseField(field); r != reasonNone {
 			return r
 		}
@@ -106,17 +106,7 @@ func (l *line) nextValue(values []byte) (v, rest []byte, more bool) {
 	if l.kind == 's' {
 		return values, nil, false
 	}
-	if i := bytes.IndexByte(values, ':'); i >= 0 {
-		return values[:i], values[i+1:], true
-	}
-	return values, nil, false
-}
-
-func cutField(b []byte) (field, rest []byte, more bool) {
-	if i := bytes.IndexByte(b, '|'); i >= 0 {
-		return b[:i], b[i+1:], true
-	}
-	return b, nil, false
+	return bytes.Cut(values, []byte(":"))
 }
 
 // parseTags returns the labels that the tags of a line name: "k:v" is k=v, "flag" is flag=true, empty tags are

@@ -45,7 +45,7 @@ func dial(t *testing.T, addr net.Addr) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -214,7 +214,7 @@ func TestASmallReceiveBufferIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sock.conn.Close()
+	t.Cleanup(func() { _ = sock.conn.Close() })
 	granted, err := raiseReceiveBuffer(sock.conn)
 	if err != nil {
 		t.Fatal(err)
