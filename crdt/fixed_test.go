@@ -143,6 +143,23 @@ func TestFixedToFloatIsNearest(t *testing.T) {
 	})
 }
 
+func TestFixedToFloatSeesEveryBit(t *testing.T) {
+	tie := Fixed{Hi: 1<<63 | 1<<10} // half way between two floats, the lower one even
+	for _, row := range []struct {
+		f    Fixed
+		want float64
+	}{
+		{tie, 0x1p79},
+		{Fixed{Hi: tie.Hi, Lo: 1}, math.Nextafter(0x1p79, math.Inf(1))},
+		{Fixed{Hi: tie.Hi - 1, Lo: math.MaxUint64}, 0x1p79},
+		{Fixed{Hi: tie.Hi | 1<<11}, 0x1p79 + 2*0x1p27},
+	} {
+		if got := row.f.Float64(); got != row.want {
+			t.Errorf("%v = %v, want %v", row.f, got, row.want)
+		}
+	}
+}
+
 func TestFixedStringIsExactAndParsesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := fixedGen().Draw(t, "f")

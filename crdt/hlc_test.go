@@ -56,6 +56,16 @@ func TestTickBorrowsFromTheNextMillisecond(t *testing.T) {
 	}
 }
 
+func TestClampBelievesTheWholeLastMillisecond(t *testing.T) {
+	last := HLCFrom(1000+MaxAheadMillis, math.MaxUint16)
+	if got := last.Clamp(1000); got != last {
+		t.Errorf("%x was clamped to %x", last, got)
+	}
+	if got := last.next().Clamp(1000); got != last {
+		t.Errorf("the reading after %x was clamped to %x", last, got)
+	}
+}
+
 func TestClampKeepsOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := rapid.Int64Range(0, 1<<40).Draw(t, "now")

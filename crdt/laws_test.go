@@ -166,6 +166,29 @@ func TestStampsAgreeWithDelta(t *testing.T) {
 	})
 }
 
+// A part that rises through an old frame keeps its later stamp: peers that asked beyond the old one still get it.
+func TestStampsNeverFall(t *testing.T) {
+	// A gauge's stamp is part of its value.
+	keep := func(s *subject) bool { return s.inc != nil && s.kind != KindGauge }
+	forEachKind(t, keep, func(t *rapid.T, s *subject) {
+		v, err := ParseValue(s.kind, s.drawValue(t, "v").AppendBinary(nil), 9)
+		if err != nil {
+			t.Fatalf("parse: %v", err)
+		}
+		before := v.Clone()
+		mustJoin(t, &v, s.drawValue(t, "old"), 5)
+		if v.X == nil {
+			return
+		}
+		want := v.Restrict(&before)
+		got := Value{Kind: s.kind}
+		got.X, _ = v.X.Delta(8, 9)
+		if !atMost(t, &want, &got) {
+			t.Fatalf("parts stamped 9 are now %+v, want %+v", s.contents(&got), s.contents(&want))
+		}
+	})
+}
+
 func TestRestrictKeepsExactlyTheParts(t *testing.T) {
 	forEachKind(t, nil, func(t *rapid.T, s *subject) {
 		w := newWriter(s, 0)

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestSeriesCheck(t *testing.T) {
@@ -61,6 +63,42 @@ func TestSeriesForPeople(t *testing.T) {
 	}
 	if s.Get("code") != "200" || s.Get("method") != "" {
 		t.Errorf("Get = %q and %q", s.Get("code"), s.Get("method"))
+	}
+}
+
+func TestSeriesKeysAreEqualForEqualSeriesOnly(t *testing.T) {
+	text := rapid.StringOfN(rapid.RuneFrom([]rune{0, 1, 2, 'a'}), 0, 3, -1)
+	series := rapid.Custom(func(t *rapid.T) *Series {
+		s := &Series{Name: text.Draw(t, "name"), Kind: Kind(rapid.IntRange(0, 1).Draw(t, "kind")), Gen: rapid.SampledFrom([]uint32{0, 1, 128}).Draw(t, "gen")}
+		for range rapid.IntRange(0, 2).Draw(t, "labels") {
+			s.Labels = append(s.Labels, Label{Name: text.Draw(t, "label"), Value: text.Draw(t, "value")})
+		}
+		return s
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		drawn := rapid.SliceOfN(series, 30, 30).Draw(t, "series")
+		byKey := make(map[string]*Series)
+		for _, s := range drawn {
+			key := string(s.AppendKey(nil))
+			if other, ok := byKey[key]; ok && !reflect.DeepEqual(s, other) {
+				t.Fatalf("%#v and %#v have the key %x", s, other, key)
+			}
+			byKey[key] = s
+		}
+	})
+	// Neighbours that a key without lengths, or without the kind, would confuse.
+	apart := []*Series{
+		{Name: "a"}, {Name: "a", Kind: 1}, {Name: "a", Gen: 1}, {Name: "ab"},
+		{Name: "a", Labels: []Label{{"b", ""}}}, {Name: "a", Labels: []Label{{"", "b"}}},
+		{Name: "a\x01b"}, {Name: "", Labels: []Label{{"a", "b"}}}, {Name: "a", Labels: []Label{{"b", "c"}, {"d", ""}}},
+		{Name: "a", Labels: []Label{{"b", "c\x01d"}}},
+	}
+	keys := make(map[string]bool)
+	for _, s := range apart {
+		keys[string(s.AppendKey(nil))] = true
+	}
+	if len(keys) != len(apart) {
+		t.Errorf("%d keys for %d series", len(keys), len(apart))
 	}
 }
 

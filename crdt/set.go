@@ -125,8 +125,8 @@ func (s *Set) raise(in *Set, stamp uint64) (rose bool) {
 	return rose
 }
 
-// Next implements State. An element that the writer has added already, and not removed, takes no new dot. It looks
-// at every dot once, however many elements the increment names.
+// Next implements State. An element that the cell has, and keeps, takes no new dot. Next looks at every dot once,
+// however many elements the increment names.
 func (s *Set) Next(inc State) (State, error) {
 	in := inc.(*Set)
 	out := new(Set)
@@ -142,8 +142,7 @@ func (s *Set) Next(inc State) (State, error) {
 	present := make(map[string]struct{}, len(in.Adds))
 	var last uint64
 	for d, a := range s.dots {
-		own := d.Inc == in.Inc
-		if own {
+		if d.Inc == in.Inc {
 			last = max(last, d.N)
 		}
 		if a.removed {
@@ -151,7 +150,7 @@ func (s *Set) Next(inc State) (State, error) {
 		}
 		if _, ok := remove[a.elem]; ok {
 			out.put(d, addition{removed: true})
-		} else if own && !out.dots[d].removed {
+		} else if !out.dots[d].removed {
 			present[a.elem] = struct{}{}
 		}
 	}
