@@ -33,10 +33,12 @@ func BenchmarkUniqueJoin(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			own, with := uniqueOf(c.own, 1), uniqueOf(c.with, 2)
+			u := own.Clone().(*Unique)
 			for b.Loop() {
-				b.StopTimer()
-				u := own.Clone()
-				b.StartTimer()
+				u.sparse = append(u.sparse[:0], own.sparse...)
+				if u.dense != nil {
+					*u.dense = *own.dense
+				}
 				if rose, err := u.Join(with, 1, nil, 0); !rose || err != nil {
 					b.Fatal(rose, err)
 				}

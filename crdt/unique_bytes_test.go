@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
@@ -128,14 +127,6 @@ func FuzzParseUnique(f *testing.F) {
 	for _, g := range goldenUniques {
 		f.Add(g.build().AppendBinary(nil))
 	}
-	r := rand.New(rand.NewPCG(1, 1))
-	for _, n := range []int{10, 3_000, 50_000} {
-		u := new(Unique)
-		for range n {
-			u.InsertHash(r.Uint64())
-		}
-		f.Add(u.AppendBinary(nil))
-	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := parseUnique(b, 1)
 		if err != nil {
@@ -152,7 +143,7 @@ func FuzzParseUnique(f *testing.F) {
 			t.Fatalf("estimate %v", e)
 		}
 		rose, err := new(Unique).Join(u, 1, new(Unique), 1)
-		if err != nil || rose != (u.Estimate() > 0) {
+		if err != nil || rose != (len(b) > 2) {
 			t.Fatalf("join rose: %v, error %v", rose, err)
 		}
 	})

@@ -83,22 +83,19 @@ func (d *denseRegisters) block(b int) []uint8 {
 	return d.ranks[b*blockRegisters:][:blockRegisters]
 }
 
-// raiseBlock lifts the ranks of dst to those of src. Most registers of a copy are equal: eight are compared at a
-// time. Those that differ are lifted without a branch, which would be taken at random.
-func raiseBlock(dst, src []uint8) bool {
-	var rose uint8
+// raiseBlock lifts the ranks of dst to those of src, eight at a time. Ranks are below 128, so the top bit of each byte
+// of (d|top)-s tells whether d >= s there, and nothing is borrowed from the next byte.
+func raiseBlock(dst, src []uint8) (rose bool) {
+	const top = 0x8080808080808080
 	for at := 0; at < blockRegisters; at += 8 {
-		d, s := dst[at:at+8], src[at:at+8]
-		if binary.LittleEndian.Uint64(d) == binary.LittleEndian.Uint64(s) {
-			continue
-		}
-		for i, rank := range s {
-			highest := max(d[i], rank)
-			rose |= highest ^ d[i]
-			d[i] = highest
+		d, s := binary.LittleEndian.Uint64(dst[at:]), binary.LittleEndian.Uint64(src[at:])
+		keep := (((d | top) - s) & top) >> 7 * 0xff
+		if highest := d&keep | s&^keep; highest != d {
+			binary.LittleEndian.PutUint64(dst[at:], highest)
+			rose = true
 		}
 	}
-	return rose != 0
+	return rose
 }
 
 // Next implements State. Registers that would not rise are left out.

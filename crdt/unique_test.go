@@ -154,7 +154,7 @@ func TestUniqueGrowsWhenDenseIsSmaller(t *testing.T) {
 
 // The estimate has a standard error of at most 1% (I8) and no bias, at every size.
 func TestEstimateError(t *testing.T) {
-	const runs, maxLog = 60, 20
+	const runs, maxLog = 40, 20
 	var errs [maxLog + 1][]float64 // per power of two of distinct values
 	r := rand.New(rand.NewPCG(20, 26))
 	for range runs {
@@ -183,7 +183,7 @@ func TestEstimateError(t *testing.T) {
 		}
 		rms := math.Sqrt(squares)
 		t.Logf("2^%-2d values: rms error %.3f%%, mean %+.3f%%", log, 100*rms, 100*mean)
-		// The rms of 60 runs scatters by 1/sqrt(120) = 9% around the true one, the mean by a rms error / sqrt(60).
+		// The rms of 40 runs scatters by 1/sqrt(80) = 11% around the true one, the mean by a rms error / sqrt(40).
 		if rms > 0.01 {
 			t.Errorf("2^%d values: rms error %.3f%%, want at most 1%%", log, 100*rms)
 		}
