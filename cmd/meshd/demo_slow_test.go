@@ -172,7 +172,11 @@ func (m *mesh) total(at int, metric string) (string, error) {
 // wantTotal waits until all nodes of a region ("" for all) answer exactly want.
 func (m *mesh) wantTotal(region, metric string, want int) {
 	m.t.Helper()
-	deadline := time.Now().Add(settle)
+	started := time.Now()
+	defer func() {
+		m.t.Logf("%s = %d at every node of %q after %s", metric, want, region, time.Since(started).Round(time.Millisecond))
+	}()
+	deadline := started.Add(settle)
 	for i, n := range m.nodes {
 		if region != "" && n.Region != region {
 			continue

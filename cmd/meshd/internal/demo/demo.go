@@ -98,7 +98,7 @@ func runGroup(s *supervisor, c controller, screen *screen) error {
 		}
 	}, func(error) { cancel() })
 	server := &http.Server{Handler: s.handler(c.token), ReadHeaderTimeout: time.Second}
-	g.Add(func() error { return server.Serve(c.listener) }, func(error) { server.Close() })
+	g.Add(func() error { return server.Serve(c.listener) }, func(error) { _ = server.Close() })
 	g.Add(func() error {
 		if err := s.start(); err != nil {
 			return err

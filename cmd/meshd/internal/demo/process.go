@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	obeyTimeout = 3 * time.Second // a child answers within a millisecond unless it is stopped or starved
-	stopTimeout = 8 * time.Second // longer than a node's own bound on its shutdown
+	obeyTimeout = 15 * time.Second // a child answers within a millisecond, one that starts when its disk is open
+	stopTimeout = 12 * time.Second // longer than a node's own bound on its shutdown
 )
 
 // process is one run of one node as a child. It is started once; a restart makes a new one.

@@ -140,6 +140,11 @@ func (sc *screen) line(ctx context.Context) {
 	for _, region := range regions {
 		parts = append(parts, sc.regionLine(ctx, region))
 	}
+	for _, n := range sc.s.status() {
+		if strings.HasPrefix(n.State, "ended") {
+			parts = append(parts, n.Name+" "+n.State)
+		}
+	}
 	text := "demo.orders  " + strings.Join(parts, "   ")
 	if sc.live {
 		fmt.Fprintf(sc.out, "\r\x1b[K%s", text)
