@@ -6,6 +6,7 @@ import "fmt"
 // disk: they are never reused.
 type Kind uint8
 
+// The kinds of this version.
 const (
 	KindCounter      Kind = 1 // G-counter entry: one amount
 	KindUpDown       Kind = 2 // PN-counter entry: amounts P and N

@@ -19,6 +19,7 @@ func (i Incarnation) Short() string { return hex.EncodeToString(i[:4]) }
 // Class says what an origin's cells describe.
 type Class uint8
 
+// The classes of this version.
 const (
 	ClassNode   Class = 1 // what the node itself counted
 	ClassRegion Class = 2 // a hub's totals over the node origins of its region ("hub entry")

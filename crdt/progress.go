@@ -3,6 +3,7 @@ package crdt
 // Stream is one of the two sequences of cells that an origin writes. Each has cursors of its own.
 type Stream uint8
 
+// The streams of an origin. The numbers are on the wire and on disk.
 const (
 	StreamLifetime Stream = 0 // lifetime cells, flushed often
 	StreamWindow   Stream = 1 // window cells, flushed when a window closes

@@ -88,9 +88,15 @@ func TestSeriesKeysAreEqualForEqualSeriesOnly(t *testing.T) {
 	})
 	// Neighbours that a key without lengths, or without the kind, would confuse.
 	apart := []*Series{
-		{Name: "a"}, {Name: "a", Kind: 1}, {Name: "a", Gen: 1}, {Name: "ab"},
-		{Name: "a", Labels: []Label{{"b", ""}}}, {Name: "a", Labels: []Label{{"", "b"}}},
-		{Name: "a\x01b"}, {Name: "", Labels: []Label{{"a", "b"}}}, {Name: "a", Labels: []Label{{"b", "c"}, {"d", ""}}},
+		{Name: "a"},
+		{Name: "a", Kind: 1},
+		{Name: "a", Gen: 1},
+		{Name: "ab"},
+		{Name: "a", Labels: []Label{{"b", ""}}},
+		{Name: "a", Labels: []Label{{"", "b"}}},
+		{Name: "a\x01b"},
+		{Name: "", Labels: []Label{{"a", "b"}}},
+		{Name: "a", Labels: []Label{{"b", "c"}, {"d", ""}}},
 		{Name: "a", Labels: []Label{{"b", "c\x01d"}}},
 	}
 	keys := make(map[string]bool)
