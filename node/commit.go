@@ -210,7 +210,7 @@ func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 	for i := range batch.Items {
 		it := &batch.Items[i]
 		ids[i] = ^reconcile.SeriesID(0)
-		seen, err := tc.seen(it.Token, b.c.now)
+		seen, err := tc.seen(it.Token, b.c.wall)
 		if err == nil && seen {
 			res.Duplicates++
 			continue
@@ -227,7 +227,7 @@ func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 			continue
 		}
 		ids[i] = id
-		tc.mark(it.Token, b.c.now)
+		tc.mark(it.Token, b.c.wall)
 		res.Accepted++
 	}
 	if batch.Lost > 0 {

@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"meshd/crdt"
@@ -40,7 +39,8 @@ func (c *CoreConfig) defaults() {
 // Core is the state machine of one node. It is not safe for concurrent use.
 type Core struct {
 	cfg    CoreConfig
-	now    int64
+	now    int64 // monotonic: all times in the core are
+	wall   int64
 	out    *Output
 	clock  crdt.HLClock
 	cat    *reconcile.Catalog
@@ -55,12 +55,14 @@ type Core struct {
 	stated statements           // coverage as hubs state it
 
 	sessions map[uint64]*session
+	order    []*session
 	queue    queue
 	pending  *pending
 	disk     diskLog
 
 	quarantined map[crdt.Origin]bool
 	nextAE      int64
+	wakeAt      int64
 	Counts      Counters
 }
 
@@ -117,11 +119,11 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	return c, nil
 }
 
-// Step takes one input at time nowMs (milliseconds since the Unix epoch) and fills out. Time that goes backwards
-// is taken as standing still: timers run by the largest time seen.
-func (c *Core) Step(nowMs int64, in Event, out *Output) {
+// Step takes one input at a time and fills out.
+func (c *Core) Step(at Time, in Event, out *Output) {
 	out.reset()
-	c.now, c.out = max(c.now, nowMs), out
+	c.tell(at)
+	c.out = out
 	switch in := in.(type) {
 	case Tick:
 	case PeerUp:
@@ -141,9 +143,40 @@ func (c *Core) Step(nowMs int64, in Event, out *Output) {
 	}
 	c.settleRegion()
 	c.startPersist()
-	c.flushSessions()
-	out.Wake = c.wake()
+	if c.mayFlush(in) {
+		c.flushSessions()
+		c.wakeAt = c.wake()
+	}
+	out.Wake = max(c.wakeAt, c.now+1)
 	c.out = nil
+}
+
+// tell sets the clocks.
+func (c *Core) tell(at Time) { c.now, c.wall = max(c.now, at.Mono), at.Wall }
+
+// toWall turns a time in the core into one for others; 0 stays 0.
+func (c *Core) toWall(mono int64) int64 {
+	if mono == 0 {
+		return 0
+	}
+	return c.wall - (c.now - mono)
+}
+
+// mayFlush reports whether an event can make something due to a peer. What only waits for the disk, or was asked
+// for, cannot; a hub gets thousands of those a second.
+func (c *Core) mayFlush(in Event) bool {
+	switch in := in.(type) {
+	case Submit:
+		return false
+	case Received:
+		switch in.Msg.Msg.(type) {
+		case *wire.FrameMsg:
+			return c.hub == nil
+		case *wire.Heartbeat, *wire.Coverage:
+			return false
+		}
+	}
+	return true
 }
 
 // settleRegion makes what this step changed in the totals visible under a seq of its own.
@@ -164,7 +197,7 @@ func (c *Core) liveNode(node string) bool {
 
 func (c *Core) wake() int64 {
 	next := c.nextAE
-	for _, s := range c.sessions {
+	for _, s := range c.order {
 		if w := s.wake(c); next == 0 || w < next {
 			next = w
 		}
@@ -172,9 +205,13 @@ func (c *Core) wake() int64 {
 	return max(next, c.now+1)
 }
 
-// ordered returns the sessions by id: nothing the core does depends on map order.
-func (c *Core) ordered() []*session {
-	return slices.SortedFunc(maps.Values(c.sessions), func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+// ordered returns the sessions in the order in which they came: nothing the core does depends on map order.
+func (c *Core) ordered() []*session { return c.order }
+
+// remove forgets a session. The list is copied: somebody may be walking it.
+func (c *Core) remove(id uint64) {
+	delete(c.sessions, id)
+	c.order = slices.DeleteFunc(slices.Clone(c.order), func(s *session) bool { return s.id == id })
 }
 
 // Congested reports whether messages of peers should wait: what they brought waits for the disk already.

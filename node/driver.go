@@ -92,7 +92,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	start := time.Now()
-	if err := core.Recover(cfg.Store, start.UnixMilli()); err != nil {
+	if err := core.Recover(cfg.Store, Time{Mono: start.UnixMilli(), Wall: start.UnixMilli()}); err != nil {
 		return nil, err
 	}
 	n := &Node{
@@ -128,6 +128,16 @@ func (n *Node) Run(ctx context.Context) error {
 		delete(n.waiting, id)
 	}
 	return nil
+}
+
+// now reads both clocks. The monotonic one counts from the wall time of the start, so that it reads like a time.
+func (n *Node) now() Time {
+	now := time.Now()
+	return Time{Mono: n.started.UnixMilli() + now.Sub(n.started).Milliseconds(), Wall: now.UnixMilli()}
+}
+
+func (n *Node) wakeAt(t *time.Timer, mono int64) {
+	t.Reset(max(0, time.Duration(mono-n.now().Mono)*time.Millisecond))
 }
 
 // committer is the only goroutine that writes: one persist at a time, as the core asks.
@@ -166,10 +176,10 @@ func (n *Node) loop(ctx context.Context) {
 	var pendingLoads []crdt.Origin
 	busy := false
 	step := func(in Event) {
-		n.core.Step(time.Now().UnixMilli(), in, &out)
+		n.core.Step(n.now(), in, &out)
 		pendingLoads = append(pendingLoads, out.Loads...)
 		busy = n.act(&out) || busy
-		timer.Reset(max(0, time.Until(time.UnixMilli(out.Wake))))
+		n.wakeAt(timer, out.Wake)
 	}
 	for {
 		for len(pendingLoads) > 0 {
@@ -200,7 +210,7 @@ func (n *Node) loop(ctx context.Context) {
 		case f := <-n.calls:
 			f(&out)
 			busy = n.act(&out) || busy
-			timer.Reset(max(0, time.Until(time.UnixMilli(out.Wake))))
+			n.wakeAt(timer, out.Wake)
 		case in := <-messages:
 			step(in)
 		}
@@ -254,7 +264,7 @@ func (n *Node) Submit(ctx context.Context, b *Batch) Result {
 		n.mu.Unlock()
 		return Result{Err: err}
 	}
-	call := func(out *Output) { n.core.Step(time.Now().UnixMilli(), Submit{ID: id, Batch: b}, out) }
+	call := func(out *Output) { n.core.Step(n.now(), Submit{ID: id, Batch: b}, out) }
 	select {
 	case n.calls <- call:
 	case <-ctx.Done():
@@ -278,11 +288,12 @@ func (n *Node) Submit(ctx context.Context, b *Batch) Result {
 }
 
 // ask runs f on the core's goroutine and waits for it.
-func (n *Node) ask(ctx context.Context, f func(nowMs int64)) error {
+func (n *Node) ask(ctx context.Context, f func(at Time)) error {
 	done := make(chan struct{})
 	call := func(out *Output) {
-		out.Wake = time.Now().UnixMilli() // reading may have made rollups that want to be sent
-		f(out.Wake)
+		at := n.now()
+		f(at)
+		out.Wake = at.Mono // reading may have made rollups that want to be sent
 		close(done)
 	}
 	select {
@@ -306,7 +317,7 @@ func (n *Node) ask(ctx context.Context, f func(nowMs int64)) error {
 func (n *Node) Totals(ctx context.Context, q Select) (*Totals, error) {
 	var t *Totals
 	var err error
-	if e := n.ask(ctx, func(now int64) { t, err = n.core.Totals(now, q) }); e != nil {
+	if e := n.ask(ctx, func(at Time) { t, err = n.core.Totals(at, q) }); e != nil {
 		return nil, e
 	}
 	return t, err
@@ -316,7 +327,7 @@ func (n *Node) Totals(ctx context.Context, q Select) (*Totals, error) {
 func (n *Node) Explain(ctx context.Context, q Select) (*Explanation, error) {
 	var x *Explanation
 	var err error
-	if e := n.ask(ctx, func(now int64) { x, err = n.core.Explain(now, q) }); e != nil {
+	if e := n.ask(ctx, func(at Time) { x, err = n.core.Explain(at, q) }); e != nil {
 		return nil, e
 	}
 	return x, err

@@ -1,12 +1,16 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 
 	"meshd/crdt"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
+
+// minPush is the size of totals below which a push always fits: with pairs for wire.MaxYours incarnations.
+const minPush = 512
 
 // flushSessions sends every peer what it is due: what is new at most once per flush interval, comparisons and
 // heartbeats at theirs. Only committed cells are in the replicas, so only they can leave.
@@ -111,7 +115,7 @@ func (c *Core) rollup() {
 	if c.hub == nil {
 		return
 	}
-	c.check(c.hub.region.Rollup(c.clock.Tick(c.now), c.liveNode))
+	c.check(c.hub.region.Rollup(c.clock.Tick(c.wall), c.liveNode))
 	c.hub.region.Total.Close()
 }
 
@@ -181,8 +185,8 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		}
 		return p[crdt.StreamLifetime], ok
 	}
-	for s.inflight < maxInflight {
-		f, yours, ok := c.hub.region.BuildPush(st.sent, wire.TargetFrameBytes, s.peer.Node, s.named, cold)
+	for size := wire.TargetFrameBytes; s.inflight < maxInflight; {
+		f, yours, ok := c.hub.region.BuildPush(st.sent, size, s.peer.Node, s.named, cold)
 		if !ok {
 			return
 		}
@@ -190,7 +194,12 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		if err != nil {
 			panic(fmt.Sprintf("node: totals do not encode: %v", err))
 		}
-		c.sent(s, st, f, c.send(s, &wire.Push{Frame: raw, Yours: yours}, false))
+		msg, err := wire.AppendMessage(nil, &wire.Push{Frame: raw, Yours: yours})
+		if errors.Is(err, wire.ErrLimit) && size > minPush { // many incarnations: fewer cells, with all their pairs
+			size /= 4
+			continue
+		}
+		c.sent(s, st, f, c.sendRaw(s, msg, err, false))
 	}
 }
 
@@ -259,18 +268,20 @@ func (c *Core) compare(s *session) {
 
 func (c *Core) relay(s *session, r *reconcile.Replica) {
 	p := r.Progress[crdt.StreamLifetime]
-	mark, known := s.marks[r.Origin]
+	mark := s.marks[r.Origin]
 	st := c.stream(s, r.Origin, true)
 	if len(st.unacked) > 0 {
 		return
 	}
-	aged, old := c.hub.aged[r.Origin]
+	// Equal cursors do not mean equal cells while something is owed: each version is relayed once all the same.
+	helps := p.Covered > mark.Covered || p.Cursor > mark.Cursor || st.relayed != r.Version
 	switch {
-	case !old && known: // both heard of it just now
-		return
-	case mark.Covered < min(aged, p.Cursor) || !known && p.Cursor > 0:
+	case mark.Covered < min(c.hub.aged[r.Origin], p.Cursor) && helps:
 		st.sent = mark.Covered
 		c.sendFrames(s, st, r, p.Cursor)
+		if st.sent == p.Cursor {
+			st.relayed = r.Version
+		}
 	case r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Top():
 		st.extras = r.Top()
 		for _, f := range r.Extras(wire.TargetFrameBytes) {

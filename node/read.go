@@ -13,8 +13,8 @@ import (
 const defaultRows = 100_000
 
 // Totals answers for the whole mesh from what is committed here.
-func (c *Core) Totals(nowMs int64, sel Select) (*Totals, error) {
-	c.now = max(c.now, nowMs)
+func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
+	c.tell(at)
 	c.rollup()
 	limit := cmp.Or(sel.Limit, defaultRows)
 	t := &Totals{Coverage: c.Coverage()}
@@ -223,11 +223,11 @@ func (c *Core) asCoverage(rc *wire.RegionCoverage) Coverage {
 		Missing: slices.Clone(rc.Missing), Lost: rc.Lost,
 	}
 	if rc.CompleteUntilMs != 0 {
-		out.CompleteUntil = time.UnixMilli(rc.CompleteUntilMs)
+		out.CompleteUntil = time.UnixMilli(c.toWall(rc.CompleteUntilMs))
 		out.Age = time.Duration(c.now-rc.CompleteUntilMs) * time.Millisecond
 	}
 	if rc.OldestMissingMs != 0 {
-		out.OldestMissing = time.UnixMilli(rc.OldestMissingMs)
+		out.OldestMissing = time.UnixMilli(c.toWall(rc.OldestMissingMs))
 	}
 	if rc.AtMs < c.now-c.cfg.Silence { // who said so is silent itself: nobody is heard now, but this node
 		out.NodesHeard = 0
@@ -252,8 +252,8 @@ func (c *Core) lost(region string) uint64 {
 }
 
 // Explain shows the cells and rules behind the totals of the selected series.
-func (c *Core) Explain(nowMs int64, sel Select) (*Explanation, error) {
-	c.now = max(c.now, nowMs)
+func (c *Core) Explain(at Time, sel Select) (*Explanation, error) {
+	c.tell(at)
 	c.rollup()
 	limit := cmp.Or(sel.Limit, defaultRows)
 	e := &Explanation{Coverage: c.Coverage()}

@@ -21,8 +21,8 @@ type Reader interface {
 //
 // A frame that does not apply is counted and its origin quarantined; the rest is recovered. Bytes that do not parse
 // are an error: the store checks its own sums, so they were written by another version.
-func (c *Core) Recover(r Reader, nowMs int64) error {
-	c.now = nowMs
+func (c *Core) Recover(r Reader, at Time) error {
+	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Incarnation]bool{}}
 	for _, step := range []func() error{rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens} {
 		if err := step(); err != nil {

@@ -36,8 +36,7 @@ type session struct {
 	streams map[crdt.Origin]*outStream     // what was sent
 	sources map[crdt.Origin]struct{}       // what comes from the peer and is acknowledged at each flush
 	stated  map[string]wire.RegionCoverage // coverage as last sent, by region
-	offset  int64                          // smallest local receive time minus the peer's clock seen
-	offsets bool
+	offset  offset
 
 	ownTo               uint64 // how far the peer sent its own live incarnation
 	inflight            int
@@ -52,7 +51,7 @@ type outStream struct {
 	unacked []sentFrame
 	since   int64  // when the oldest unacknowledged frame was sent or the last one acknowledged
 	extras  uint64 // highest seq sent beyond the own cursor
-	relayAt int64
+	relayed uint64 // version of the replica that was relayed to its cursor
 }
 
 type sentFrame struct {
@@ -69,11 +68,12 @@ func (c *Core) peerUp(in PeerUp) {
 	for _, old := range c.ordered() {
 		if old.peer.Node == s.peer.Node && old.peer.Region == s.peer.Region && old.peer.Inc == s.peer.Inc {
 			c.out.Close = append(c.out.Close, CloseSession{Peer: old.id, Reason: "replaced by a newer session of the same process"})
-			delete(c.sessions, old.id)
+			c.remove(old.id)
 		}
 	}
 	c.sessions[in.ID] = s
-	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.now, Inc: c.cfg.Inc}
+	c.order = append(slices.Clone(c.order), s)
+	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.wall, Inc: c.cfg.Inc}
 	for _, r := range c.ownReplicas() {
 		h.Own = append(h.Own, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
 	}
@@ -107,7 +107,7 @@ func (c *Core) peerDown(id uint64) {
 	if s == nil {
 		return
 	}
-	delete(c.sessions, id)
+	c.remove(id)
 	c.Counts.SessionsLost++
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.region.NodeChanged(s.peer.Node)
@@ -117,6 +117,10 @@ func (c *Core) peerDown(id uint64) {
 // send encodes m and queues it. What does not encode is a bug, not the peer's fault.
 func (c *Core) send(s *session, m wire.Message, bulk bool) int {
 	msg, err := wire.AppendMessage(nil, m)
+	return c.sendRaw(s, msg, err, bulk)
+}
+
+func (c *Core) sendRaw(s *session, msg []byte, err error, bulk bool) int {
 	if err != nil {
 		panic(fmt.Sprintf("node: message does not encode: %v", err))
 	}
@@ -187,11 +191,29 @@ func (c *Core) peerOrigin(s *session, inc crdt.Incarnation) crdt.Origin {
 	return crdt.Origin{Class: crdt.ClassNode, Region: s.peer.Region, Node: s.peer.Node, Inc: inc}
 }
 
-// measure keeps the smallest difference between local receive time and the peer's clock: its offset plus the
-// shortest delay seen.
+// offsetMs is how long a smallest difference of clocks is believed: a clock that jumped is followed after at most
+// twice that.
+const offsetMs = 10_000
+
+// offset turns a peer's wall time into local time: the smallest difference between receive time and the peer's
+// clock seen lately, which is the clocks' difference plus the shortest delay.
+type offset struct {
+	now, last int64 // smallest in this period and the one before
+	until     int64
+	known     bool
+}
+
+func (o *offset) value() int64 { return min(o.now, o.last) }
+
 func (c *Core) measure(s *session, wallMs int64) {
-	if d := c.now - wallMs; !s.offsets || d < s.offset {
-		s.offset, s.offsets = d, true
+	d, o := c.now-wallMs, &s.offset
+	switch {
+	case !o.known:
+		*o = offset{now: d, last: d, until: c.now + offsetMs, known: true}
+	case c.now >= o.until:
+		*o = offset{now: d, last: o.now, until: c.now + offsetMs, known: true}
+	default:
+		o.now = min(o.now, d)
 	}
 }
 
@@ -301,7 +323,7 @@ func (s *session) resume(o crdt.Origin, relay bool) uint64 {
 // stated holds until a time.
 func (c *Core) gotHeartbeat(s *session, m *wire.Heartbeat) {
 	c.measure(s, m.WallMs)
-	at := m.WallMs + s.offset
+	at := m.WallMs + s.offset.value()
 	if s.peer.Role == RoleHub {
 		c.restate(s, m.Head[crdt.StreamLifetime], at)
 		return

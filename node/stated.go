@@ -35,14 +35,14 @@ func (c *Core) gotCoverage(s *session, m *wire.Coverage) {
 		}
 		c.state(s, rc, rc.AtMs)
 		if rc.Region == c.cfg.Region {
-			c.siblingClaim(s, rc.AtMs+s.offset)
+			c.siblingClaim(s, rc.AtMs+s.offset.value())
 		}
 	}
 }
 
 // restate moves the times of what a hub stated last: nothing else changed until the time of its heartbeat.
 func (c *Core) restate(s *session, seq uint64, localMs int64) {
-	wall := localMs - s.offset
+	wall := localMs - s.offset.value()
 	for _, region := range slices.Sorted(maps.Keys(c.stated)) {
 		h := c.stated[region][s.peer.Node]
 		if h == nil || h.latest.Inc != s.peer.Inc {
@@ -72,9 +72,12 @@ func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
 	}
 	h.latest = rc
 	local := rc
-	local.AtMs = min(atMs+s.offset, c.now)
+	local.AtMs = min(atMs+s.offset.value(), c.now)
 	if local.CompleteUntilMs != 0 {
-		local.CompleteUntilMs = min(local.CompleteUntilMs+s.offset, c.now)
+		local.CompleteUntilMs = min(local.CompleteUntilMs+s.offset.value(), c.now)
+	}
+	if local.OldestMissingMs != 0 {
+		local.OldestMissingMs += s.offset.value()
 	}
 	if len(h.waiting) >= maxStatements {
 		h.waiting = h.waiting[1:]
@@ -130,6 +133,12 @@ func (c *Core) extent() wire.RegionCoverage {
 	}
 }
 
+// inWall returns a statement with its times as others read them.
+func (c *Core) inWall(rc wire.RegionCoverage) wire.RegionCoverage {
+	rc.AtMs, rc.CompleteUntilMs, rc.OldestMissingMs = c.toWall(rc.AtMs), c.toWall(rc.CompleteUntilMs), c.toWall(rc.OldestMissingMs)
+	return rc
+}
+
 // beat tells a peer how far this node is: an edge its head, a hub the coverage of what it sent. Only a node that has
 // sent everything may say so.
 func (c *Core) beat(s *session) {
@@ -139,19 +148,19 @@ func (c *Core) beat(s *session) {
 	}
 	if c.hub == nil {
 		if s.peer.Role == RoleHub && s.peer.Region == c.cfg.Region {
-			c.send(s, &wire.Heartbeat{Head: heads(c.live), WallMs: c.now}, false)
+			c.send(s, &wire.Heartbeat{Head: heads(c.live), WallMs: c.wall}, false)
 		}
 		return
 	}
 	if s.peer.Role == RoleEdge && s.peer.Region != c.cfg.Region {
 		return
 	}
-	now := []wire.RegionCoverage{c.extent()}
+	now := []wire.RegionCoverage{c.inWall(c.extent())}
 	if s.peer.Role == RoleEdge {
 		for _, r := range c.hub.entries.Regions() {
 			if rc := c.best(r); r != c.cfg.Region && rc != nil {
-				v := *rc
-				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, c.hub.entries.View(r).Seq(), c.now
+				v := c.inWall(*rc)
+				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, c.hub.entries.View(r).Seq(), c.wall
 				now = append(now, v)
 			}
 		}

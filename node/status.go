@@ -28,7 +28,7 @@ func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duratio
 	}
 	for _, s := range c.ordered() {
 		p := PeerStatus{
-			Region: s.peer.Region, Node: s.peer.Node, Role: string(s.peer.Role), Up: true, Since: time.UnixMilli(s.since),
+			Region: s.peer.Region, Node: s.peer.Node, Role: string(s.peer.Role), Up: true, Since: time.UnixMilli(c.toWall(s.since)),
 			SentFrames: s.framesOut, RecvFrames: s.framesIn,
 		}
 		p.RTT, p.ClockOffset, p.Addr = link(s.id)
@@ -53,7 +53,7 @@ func (k *Counters) each() map[string]uint64 {
 // Status says what the node is and how it fares.
 func (n *Node) Status(ctx context.Context) (*Status, error) {
 	st := &Status{Mesh: n.cfg.Mesh, Version: n.cfg.Version, Started: n.started}
-	if err := n.ask(ctx, func(int64) { n.core.status(st, n.cfg.Transport.Link) }); err != nil {
+	if err := n.ask(ctx, func(Time) { n.core.status(st, n.cfg.Transport.Link) }); err != nil {
 		return nil, err
 	}
 	free, reserve, used := n.cfg.Store.Free()
@@ -77,7 +77,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if c.n.calls != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if c.n.ask(ctx, func(int64) { counts = c.n.core.Counts }) != nil {
+		if c.n.ask(ctx, func(Time) { counts = c.n.core.Counts }) != nil {
 			return
 		}
 	}

@@ -7,6 +7,11 @@ import (
 	"meshd/internal/wire"
 )
 
+// Time is the node's two clocks in milliseconds. Mono never goes back and never jumps; timers run by it, and what
+// happened when is kept in it. Wall, since the Unix epoch, is what people and other nodes mean by a time; it may jump
+// either way and then moves nothing but what is said of times.
+type Time struct{ Mono, Wall int64 }
+
 // Event is one input for the core.
 type Event interface{ event() }
 
@@ -82,7 +87,7 @@ type Output struct {
 	Replies []Reply
 	Loads   []crdt.Origin
 	Close   []CloseSession
-	Wake    int64 // next Tick wanted at this time in milliseconds; 0 = none
+	Wake    int64 // the next Tick is wanted at this Mono
 }
 
 func (o *Output) reset() {

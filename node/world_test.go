@@ -71,7 +71,7 @@ func (w *world) start(name, region string, role Role) *proc {
 	}
 	c, err := NewCore(cfg)
 	if err == nil {
-		err = c.Recover(p, w.now)
+		err = c.Recover(p, w.at())
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -95,6 +95,8 @@ func (p *proc) Scan(prefix []byte, f func(k, v []byte) error) error {
 	}
 	return nil
 }
+
+func (w *world) at() Time { return Time{Mono: w.now, Wall: w.now} }
 
 func (w *world) kill(name string) {
 	p := w.procs[name]
@@ -163,7 +165,7 @@ func (w *world) sorted() []*proc {
 
 func (w *world) step(p *proc, e Event) {
 	var out Output
-	p.core.Step(w.now, e, &out)
+	p.core.Step(w.at(), e, &out)
 	for _, s := range out.Sends {
 		to := p.peers[s.Peer]
 		if l := w.links[pairKey(p.name, to)]; to != "" && l != nil {
@@ -271,7 +273,7 @@ func (w *world) count(name, metric string, n uint64, tok Token) uint64 {
 
 // total returns what a node answers for a counter over all regions.
 func (w *world) total(name, metric string) string {
-	t, err := w.procs[name].core.Totals(w.now, Select{Match: func(s *crdt.Series) bool { return s.Name == metric }})
+	t, err := w.procs[name].core.Totals(w.at(), Select{Match: func(s *crdt.Series) bool { return s.Name == metric }})
 	if err != nil {
 		w.t.Fatal(err)
 	}

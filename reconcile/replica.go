@@ -18,7 +18,8 @@ var ErrFrame = errors.New("frame contradicts the origin's earlier frames")
 type Replica struct {
 	Origin   crdt.Origin
 	Progress [crdt.NumStreams]crdt.Progress
-	Touched  int64 // when a frame was last applied, by the caller's clock in milliseconds
+	Version  uint64 // grows with every frame that changed something
+	Touched  int64  // when a frame was last applied, by the caller's clock in milliseconds
 
 	cat    *Catalog
 	series []SeriesID // by ref; noSeries where the definition is not here
@@ -154,7 +155,11 @@ func (r *Replica) Apply(f *wire.Frame, sink Sink) (rose int, err error) {
 			rose++
 		}
 	}
+	before := r.Progress[f.Stream]
 	r.Progress[f.Stream].Advance(f.From, f.To, f.Head)
+	if rose > 0 || before != r.Progress[f.Stream] {
+		r.Version++
+	}
 	return rose, nil
 }
 
