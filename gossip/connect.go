@@ -75,7 +75,7 @@ func (g *Gossip) connect(ctx context.Context, addr string, kind byte, conf *quic
 	var gr *greeting
 	if err == nil {
 		if gr, err = g.greet(ctx, conn, kind); err == nil {
-			g.keys.install(conn, gr.peer, true)
+			g.share(conn, gr, true)
 			return conn, gr, nil
 		}
 	}
@@ -93,6 +93,14 @@ func (g *Gossip) connect(ctx context.Context, addr string, kind byte, conf *quic
 		_ = conn.CloseWithError(codeFailed, "no session")
 	}
 	return nil, nil, err
+}
+
+// share keeps the keys for Serf's packets if both ends take part in Serf. The thousands of edges that do not must not
+// push the hubs' keys out.
+func (g *Gossip) share(conn *quic.Conn, gr *greeting, dialed bool) {
+	if g.cfg.Reachable && (Role(gr.peer.Role) == Hub || gr.kind == kindSerf) {
+		g.keys.install(conn, gr.peer, dialed)
+	}
 }
 
 // explain turns a TLS alert into the refusal it is.
@@ -220,7 +228,7 @@ func (g *Gossip) serveSession(ctx context.Context, conn *quic.Conn, gr *greeting
 	if no := g.enter(s); no != nil {
 		return g.refuse(gr, no)
 	}
-	g.keys.install(conn, gr.peer, false)
+	g.share(conn, gr, false)
 	if err := g.answer(gr); err != nil {
 		s.end(err)
 	}
@@ -231,7 +239,7 @@ func (g *Gossip) serveSession(ctx context.Context, conn *quic.Conn, gr *greeting
 // noteNamesake logs what is allowed but rarely meant: copied disks and reused names.
 func (g *Gossip) noteNamesake(conn *quic.Conn, p *preface) {
 	if p.Region == g.cfg.Region && p.Node == g.cfg.Node {
-		g.log.Warn("another live process uses this node's name: harmless to the totals, but rename one of them",
+		g.quiet.warn(g.log, "another live process uses this node's name: harmless to the totals, but rename one of them",
 			"node", p.Node, "at", conn.RemoteAddr().String())
 	}
 }

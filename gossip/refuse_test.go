@@ -125,10 +125,18 @@ func TestCertificateOfAnotherNodeIsRefused(t *testing.T) {
 		}
 
 		// A node that lies does not check itself.
-		other.TLS, other.Insecure = mine.TLS, false
-		liar := m.start(other)
-		liar.cfg.Node, liar.cfg.Role = "eu-e1", Hub
-		_, _, err := liar.ask(t.Context(), h.addr)
+		conn, err := m.net.Listen("10.0.0.99:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.TLS, other.Insecure, other.Conn, other.Handler = mine.TLS, false, conn, newRecorder()
+		liar, err := New(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = liar.Close() }()
+		liar.cfg.Node = "eu-e1"
+		_, _, err = liar.ask(t.Context(), h.addr)
 		no, ok := errors.AsType[*refusedError](err)
 		if !ok || no.code != refuseIdentity || no.ours || !strings.Contains(no.text, "its certificate is for node eu-e2") {
 			t.Errorf("error %v, want a refusal that names the certificate's node", err)

@@ -71,7 +71,8 @@ func newKeyring() *keyring {
 	}
 }
 
-// install takes the keys of an authenticated connection; a second call for one connection changes nothing.
+// install takes the keys of an authenticated connection to a process that takes part in Serf; a second call for one
+// connection changes nothing. Only a hub is believed where it says it can be reached: an edge could name a hub's address.
 func (k *keyring) install(conn *quic.Conn, peer *preface, dialed bool) {
 	state := conn.ConnectionState().TLS
 	secret, err := state.ExportKeyingMaterial(exporterLabel, nil, exporterBytes)
@@ -83,7 +84,11 @@ func (k *keyring) install(conn *quic.Conn, peer *preface, dialed bool) {
 		mine, theirs = theirs, mine
 	}
 	p := &pairKey{number: [8]byte(secret[:8]), seals: newGCM(mine), opens: newGCM(theirs)}
-	k.add(identityOf(peer).member(), []string{peerAddr(conn, peer), addrString(conn.RemoteAddr())}, p)
+	addrs := []string{addrString(conn.RemoteAddr())}
+	if Role(peer.Role) == Hub {
+		addrs = append(addrs, peerAddr(conn, peer))
+	}
+	k.add(identityOf(peer).member(), addrs, p)
 }
 
 func newGCM(key []byte) cipher.AEAD {

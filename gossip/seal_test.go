@@ -77,7 +77,7 @@ func TestReplayWindow(t *testing.T) {
 
 func TestKeysAreBounded(t *testing.T) {
 	k := newKeyring()
-	for i := range 3 * maxKeyPeers {
+	for i := range maxKeyPeers + 50 {
 		for j := range keysPerPeer + 2 {
 			p := &pairKey{number: [8]byte{byte(i), byte(i >> 8), byte(i >> 16), byte(j)}}
 			k.add(fmt.Sprint(i), []string{fmt.Sprint("addr", i)}, p)
@@ -128,6 +128,17 @@ func TestSerfPacketsTravelSealedAndForgedOnesAreDropped(t *testing.T) {
 			t.Errorf("%v packets to a stranger counted", n)
 		}
 	})
+}
+
+func BenchmarkSealAndOpen(b *testing.B) {
+	x, y := sealPair()
+	packet := make([]byte, 500)
+	b.SetBytes(int64(len(packet)))
+	for b.Loop() {
+		if _, err := y.open(x.seal(packet, "b", "")); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func FuzzOpen(f *testing.F) {

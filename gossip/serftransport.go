@@ -173,7 +173,7 @@ func (g *Gossip) serveSerf(conn *quic.Conn, gr *greeting) error {
 	if g.pool == nil {
 		return g.refuse(gr, &refusedError{code: refuseRole, ours: true, text: "this node takes no part in Serf: it is an edge without --reachable"})
 	}
-	g.keys.install(conn, gr.peer, false)
+	g.share(conn, gr, false)
 	if err := g.answer(gr); err != nil {
 		return err
 	}

@@ -84,8 +84,11 @@ func (s *session) peer() Peer {
 	return p
 }
 
-// run reports the session, works until it ends, and reports that.
+// run reports the session, works until it ends, and reports that. It leaves the table at once, so that another hub is
+// dialed while a handler still blocks in Message.
 func (s *session) run(ctx context.Context, gr *greeting) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	s.g.cfg.Handler.PeerUp(s.peer())
 	s.attach(classNormal, gr)
 	if s.info.Dialed {
@@ -93,8 +96,9 @@ func (s *session) run(ctx context.Context, gr *greeting) {
 		s.spawn(func() { s.dialBulk(ctx) })
 	}
 	<-s.done
-	s.wg.Wait()
+	cancel()
 	s.g.leave(s)
+	s.wg.Wait()
 	s.g.cfg.Handler.PeerDown(s.id, s.err)
 }
 

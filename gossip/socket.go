@@ -14,15 +14,38 @@ const socketBuffer = 7 << 20
 // openSocket returns the one socket: cfg.Conn, or a UDP socket of our own. A *net.UDPConn is handed to QUIC unwrapped,
 // which then batches system calls and reads congestion marks.
 func (g *Gossip) openSocket() (net.PacketConn, error) {
-	if g.cfg.Conn != nil {
-		return g.cfg.Conn, nil
+	conn := g.cfg.Conn
+	if conn == nil {
+		udp, err := g.listen()
+		if err != nil {
+			return nil, err
+		}
+		conn = udp
+	} else if err := g.allowed(conn.LocalAddr()); err != nil {
+		return nil, err
 	}
+	if udp, ok := conn.(*net.UDPConn); ok {
+		g.growBuffers(udp)
+	}
+	return conn, nil
+}
+
+// allowed refuses to talk to strangers on a network.
+func (g *Gossip) allowed(a net.Addr) error {
+	udp, ok := a.(*net.UDPAddr)
+	if g.cfg.TLS != nil || g.cfg.Insecure || (ok && udp.IP.IsLoopback()) {
+		return nil
+	}
+	return fmt.Errorf("--listen %s: without certificates a node listens on loopback only: give --tls-ca, --tls-cert and --tls-key, or --insecure", a)
+}
+
+func (g *Gossip) listen() (*net.UDPConn, error) {
 	addr, err := net.ResolveUDPAddr("udp", g.cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("--listen %s: %w", g.cfg.Listen, err)
 	}
-	if g.cfg.TLS == nil && !g.cfg.Insecure && !addr.IP.IsLoopback() {
-		return nil, fmt.Errorf("--listen %s: without certificates a node listens on loopback only: give --tls-ca, --tls-cert and --tls-key, or --insecure", g.cfg.Listen)
+	if err := g.allowed(addr); err != nil {
+		return nil, err
 	}
 	conn, err := net.ListenUDP("udp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -31,7 +54,6 @@ func (g *Gossip) openSocket() (net.PacketConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--listen %s: %w", g.cfg.Listen, err)
 	}
-	g.growBuffers(conn)
 	return conn, nil
 }
 
