@@ -48,6 +48,14 @@ func TestBothSidesOfACutCountOn(t *testing.T) {
 	if got := w.total("east-edge0", "clicks"); got != "60" {
 		t.Errorf("east answers %s during the cut, want its own 60", got)
 	}
+	w.run(11_000)
+	for _, p := range w.sorted() {
+		for _, c := range p.core.Coverage() {
+			if heard := map[bool]int{true: 5, false: 0}[c.Region == p.region]; c.NodesExpected != 5 || c.NodesHeard != heard {
+				t.Errorf("%s hears %d of %d in %s during the cut, want %d of 5", p.name, c.NodesHeard, c.NodesExpected, c.Region, heard)
+			}
+		}
+	}
 	split(false)
 	w.run(1000)
 	w.mustTotal("clicks", 6060)

@@ -229,8 +229,8 @@ func (c *Core) asCoverage(rc *wire.RegionCoverage) Coverage {
 	if rc.OldestMissingMs != 0 {
 		out.OldestMissing = time.UnixMilli(c.toWall(rc.OldestMissingMs))
 	}
-	if rc.AtMs < c.now-c.cfg.Silence { // who said so is silent itself: nobody is heard now, but this node
-		out.NodesHeard = 0
+	if c.stale(rc) {
+		out.NodesHeard = 0 // but this node
 		if rc.Region == c.cfg.Region {
 			out.NodesHeard = 1
 		}

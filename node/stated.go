@@ -133,6 +133,9 @@ func (c *Core) extent() wire.RegionCoverage {
 	}
 }
 
+// stale reports whether who stated rc has been silent since: nobody of the region is heard now.
+func (c *Core) stale(rc *wire.RegionCoverage) bool { return rc.AtMs < c.now-c.cfg.Silence }
+
 // inWall returns a statement with its times as others read them.
 func (c *Core) inWall(rc wire.RegionCoverage) wire.RegionCoverage {
 	rc.AtMs, rc.CompleteUntilMs, rc.OldestMissingMs = c.toWall(rc.AtMs), c.toWall(rc.CompleteUntilMs), c.toWall(rc.OldestMissingMs)
@@ -160,6 +163,9 @@ func (c *Core) beat(s *session) {
 		for _, r := range c.hub.entries.Regions() {
 			if rc := c.best(r); r != c.cfg.Region && rc != nil {
 				v := c.inWall(*rc)
+				if c.stale(rc) {
+					v.Heard = 0
+				}
 				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, c.hub.entries.View(r).Seq(), c.wall
 				now = append(now, v)
 			}
