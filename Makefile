@@ -14,7 +14,7 @@ COVERED := ./crdt ./internal/wire ./reconcile
 FLOOR   := 90
 T       ?= 60s
 
-.PHONY: build test check format lint tidy race slow coverage fuzz bench vuln
+.PHONY: build test check format lint tidy race slow slow-tests coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -39,9 +39,12 @@ tidy:
 race: ## all quick tests under the race detector
 	$(call TESTRUN,race) -race -timeout=15m ./...
 
-slow: coverage ## everything: race detector, scenarios with real processes, fuzzing
+slow: ## everything: race detector, scenarios with real processes, coverage, fuzzing; goes on after a failure
+	status=0; for step in slow-tests coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
+	tools/fuzz.sh 20s || status=1; exit $$status
+
+slow-tests:
 	$(call TESTRUN,slow) -race -tags=slow -timeout=15m ./... && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
-	tools/fuzz.sh 20s
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt
