@@ -13,6 +13,7 @@ import (
 	"meshd/cmd/meshd/internal/config"
 	"meshd/gossip"
 	"meshd/ingest"
+	"meshd/internal/bridge"
 	"meshd/internal/pki"
 	"meshd/node"
 	"meshd/query"
@@ -62,9 +63,9 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 		Inc: node.NewIncarnation(), Flush: cfg.Flush.Milliseconds(),
 	}
 	rand.Read(core.Nonce[:])
-	b := &bridge{}
+	b := &bridge.Bridge{}
 	if p.node, err = node.New(node.Config{
-		Mesh: cfg.Mesh, Version: version, Core: core, Store: disk{p.store}, Transport: b, Logger: log, Registerer: registry,
+		Mesh: cfg.Mesh, Version: version, Core: core, Store: bridge.Disk{Store: p.store}, Transport: b, Logger: log, Registerer: registry,
 	}); err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	}); err != nil {
 		return err
 	}
-	b.node, b.gossip = p.node, p.gossip
+	b.Node, b.Gossip = p.node, p.gossip
 	return nil
 }
 
