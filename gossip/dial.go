@@ -149,34 +149,38 @@ func readHubs(gr *greeting) ([]hub, error) {
 	return list.Hubs, nil
 }
 
-// rejoin pauses, for a node that has nobody and for one that wants to hear of changes.
+// Pauses between asking for hubs, half of it random: rejoinAlone for a node that has nobody, doubling up to rejoinIdle
+// while some are missing, rejoinIdle for one that only wants to hear of changes.
 const (
 	rejoinAlone = 2 * time.Second
-	rejoinOften = 10 * time.Second // some remembered hubs are missing: another part may be behind the join addresses
 	rejoinIdle  = 30 * time.Second
 )
 
-// rejoin asks for hubs until ctx ends: at first the join addresses, later also those it is connected to. Evicted Serf
-// members never come back by themselves, and two halves of a mesh that forgot each other only meet here.
+// rejoin asks for hubs until ctx ends: the join addresses as long as hubs are missing, and an edge also the hubs it is
+// connected to. Evicted Serf members never come back by themselves, and two halves of a mesh that forgot each other only
+// meet here.
 func (g *Gossip) rejoin(ctx context.Context) {
 	refusedUntil := make(map[string]time.Time)
-	for {
+	for patience := rejoinAlone; ; {
 		known, up := g.book.remembered()
+		missing := up < known // hubs remember what they have seen
+		if g.cfg.Role == Edge {
+			missing = up < g.cfg.Homes
+		}
+		if up == 0 || (missing && g.cfg.Role == Hub) {
+			g.askJoin(ctx, refusedUntil)
+		} else if g.cfg.Role == Edge {
+			g.refresh(ctx)
+		}
 		wait := rejoinIdle
 		switch {
 		case up == 0:
 			wait = rejoinAlone
-		case up < known && g.cfg.Role == Hub:
-			wait = rejoinOften
-		}
-		if up == 0 || wait == rejoinOften {
-			g.askJoin(ctx, refusedUntil)
-			if known, up = g.book.remembered(); up == 0 && known > 0 {
-				wait = rejoinAlone
-			}
-		}
-		if g.cfg.Role == Edge && up > 0 {
-			g.refresh(ctx)
+		case missing:
+			patience = min(2*patience, rejoinIdle)
+			wait = patience
+		default:
+			patience = rejoinAlone
 		}
 		if !sleep(ctx, wait/2+rand.N(wait/2)) {
 			return

@@ -181,3 +181,18 @@ func TestDialerIsRefusedByEdges(t *testing.T) {
 		}
 	})
 }
+
+func TestVersionsThatDoNotMeetAreRefused(t *testing.T) {
+	g := &Gossip{cfg: Config{Mesh: "m", Node: "n", Nonce: [16]byte{1}}}
+	peer := preface{Mesh: "m", Region: "r", Node: "p", Role: "hub"}
+	for _, tt := range []struct {
+		lowest, highest uint8
+		refused         bool
+	}{{1, 1, false}, {1, 9, false}, {0, 1, false}, {2, 9, true}, {0, 0, true}} {
+		peer.MinVersion, peer.Version = tt.lowest, tt.highest
+		no := g.judge(nil, &peer)
+		if (no != nil) != tt.refused || (no != nil && (no.code != refuseVersion || !strings.Contains(no.text, "upgrade"))) {
+			t.Errorf("versions %d to %d: %v", tt.lowest, tt.highest, no)
+		}
+	}
+}

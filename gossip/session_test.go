@@ -160,6 +160,25 @@ func TestNewSessionOfSameProcessClosesTheOld(t *testing.T) {
 	})
 }
 
+func TestDisconnectedPeerComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h, e := pair(t, func(*Config) {})
+		defer m.stop()
+		old := h.id("eu-e1")
+		if p, ok := h.Peer(old); !ok || p.Node != "eu-e1" || p.Dialed {
+			t.Errorf("peer %+v, %v", p, ok)
+		}
+		h.Disconnect(old, "quarantined")
+		m.until("new session", 3*time.Second, func() bool { return h.id("eu-e1") > old && len(e.up()) == 1 })
+		if len(e.downs) != 1 || !strings.Contains(e.downs[0].Error(), "quarantined") {
+			t.Errorf("ended: %v, want the reason", e.downs)
+		}
+		if _, ok := h.Peer(old); ok {
+			t.Error("the old session is still there")
+		}
+	})
+}
+
 func TestCopiedDiskMayConnectTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h, e := pair(t, func(*Config) {})
