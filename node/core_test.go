@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 )
@@ -142,10 +143,7 @@ func TestWipedHubOldBackupAndCopiedDisk(t *testing.T) {
 		w.run(300)
 	}
 	add("east-edge0", "east-edge1", "west-edge0")
-	backup := map[string][]byte{}
-	for k, v := range w.procs["east-edge0"].disk {
-		backup[k] = v
-	}
+	backup := maps.Clone(w.procs["east-edge0"].disk)
 	add("east-edge0", "east-edge0", "west-edge1")
 
 	w.kill("east-edge0") // restored from a backup: the newer increments live on at the hubs
@@ -158,12 +156,8 @@ func TestWipedHubOldBackupAndCopiedDisk(t *testing.T) {
 	w.start("east-hub0", "east", RoleHub)
 	add("east-edge0", "east-edge2")
 
-	copied := map[string][]byte{}
-	for k, v := range w.procs["west-edge1"].disk {
-		copied[k] = v
-	}
-	w.procs["west-copy"] = &proc{name: "west-edge1", region: "west", role: RoleEdge, disk: copied}
-	w.kill("west-edge1") // the copy takes over the name, then the original comes back beside it
+	copied := maps.Clone(w.procs["west-edge1"].disk)
+	w.kill("west-edge1") // the copy takes over the name, then the original comes back
 	old := w.procs["west-edge1"].disk
 	w.procs["west-edge1"].disk = copied
 	w.start("west-edge1", "west", RoleEdge)
@@ -171,7 +165,6 @@ func TestWipedHubOldBackupAndCopiedDisk(t *testing.T) {
 	w.kill("west-edge1")
 	w.procs["west-edge1"].disk = old
 	w.start("west-edge1", "west", RoleEdge)
-	delete(w.procs, "west-copy")
 	add("west-edge1", "west-edge1")
 	w.run(4000)
 	w.mustTotal("clicks", want)

@@ -78,7 +78,6 @@ type Node struct {
 	waiting map[uint64]chan Result
 	nextID  uint64
 	full    bool
-	counts  Counters
 }
 
 // New recovers the node's state from its store and returns it, stopped. A node whose state cannot be read is an

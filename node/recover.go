@@ -86,8 +86,7 @@ func (rec *recovery) touched() error {
 // cells reads the snapshots of the origins that belong into memory.
 func (rec *recovery) cells() error {
 	return rec.r.Scan([]byte(prefixCells), func(key, value []byte) error {
-		k := string(key[len(prefixCells) : len(key)-4])
-		r := rec.hot[k]
+		r := rec.hot[string(key[len(prefixCells):len(key)-4])]
 		if r == nil {
 			return nil
 		}

@@ -14,9 +14,8 @@ const (
 	// tokenWindow is how far behind the highest seq of a source an item may come and still be told apart from a
 	// duplicate. Older ones are taken as duplicates.
 	tokenWindow = 4096
-	// keyLife is how long an idempotency key is remembered at least.
-	keyLife = 24 * time.Hour
-	// keyHours is how many hourly sets of keys are kept: the hour that runs and 24 whole ones.
+	// keyHours is how many hourly sets of keys are kept: the hour that runs and 24 whole ones, so that a key is
+	// remembered for 24 hours at least.
 	keyHours = 25
 )
 
@@ -213,7 +212,7 @@ func (t *tokens) hasKey(k keyHash) bool {
 	return false
 }
 
-// expire forgets the sets of hours that ended more than keyLife ago.
+// expire forgets the sets of hours that ended more than a day ago.
 func (t *tokens) expire(nowMs int64) {
 	for hour, set := range t.hours {
 		if hour <= hourOf(nowMs)-keyHours {

@@ -165,8 +165,8 @@ func (r *Replica) fill(f *wire.Frame, refs []uint32, from, to uint64) {
 // defsSince calls f for the refs of the definitions with a seq after from. Refs are given in the order of seqs by
 // the origin, so that the walk from the end can stop at the first older one.
 func (r *Replica) defsSince(from uint64, f func(ref uint32)) {
-	for i := len(r.series) - 1; i >= 0; i-- {
-		if r.series[i] == noSeries {
+	for i, id := range slices.Backward(r.series) {
+		if id == noSeries {
 			continue
 		}
 		if r.defSeq[i] <= from {

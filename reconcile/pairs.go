@@ -267,15 +267,14 @@ func (s *Slots) gauge(id SeriesID, own []*Replica) (crdt.Value, bool, error) {
 		return crdt.Value{}, false, nil
 	}
 	out := &crdt.Rollup{}
-	switch {
-	case best == nil:
+	if best == nil {
 		out.AddGauge(mine)
 		out.Stamp, out.Expected = mine.Time, 1
-	default:
-		*out = *best
-		if mine != nil && mine.Time > out.Last {
-			out.Last, out.LastValue = mine.Time, mine.Value
-		}
+		return crdt.Value{Kind: crdt.KindRollup, X: out}, true, nil
+	}
+	*out = *best
+	if mine != nil && mine.Time > out.Last {
+		out.Last, out.LastValue = mine.Time, mine.Value
 	}
 	return crdt.Value{Kind: crdt.KindRollup, X: out}, true, nil
 }
