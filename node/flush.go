@@ -232,6 +232,7 @@ func (c *Core) retry(s *session) {
 // from its writer either.
 func (c *Core) age() {
 	if c.hub == nil {
+		c.forgetHubs()
 		return
 	}
 	clear(c.hub.aged)
@@ -243,14 +244,24 @@ func (c *Core) age() {
 	}
 }
 
+// forgetHubs lets an edge forget the processes of hubs that run as another process now.
+func (c *Core) forgetHubs() {
+	now := map[string]crdt.Incarnation{}
+	for _, s := range c.order {
+		now[s.peer.Node] = s.peer.Inc
+	}
+	replaced := func(o crdt.Origin) bool { inc, ok := now[o.Node]; return ok && inc != o.Inc }
+	c.check(c.slots.Prune(replaced, c.mine))
+	c.views.Forget(func(o crdt.Origin) bool { return !replaced(o) })
+}
+
 // compare tells a hub what is held here, and relays what it lacks of what was here at the comparison before: of its
 // region the cells of all nodes, of all regions the entries of all hubs, dead ones included.
 func (c *Core) compare(s *session) {
+	c.sendMarks(s, false, func(crdt.Origin) bool { return true })
 	if c.hub == nil || s.peer.Role != RoleHub {
-		c.sendMarks(s, false, func(crdt.Origin) bool { return true })
 		return
 	}
-	c.sendMarks(s, false, func(crdt.Origin) bool { return true })
 	if s.peer.Region == c.cfg.Region {
 		for _, o := range c.hub.region.Origins() {
 			if o != c.own {

@@ -228,6 +228,55 @@ func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 	return v, ok, nil
 }
 
+// Prune forgets what hub processes that are over had said, once a living one answers at least as much of every
+// series. It stays so: what the edge writes from now on adds the same to both answers, and the living hub's only
+// grows beside that. So an edge holds what a few hubs said, however often they restart.
+func (s *Slots) Prune(dead func(crdt.Origin) bool, own []*Replica) error {
+	for _, d := range s.Origins() {
+		if !dead(d) {
+			continue
+		}
+		for _, l := range s.Origins() {
+			if dead(l) {
+				continue
+			}
+			ok, err := s.all[l].dominates(s.all[d], own)
+			if err != nil {
+				return err
+			}
+			if ok {
+				delete(s.all, d)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// dominates reports whether the slot's answers contain those of d.
+func (sl *Slot) dominates(d *Slot, own []*Replica) (bool, error) {
+	for _, id := range d.Total.series {
+		if id == noSeries || sl.Total.cat.Series(id).Kind == crdt.KindGauge { // a dead hub's rollups are old by themselves
+			continue
+		}
+		less, ok, err := d.Answer(id, own)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			continue
+		}
+		more, ok, err := sl.Answer(id, own)
+		if err != nil || !ok {
+			return false, err
+		}
+		if rose, err := more.Join(&less, 0, nil, 0); err != nil || rose {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // OwnSum adds up the edge's own copies of series id.
 func OwnSum(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err error) {
 	for _, r := range own {

@@ -173,6 +173,16 @@ func (m *mesh) share(from, to *meshHub, whole bool) {
 	to.region.Total.Close()
 }
 
+// dead reports whether the hub process of an origin is over.
+func (m *mesh) dead(o crdt.Origin) bool {
+	for _, h := range m.hubs {
+		if h.region.Total.Origin == o {
+			return false
+		}
+	}
+	return true
+}
+
 // contains reports whether all of b is in a: joining b into a changes nothing.
 func contains(t *rapid.T, a, b crdt.Value) bool {
 	c := a.Clone()
@@ -232,7 +242,7 @@ func TestEdgesAnswerForTheirRegion(t *testing.T) {
 		}
 		for range rapid.IntRange(10, 60).Draw(t, "steps") {
 			e, h := pick()
-			switch rapid.IntRange(0, 12).Draw(t, "op") {
+			switch rapid.IntRange(0, 13).Draw(t, "op") {
 			case 0, 1, 2, 3:
 				e.own[len(e.own)-1].commit()
 			case 4, 5, 6:
@@ -243,6 +253,12 @@ func TestEdgesAnswerForTheirRegion(t *testing.T) {
 				m.share(m.hubs[0], m.hubs[1], false)
 			case 11:
 				m.restart(e)
+			case 13:
+				for _, e := range m.edges {
+					if err := e.slots.Prune(m.dead, e.replicas()); err != nil {
+						t.Fatal(err)
+					}
+				}
 			case 12: // a wiped hub comes back as another incarnation
 				m.hubs[rapid.IntRange(0, 1).Draw(t, "wiped")] = m.hub()
 			}
@@ -258,6 +274,15 @@ func TestEdgesAnswerForTheirRegion(t *testing.T) {
 		for _, h := range m.hubs {
 			for _, e := range m.edges {
 				m.down(e, h, true)
+			}
+		}
+		m.check(true)
+		for _, e := range m.edges {
+			if err := e.slots.Prune(m.dead, e.replicas()); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(e.slots.Origins()); n > len(m.hubs) {
+				t.Fatalf("edge %s keeps what %d hub processes said, %d live", e.name, n, len(m.hubs))
 			}
 		}
 		m.check(true)
