@@ -10,7 +10,7 @@ import (
 
 	"github.com/oklog/run"
 
-	"meshd/cmd/meshd/internal/demo"
+	"meshd/cmd/meshd/internal/cluster"
 )
 
 const (
@@ -61,7 +61,7 @@ func runActors(log *slog.Logger, actors []actor) error {
 		})
 	}
 	err := g.Run()
-	if errors.Is(err, run.ErrSignal) || demo.Ended(err) {
+	if errors.Is(err, run.ErrSignal) || cluster.Ended(err) {
 		return nil
 	}
 	return err

@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/pflag"
 
+	"meshd/cmd/meshd/internal/cluster"
 	"meshd/cmd/meshd/internal/config"
-	"meshd/cmd/meshd/internal/demo"
 	"meshd/cmd/meshd/internal/filter"
 )
 
@@ -121,7 +121,7 @@ func listenError(flag, addr string, err error) error {
 func followDemo(s *sockets) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ended := make(chan error, 1)
-		go func() { ended <- demo.Follow(os.Stdin, os.Stdout, s.filter.Block) }() // a read that only the parent can end
+		go func() { ended <- cluster.Follow(os.Stdin, os.Stdout, s.filter.Block) }() // a read that only the parent can end
 		select {
 		case err := <-ended:
 			return err

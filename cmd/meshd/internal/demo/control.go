@@ -12,13 +12,23 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"meshd/cmd/meshd/internal/cluster"
 )
 
 // controlTimeout bounds one request of the second terminal: restarting a region's five nodes in order takes longest.
 const controlTimeout = time.Minute
 
-// handler is the supervisor's control, for whoever holds the token.
-func (s *supervisor) handler(token string) http.Handler {
+// restart starts a node or a region's nodes again, with wipe on empty disks.
+func restart(s *cluster.Cluster, target string, wipe bool) error {
+	if wipe {
+		return s.Restart(target, os.RemoveAll)
+	}
+	return s.Restart(target, nil)
+}
+
+// control is what the second terminal reaches, for whoever holds the token.
+func control(s *cluster.Cluster, token string) http.Handler {
 	mux := http.NewServeMux()
 	order := func(path string, do func(target string, r *http.Request) error) {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
@@ -29,13 +39,15 @@ func (s *supervisor) handler(token string) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 		})
 	}
-	order("/cut", func(target string, _ *http.Request) error { return s.cut(target, true) })
-	order("/heal", func(target string, _ *http.Request) error { return s.cut(target, false) })
-	order("/kill", func(target string, _ *http.Request) error { return s.kill(target) })
-	order("/restart", func(target string, r *http.Request) error { return s.restart(target, r.URL.Query().Get("wipe") == "1") })
+	order("/cut", func(target string, _ *http.Request) error { return s.Cut(target) })
+	order("/heal", func(target string, _ *http.Request) error { return s.Heal(target) })
+	order("/kill", func(target string, _ *http.Request) error { return s.Kill(target) })
+	order("/restart", func(target string, r *http.Request) error {
+		return restart(s, target, r.URL.Query().Get("wipe") == "1")
+	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(s.status()) // the reader is gone: nothing to do for it
+		_ = json.NewEncoder(w).Encode(s.Status()) // the reader is gone: nothing to do for it
 	})
 	want := []byte("Bearer " + token)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,10 +14,18 @@ import (
 	"time"
 
 	"github.com/oklog/run"
+
+	"meshd/cmd/meshd/internal/cluster"
 )
 
 // parentEvery is how often a demo under `go run` looks whether that still lives.
 const parentEvery = 500 * time.Millisecond
+
+// meshName keeps the demo's nodes out of any real mesh, and any real node out of the demo's.
+const meshName = "demo"
+
+// layout is two regions; the ports of mesh and HTTP resemble the default one of a node.
+var layout = cluster.Layout{Regions: []string{"east", "west"}, Hubs: 2, Edges: 3, MeshPort: 18946, StatsDPort: 18125}
 
 // Run starts the ten nodes, says on out where they are and what to try, and goes on until a signal ends it. It returns
 // nil when the demo was ended on purpose; no process of it is left then.
@@ -38,12 +46,12 @@ func Run(out io.Writer) error {
 	// Logs stay, for the curious. What cannot be removed now is removed by the next demo.
 	defer func() { _ = f.clean(f.leftovers()) }()
 
-	s, control, err := prepare(exe, f)
+	s, door, err := prepare(exe, f)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	defer control.listener.Close()
-	if err := runGroup(s, control, newScreen(out, s, exe)); err != nil {
+	defer door.listener.Close()
+	if err := runGroup(exe, s, door, newScreen(out, s, f, exe)); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	return nil
@@ -56,19 +64,22 @@ type controller struct {
 }
 
 // prepare makes everything that must be there before the first node starts.
-func prepare(exe string, f folder) (*supervisor, controller, error) {
-	nodes, err := freePlan()
+func prepare(exe string, f folder) (*cluster.Cluster, controller, error) {
+	nodes, err := layout.FreePlan()
 	if err != nil {
 		return nil, controller{}, err
 	}
-	if err := f.certify(nodes); err != nil {
+	s, err := cluster.New(cluster.Config{
+		Executable: exe, Dir: string(f), Mesh: meshName, Nodes: nodes, Args: []string{"--memory", "128MiB"},
+	})
+	if err != nil {
 		return nil, controller{}, err
 	}
 	token, err := f.writeToken()
 	if err != nil {
 		return nil, controller{}, err
 	}
-	l, err := net.Listen("tcp", local(0))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, controller{}, err
 	}
@@ -76,36 +87,36 @@ func prepare(exe string, f folder) (*supervisor, controller, error) {
 		l.Close()
 		return nil, controller{}, err
 	}
-	return newSupervisor(exe, f, nodes), controller{l, token}, nil
+	return s, controller{l, token}, nil
 }
 
 // runGroup runs the demo's actors. They are interrupted in the order in which they are added: the nodes end last.
-func runGroup(s *supervisor, c controller, screen *screen) error {
+func runGroup(exe string, s *cluster.Cluster, c controller, screen *screen) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var g run.Group
 	g.Add(run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP))
-	if underGoRun(s.executable) {
+	if underGoRun(exe) {
 		g.Add(func() error { return watchParent(ctx) }, func(error) { cancel() })
 	}
 	g.Add(func() error { return screen.run(ctx) }, func(error) { cancel() })
 	g.Add(func() error {
 		select {
 		case <-screen.formed:
-			return traffic(ctx, s.nodes)
+			return traffic(ctx, s.Nodes())
 		case <-ctx.Done():
 			return nil
 		}
 	}, func(error) { cancel() })
-	server := &http.Server{Handler: s.handler(c.token), ReadHeaderTimeout: time.Second}
+	server := &http.Server{Handler: control(s, c.token), ReadHeaderTimeout: time.Second}
 	g.Add(func() error { return server.Serve(c.listener) }, func(error) { _ = server.Close() })
 	g.Add(func() error {
-		if err := s.start(); err != nil {
+		if err := s.Start(); err != nil {
 			return err
 		}
 		<-ctx.Done()
 		return nil
-	}, func(error) { cancel(); s.stop() })
+	}, func(error) { cancel(); s.Stop() })
 	err := g.Run()
 	if errors.Is(err, run.ErrSignal) || errors.Is(err, errOrphan) {
 		return nil

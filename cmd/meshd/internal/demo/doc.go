@@ -2,9 +2,8 @@
 // the same executable, with certificates, host metrics and a small stream of sample events. Links can be cut and nodes
 // killed from a second terminal.
 //
-// The first process, the supervisor, starts the others and holds one pipe to each: the pipe carries orders (which peers
-// to lose) and is the child's life line, so that no child outlives the supervisor however that ends. Everything the
-// second terminal needs (ports, token, logs) lies in one folder per user, which a lock keeps to one demo at a time.
+// Everything the second terminal needs (ports, token, logs) lies in one folder per user, which a lock keeps to one demo
+// at a time.
 //
 // Nothing here is meant for production; package main alone calls it.
 package demo

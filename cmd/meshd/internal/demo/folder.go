@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"meshd/cmd/meshd/internal/cluster"
 )
 
 // errNone says that no demo of this user runs.
@@ -17,9 +19,9 @@ type folder string
 
 // state is what a second terminal needs to know. It is complete once the file exists, and gone when the demo ends.
 type state struct {
-	PID     int    `json:"pid"`
-	Control string `json:"control"` // host:port of the supervisor
-	Nodes   []Node `json:"nodes"`
+	PID     int            `json:"pid"`
+	Control string         `json:"control"` // host:port of the supervisor
+	Nodes   []cluster.Node `json:"nodes"`
 }
 
 func userFolder() (folder, error) {
@@ -34,13 +36,10 @@ func (f folder) path(elem ...string) string {
 	return filepath.Join(append([]string{string(f)}, elem...)...)
 }
 
-func (f folder) data(node string) string { return f.path("data", node) }
-func (f folder) log(node string) string  { return f.path("logs", node+".log") }
-func (f folder) certs() string           { return f.path("certificates") }
-func (f folder) tokenFile() string       { return f.path("token") }
-func (f folder) stateFile() string       { return f.path("state.json") }
+func (f folder) tokenFile() string { return f.path("token") }
+func (f folder) stateFile() string { return f.path("state.json") }
 func (f folder) leftovers() []string {
-	return []string{f.stateFile(), f.tokenFile(), f.path("data"), f.certs()}
+	return []string{f.stateFile(), f.tokenFile(), f.path("data"), f.path("certificates")}
 }
 
 // open makes the folder this process' own: locked, and empty of what an earlier demo left. The lock ends with the
@@ -60,12 +59,6 @@ func (f folder) open() (release func(), err error) {
 	if err := f.clean(append(f.leftovers(), f.path("logs"))); err != nil {
 		lock.Close()
 		return nil, err
-	}
-	for _, dir := range []string{"data", "logs", "certificates"} {
-		if err := os.MkdirAll(f.path(dir), 0o700); err != nil {
-			lock.Close()
-			return nil, err
-		}
 	}
 	return func() { lock.Close() }, nil
 }

@@ -5,17 +5,19 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"meshd/cmd/meshd/internal/cluster"
 )
 
 // introduce prints where the nodes are and commands that work as they stand.
 func (sc *screen) introduce() {
-	printNodes(sc.out, sc.s.status())
-	nodes := sc.s.nodes
+	printNodes(sc.out, sc.s.Status())
+	nodes := sc.nodes
 	east, west := nodes[2], nodes[7] // the first edge of each region
 	fmt.Fprint(sc.out, strings.NewReplacer(
 		"MESHD", sc.command, "EAST_HTTP", east.HTTP, "WEST_HTTP", west.HTTP,
 		"EAST_STATSD", strings.Replace(east.StatsD, ":", "/", 1), "EAST", east.Name, "WEST", west.Name,
-		"FOLDER", string(sc.s.folder),
+		"FOLDER", string(sc.folder),
 	).Replace(introduction))
 }
 
@@ -48,7 +50,7 @@ Ctrl-C ends all of it.
 
 `
 
-func printNodes(out io.Writer, nodes []nodeState) {
+func printNodes(out io.Writer, nodes []cluster.State) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NODE\tROLE\tSTATE\tPID\tHTTP\tSTATSD")
 	for _, n := range nodes {

@@ -9,14 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"meshd/cmd/meshd/internal/cluster"
 	"meshd/query"
 )
 
 const (
-	formTimeout  = time.Minute            // a mesh of ten forms in a few seconds on an idle machine
-	formEvery    = 200 * time.Millisecond // while it forms
-	askTimeout   = 2 * time.Second        // for one answer
-	headlessLine = 10 * time.Second       // between two lines where nobody watches
+	askTimeout   = 2 * time.Second  // for one answer
+	headlessLine = 10 * time.Second // between two lines where nobody watches
 )
 
 // screen is what the first terminal shows.
@@ -24,14 +23,16 @@ type screen struct {
 	out     io.Writer
 	live    bool // out is a terminal: the last line is written again and again
 	command string
-	s       *supervisor
+	s       *cluster.Cluster
+	folder  folder
+	nodes   []cluster.Node
 	formed  chan struct{} // closed when every node hears every other
 	clients []*query.Client
 }
 
-func newScreen(out io.Writer, s *supervisor, exe string) *screen {
-	sc := &screen{out: out, live: terminal(out), command: commandName(exe), s: s, formed: make(chan struct{})}
-	for _, n := range s.nodes {
+func newScreen(out io.Writer, s *cluster.Cluster, f folder, exe string) *screen {
+	sc := &screen{out: out, live: terminal(out), command: commandName(exe), s: s, folder: f, nodes: s.Nodes(), formed: make(chan struct{})}
+	for _, n := range sc.nodes {
 		if c, err := query.NewClient(n.HTTP, ""); err == nil { // our own addresses
 			sc.clients = append(sc.clients, c)
 		}
@@ -65,7 +66,7 @@ func commandName(exe string) string {
 func (sc *screen) run(ctx context.Context) error {
 	started := time.Now()
 	fmt.Fprintf(sc.out, "starting ten nodes in two regions ...\n")
-	if err := sc.waitFormed(ctx); err != nil || ctx.Err() != nil {
+	if err := sc.s.WaitFormed(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
 	fmt.Fprintf(sc.out, "the mesh has formed: every node hears all ten, after %.1f s\n\n", time.Since(started).Seconds())
@@ -88,46 +89,6 @@ func (sc *screen) run(ctx context.Context) error {
 	}
 }
 
-// waitFormed asks every node until each hears all nodes of both regions.
-func (sc *screen) waitFormed(ctx context.Context) error {
-	deadline := time.Now().Add(formTimeout)
-	ticker := time.NewTicker(formEvery)
-	defer ticker.Stop()
-	for at := 0; at < len(sc.clients); {
-		n := sc.s.nodes[at]
-		if sc.heard(ctx, at) == len(sc.s.nodes) {
-			at++
-			continue
-		}
-		if state := sc.s.ended(n.Name); state != "" {
-			return fmt.Errorf("%s ended while the mesh formed (%s): its log is %s", n.Name, state, sc.s.folder.log(n.Name))
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the mesh did not form within %s: %s hears %d of %d nodes; its log is %s",
-				formTimeout, n.Name, sc.heard(ctx, at), len(sc.s.nodes), sc.s.folder.log(n.Name))
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-	return nil
-}
-
-// heard is how many nodes node at hears, itself included, by its own coverage.
-func (sc *screen) heard(ctx context.Context, at int) int {
-	a, err := sc.ask(ctx, at, "demo.orders")
-	if err != nil {
-		return 0
-	}
-	heard := 0
-	for _, r := range a.Coverage.Regions {
-		heard += r.NodesHeard
-	}
-	return heard
-}
-
 func (sc *screen) ask(ctx context.Context, at int, metric string) (*query.TotalAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -137,10 +98,10 @@ func (sc *screen) ask(ctx context.Context, at int, metric string) (*query.TotalA
 // line shows the total of the orders as an edge of each region tells it, or any other node of it that answers.
 func (sc *screen) line(ctx context.Context) {
 	var parts []string
-	for _, region := range regions {
+	for _, region := range layout.Regions {
 		parts = append(parts, sc.regionLine(ctx, region))
 	}
-	for _, n := range sc.s.status() {
+	for _, n := range sc.s.Status() {
 		if strings.HasPrefix(n.State, "ended") {
 			parts = append(parts, n.Name+" "+n.State)
 		}
@@ -154,7 +115,7 @@ func (sc *screen) line(ctx context.Context) {
 }
 
 func (sc *screen) regionLine(ctx context.Context, region string) string {
-	at := find(sc.s.nodes, region)
+	at := cluster.Find(sc.nodes, region)
 	for k := len(at) - 1; k >= 0 && ctx.Err() == nil; k-- {
 		a, err := sc.ask(ctx, at[k], "demo.orders")
 		if err != nil {
@@ -167,7 +128,7 @@ func (sc *screen) regionLine(ctx context.Context, region string) string {
 		for _, r := range a.Coverage.Regions {
 			heard, expected = heard+r.NodesHeard, expected+r.NodesExpected
 		}
-		return fmt.Sprintf("%s: %.0f, hears %d of %d", sc.s.nodes[at[k]].Name, total, heard, expected)
+		return fmt.Sprintf("%s: %.0f, hears %d of %d", sc.nodes[at[k]].Name, total, heard, expected)
 	}
 	return region + ": nobody answers"
 }

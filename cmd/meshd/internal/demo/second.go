@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"meshd/cmd/meshd/internal/cluster"
 	"meshd/cmd/meshd/internal/suggest"
 )
 
@@ -70,7 +71,7 @@ func showStatus(ctx context.Context, f folder, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	var nodes []nodeState
+	var nodes []cluster.State
 	if err := json.Unmarshal(body, &nodes); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}

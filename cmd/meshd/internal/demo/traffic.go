@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"meshd/cmd/meshd/internal/cluster"
 )
 
 // The sample events: a shop whose customers come to the edges. Every round each edge counts one order and the time it
@@ -20,14 +22,14 @@ const (
 
 // traffic sends sample events to the edges until ctx ends. Edges that are down miss theirs: nobody was told that those
 // were counted.
-func traffic(ctx context.Context, nodes []Node) error {
-	var edges []Node
+func traffic(ctx context.Context, nodes []cluster.Node) error {
+	var edges []cluster.Node
 	for _, n := range nodes {
 		if n.Role == "edge" {
 			edges = append(edges, n)
 		}
 	}
-	conn, err := net.ListenPacket("udp", local(0))
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package demo
+package cluster
 
 import (
 	"bufio"
@@ -55,7 +55,7 @@ func start(executable string, args []string, logName string) (*process, error) {
 	return p, nil
 }
 
-// childEnv leaves out our variables: the user's settings are not for the demo's nodes.
+// childEnv leaves out our variables: the user's settings are not for these nodes.
 func childEnv(environ []string) []string {
 	var env []string
 	for _, kv := range environ {

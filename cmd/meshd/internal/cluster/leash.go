@@ -1,4 +1,4 @@
-package demo
+package cluster
 
 import (
 	"bufio"
@@ -21,7 +21,7 @@ const okLine = "ok"
 const maxOrderBytes = 64 << 10
 
 // errLeash ends a child: its supervisor is gone or wants it to end.
-var errLeash = errors.New("the demo ended")
+var errLeash = errors.New("the supervisor ended")
 
 // Follow is a child's side of the pipe: it hands every order's peers to block and answers on out, until in ends, which
 // is when the supervisor closes it or dies. The error is never nil and is errLeash's text for an orderly end.
@@ -31,7 +31,7 @@ func Follow(in io.Reader, out io.Writer, block func([]netip.AddrPort)) error {
 	for lines.Scan() {
 		var o order
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
-			return fmt.Errorf("order of the demo: %w", err)
+			return fmt.Errorf("order of the supervisor: %w", err)
 		}
 		block(o.Block)
 		if _, err := fmt.Fprintln(out, okLine); err != nil {
@@ -39,7 +39,7 @@ func Follow(in io.Reader, out io.Writer, block func([]netip.AddrPort)) error {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("orders of the demo: %w", err)
+		return fmt.Errorf("orders of the supervisor: %w", err)
 	}
 	return errLeash
 }

@@ -1,4 +1,4 @@
-package demo
+package cluster
 
 import (
 	"net"
@@ -6,8 +6,11 @@ import (
 	"testing"
 )
 
+// ten is a layout like the demo's.
+var ten = Layout{Regions: []string{"east", "west"}, Hubs: 2, Edges: 3, MeshPort: 18946, StatsDPort: 18125}
+
 func TestPlan(t *testing.T) {
-	nodes := plan(portStep)
+	nodes := ten.plan(portStep)
 	if len(nodes) != 10 {
 		t.Fatalf("%d nodes, want 10", len(nodes))
 	}
@@ -20,8 +23,9 @@ func TestPlan(t *testing.T) {
 func TestBlocksNeverMeet(t *testing.T) {
 	used := make(map[string]string)
 	for try := range portTries {
-		for _, n := range plan(try * portStep) {
-			for _, addr := range []string{n.Mesh, n.StatsD} {
+		for _, n := range ten.plan(try * portStep) {
+			beside := n.Beside("copy")
+			for _, addr := range []string{n.Mesh, n.StatsD, beside.Mesh, beside.StatsD} {
 				if other, ok := used[addr]; ok {
 					t.Fatalf("block %d: %s of %s is %s too", try, addr, n.Name, other)
 				}
@@ -32,7 +36,7 @@ func TestBlocksNeverMeet(t *testing.T) {
 }
 
 func TestBusyPortMovesTheBlock(t *testing.T) {
-	first, err := freePlan()
+	first, err := ten.FreePlan()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +45,7 @@ func TestBusyPortMovesTheBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	second, err := freePlan()
+	second, err := ten.FreePlan()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +55,7 @@ func TestBusyPortMovesTheBlock(t *testing.T) {
 }
 
 func TestCuts(t *testing.T) {
-	nodes := plan(0)
+	nodes := ten.plan(0)
 	for _, tc := range []struct {
 		name string
 		cut  []string
@@ -77,7 +81,7 @@ func TestCuts(t *testing.T) {
 				c.set(nodes, name, false)
 			}
 			var got []string
-			node := nodes[find(nodes, tc.node)[0]]
+			node := nodes[Find(nodes, tc.node)[0]]
 			for _, peer := range c.blocked(nodes, node) {
 				got = append(got, nodes[slices.IndexFunc(nodes, func(n Node) bool { return n.Mesh == peer.String() })].Name)
 			}
