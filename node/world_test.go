@@ -14,7 +14,7 @@ import (
 // world runs cores on one thread in virtual time, joined by links that keep order and may be cut. It is the smallest
 // of its kind, for the tests of this package; package simulations has the one that judges.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	now   int64
 	rng   *rand.Rand
 	procs map[string]*proc
@@ -23,6 +23,7 @@ type world struct {
 	cut   map[[2]string]bool
 	delay int64
 	cfg   CoreConfig
+	tap   func(to string, raw []byte)
 }
 
 type proc struct {
@@ -50,7 +51,7 @@ type msg struct {
 	raw []byte
 }
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t testing.TB, seed uint64) *world {
 	return &world{
 		t: t, now: 1_700_000_000_000, rng: rand.New(rand.NewPCG(seed, 1)), procs: map[string]*proc{},
 		links: map[[2]string]*link{}, cut: map[[2]string]bool{}, delay: 20,
@@ -248,6 +249,9 @@ func (w *world) deliver() {
 		for len(l.queue) > 0 && l.queue[0].at <= w.now {
 			m := l.queue[0]
 			l.queue = l.queue[1:]
+			if w.tap != nil {
+				w.tap(m.to, m.raw)
+			}
 			d, err := Decode(m.raw)
 			if err != nil {
 				w.t.Fatalf("message of %v: %v", k, err)
