@@ -11,6 +11,7 @@ import (
 // TestJournalCutAtEveryStep stops a large commit before each of its transactions, as a crash would, and expects all of
 // it or nothing after the next Open, wherever that Open is cut off in turn.
 func TestJournalCutAtEveryStep(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	steps := map[string]bool{}
 	for cut, completed := 0, false; !completed; cut++ {

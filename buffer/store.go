@@ -201,7 +201,7 @@ func (s *Store) release() error {
 	if s.db != nil {
 		err = s.db.Close()
 	}
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(err, unlockDir(s.lock))
 }
 
 // Free returns the free bytes of the disk as last measured, less what was written since, and the bytes kept in reserve.

@@ -145,8 +145,10 @@ func TestClosed(t *testing.T) {
 // TestLargestEntries holds the limits that tune derives against Badger's own, at both ends of the budget: no entry may
 // reach the value log, and nothing that fit accepts may be refused.
 func TestLargestEntries(t *testing.T) {
+	t.Parallel()
 	for _, memory := range []int64{1, 0, 2 << 30} {
 		t.Run(fmt.Sprint(memory), func(t *testing.T) {
+			t.Parallel()
 			cfg := testConfig(t.TempDir())
 			cfg.MemoryBytes = memory
 			s := mustOpen(t, cfg)
@@ -185,6 +187,7 @@ func TestLargestEntries(t *testing.T) {
 
 // TestModel compares random batches, large values and reopenings with a map.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	big := randomBytes(rand.New(rand.NewPCG(3, 3)), 100<<10)
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := testConfig(t.TempDir())
@@ -296,6 +299,7 @@ func TestTTL(t *testing.T) {
 // TestConcurrentCommits lets several goroutines commit small and journaled batches of their own keys beside readers
 // that must see each batch whole or not at all.
 func TestConcurrentCommits(t *testing.T) {
+	t.Parallel()
 	const writers, rounds, keys = 6, 12, 40
 	s := mustOpen(t, testConfig(t.TempDir()))
 	pad := make([]byte, s.lim.bytes/keys+1) // a round of keys with it takes the journal
@@ -341,6 +345,7 @@ func TestConcurrentCommits(t *testing.T) {
 // TestLogStaysBounded writes and trims a log in order, as a node does all the time: the directory must not grow with
 // what was ever written.
 func TestLogStaysBounded(t *testing.T) {
+	t.Parallel()
 	commits, keep := 5000, 200
 	if testing.Short() {
 		commits = 2000
