@@ -174,11 +174,14 @@ func (n *Node) loop(ctx context.Context) {
 	defer timer.Stop()
 	var pendingLoads []crdt.Origin
 	busy := false
-	step := func(in Event) {
-		n.core.Step(n.now(), in, &out)
+	act := func() {
+		n.wakeAt(timer, out.Wake)
 		pendingLoads = append(pendingLoads, out.Loads...)
 		busy = n.act(&out) || busy
-		n.wakeAt(timer, out.Wake)
+	}
+	step := func(in Event) {
+		n.core.Step(n.now(), in, &out)
+		act()
 	}
 	for {
 		for len(pendingLoads) > 0 {
@@ -208,8 +211,7 @@ func (n *Node) loop(ctx context.Context) {
 			step(in)
 		case f := <-n.calls:
 			f(&out)
-			busy = n.act(&out) || busy
-			n.wakeAt(timer, out.Wake)
+			act()
 		case in := <-messages:
 			step(in)
 		}
