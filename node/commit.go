@@ -16,9 +16,9 @@ const (
 	// the bound the driver stops reading from peers, which slows them down through QUIC's flow control.
 	maxFrameQueue = 32 << 20
 	// maxCommitBytes bounds one commit, so that a commit takes tens of milliseconds and not seconds.
-	maxCommitBytes = 4 << 20
-	// recordBytes is when a log record is long enough and the commit goes on in another.
-	recordBytes = 256 << 10
+	maxCommitBytes = 1 << 20
+	// recordBytes is when a log record is long enough and the commit goes on in another: stores like small values.
+	recordBytes = 96 << 10
 	// seqBytes is how much of a commit goes under one seq. Cells of one seq are never split over frames.
 	seqBytes = 64 << 10
 )

@@ -63,6 +63,7 @@ type Core struct {
 	quarantined map[crdt.Origin]bool
 	nextAE      int64
 	wakeAt      int64
+	built       map[frameKey]*builtFrame // by this step
 	Counts      Counters
 }
 
@@ -97,7 +98,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	c := &Core{
 		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, tokens: newTokens(cfg.Limits),
 		own:    crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc},
-		stated: statements{}, quarantined: map[crdt.Origin]bool{},
+		stated: statements{}, quarantined: map[crdt.Origin]bool{}, built: map[frameKey]*builtFrame{},
 	}
 	c.disk.init()
 	if cfg.Role == RoleEdge {

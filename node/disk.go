@@ -32,8 +32,11 @@ const (
 // maxTrim bounds the deletions that ride on one commit.
 const maxTrim = 2000
 
+// snapshotBytes is how much of an origin one value holds: stores like small values.
+const snapshotBytes = 64 << 10
+
 // checkpointBytes is how much of a checkpoint one persist writes: commits wait for it about 20 ms.
-const checkpointBytes = 1 << 20
+const checkpointBytes = 512 << 10
 
 func logKey(lsn uint64) []byte { return binary.BigEndian.AppendUint64([]byte(prefixLog), lsn) }
 
@@ -160,7 +163,7 @@ func (c *Core) persistCheckpoint(ops []Op, after func()) {
 // snapshotOps appends the writes that hold all of r, and adds their bytes to size.
 func snapshotOps(ops []Op, r *reconcile.Replica, cold bool, size int) ([]Op, int) {
 	part := 0
-	err := r.Snapshot(wire.TargetFrameBytes, func(f *wire.Frame) error {
+	err := r.Snapshot(snapshotBytes, func(f *wire.Frame) error {
 		raw, err := wire.AppendFrame(nil, f)
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ type Store interface {
 
 // Transport sends messages. Events come the other way, through the methods PeerUp, PeerDown and Message of Node.
 type Transport interface {
-	// Send queues msg, which it owns from then on, and reports whether there was room. It never blocks.
+	// Send queues msg, which nobody changes from then on, and reports whether there was room. It never blocks.
 	Send(peer uint64, bulk bool, msg []byte) bool
 	// Disconnect ends a session; the transport dials again by its own rules.
 	Disconnect(peer uint64, reason string)

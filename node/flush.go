@@ -24,7 +24,7 @@ func (c *Core) flushSessions() {
 			c.retry(s)
 			c.compare(s)
 		}
-		if c.now < s.lastFlush+c.cfg.Flush {
+		if c.now < c.nextFlush(s) {
 			continue
 		}
 		beat := c.now >= s.lastBeat+c.cfg.Beat
@@ -37,10 +37,21 @@ func (c *Core) flushSessions() {
 			c.beat(s)
 		}
 	}
+	clear(c.built)
 	if compare {
 		c.age()
 		c.nextAE = c.now + c.cfg.AntiEntropy
 	}
+}
+
+// nextFlush returns when a session may be flushed again: once in every interval of a grid that all sessions of the
+// node share, so that what goes to many peers is built for them together. Nodes have different grids.
+func (c *Core) nextFlush(s *session) int64 {
+	if s.lastFlush == 0 {
+		return 0
+	}
+	phase := int64(c.cfg.Inc[0]) * c.cfg.Flush / 256
+	return (s.lastFlush-phase)/c.cfg.Flush*c.cfg.Flush + c.cfg.Flush + phase
 }
 
 // behind reports whether the peer lacks something that a flush would send it, or waits for an acknowledgement.
@@ -144,20 +155,53 @@ func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
 // sendFrames sends the frames that take the peer to cursor, as far as the bound on what is unacknowledged allows.
 func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, cursor uint64) {
 	for st.sent < cursor && s.inflight < maxInflight {
-		f, ok := r.Build(crdt.StreamLifetime, st.sent, wire.TargetFrameBytes)
+		b, ok := c.build(r, st.sent, wire.TargetFrameBytes)
 		if !ok {
 			return
 		}
-		c.sendFrame(s, st, f)
+		c.sent(s, st, b.frame, c.sendRaw(s, b.msg, nil, bulk(len(b.raw))))
 	}
 }
 
-func (c *Core) sendFrame(s *session, st *outStream, f *wire.Frame) {
+// frameKey names a frame that a step built.
+type frameKey struct {
+	r    *reconcile.Replica
+	from uint64
+	size int
+}
+
+// builtFrame is a frame with its bytes, alone and as a message.
+type builtFrame struct {
+	frame    *wire.Frame
+	raw, msg []byte
+}
+
+// build returns the next frame for a peer that got to from. Peers that are flushed together mostly lack the same:
+// within a step it is built once.
+func (c *Core) build(r *reconcile.Replica, from uint64, size int) (*builtFrame, bool) {
+	k := frameKey{r, from, size}
+	if b := c.built[k]; b != nil {
+		return b, true
+	}
+	f, ok := r.Build(crdt.StreamLifetime, from, size)
+	if !ok {
+		return nil, false
+	}
+	b := encode(f)
+	c.built[k] = b
+	return b, true
+}
+
+func encode(f *wire.Frame) *builtFrame {
 	raw, err := wire.AppendFrame(nil, f)
 	if err != nil {
 		panic(fmt.Sprintf("node: frame of %s does not encode: %v", f.Origin, err))
 	}
-	c.sent(s, st, f, c.send(s, &wire.FrameMsg{Raw: raw}, bulk(len(raw))))
+	msg, err := wire.AppendMessage(nil, &wire.FrameMsg{Raw: raw})
+	if err != nil {
+		panic(fmt.Sprintf("node: frame of %s does not fit a message: %v", f.Origin, err))
+	}
+	return &builtFrame{frame: f, raw: raw, msg: msg}
 }
 
 // bulk reports whether a frame is catch-up rather than news, by its size: news of one flush stays well below it.
@@ -186,20 +230,20 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		return p[crdt.StreamLifetime], ok
 	}
 	for size := wire.TargetFrameBytes; s.inflight < maxInflight; {
-		f, yours, ok := c.hub.region.BuildPush(st.sent, size, s.peer.Node, s.named, cold)
+		b, ok := c.build(&c.hub.region.Total.Replica, st.sent, size)
 		if !ok {
 			return
 		}
-		raw, err := wire.AppendFrame(nil, f)
-		if err != nil {
-			panic(fmt.Sprintf("node: totals do not encode: %v", err))
+		yours, ok := c.hub.region.Pairs(b.frame, s.peer.Node, s.named, cold)
+		if !ok {
+			return
 		}
-		msg, err := wire.AppendMessage(nil, &wire.Push{Frame: raw, Yours: yours})
+		msg, err := wire.AppendMessage(nil, &wire.Push{Frame: b.raw, Yours: yours})
 		if errors.Is(err, wire.ErrLimit) && size > minPush { // many incarnations: fewer cells, with all their pairs
 			size /= 4
 			continue
 		}
-		c.sent(s, st, f, c.sendRaw(s, msg, err, false))
+		c.sent(s, st, b.frame, c.sendRaw(s, msg, err, false))
 	}
 }
 
@@ -296,7 +340,8 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	case r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Top():
 		st.extras = r.Top()
 		for _, f := range r.Extras(wire.TargetFrameBytes) {
-			c.sendFrame(s, st, f)
+			b := encode(f)
+			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, bulk(len(b.raw))))
 		}
 	}
 }

@@ -357,7 +357,7 @@ func (s *session) wake(c *Core) int64 {
 		return c.now + c.cfg.Beat
 	}
 	if c.behind(s) {
-		return max(s.lastFlush+c.cfg.Flush, c.now+1)
+		return max(c.nextFlush(s), c.now+1)
 	}
 	return max(s.lastBeat+c.cfg.Beat, c.now+1)
 }

@@ -94,7 +94,8 @@ func (o *Output) reset() {
 	*o = Output{Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0]}
 }
 
-// Send is a message for a session. Bulk messages need no order among the others.
+// Send is a message for a session. Bulk messages need no order among the others. Several sends may share one Msg: it
+// must not be changed.
 type Send struct {
 	Peer uint64
 	Bulk bool

@@ -17,16 +17,11 @@ type Named struct {
 	Live bool // the head moves: never whole
 }
 
-// BuildPush returns the message that takes an edge from seq from of the hub's totals onwards: a frame of totals
-// and, read at the same instant, what of each cell is the edge's own. cold returns how far a cold origin is held. ok is false when
-// there is nothing to send, or a cold copy has to be loaded first.
-func (g *Region) BuildPush(from uint64, maxBytes int, node string, named []Named, cold func(crdt.Origin) (crdt.Progress, bool)) (*wire.Frame, []wire.Yours, bool) {
-	f, ok := g.Total.Frame(from, maxBytes)
-	if !ok {
-		return nil, nil, false
-	}
-	f.Sort() // pairs name the cells by their place in the frame
-	yours := make([]wire.Yours, 0, len(named))
+// Pairs returns, for a frame of the totals that was just built, what of each of its cells is an edge's own: totals and
+// pairs have to be read at the same instant. cold returns how far a cold origin is held. ok is false when a cold copy
+// has to be loaded first.
+func (g *Region) Pairs(f *wire.Frame, node string, named []Named, cold func(crdt.Origin) (crdt.Progress, bool)) (yours []wire.Yours, ok bool) {
+	yours = make([]wire.Yours, 0, len(named))
 	for _, n := range named {
 		o := crdt.Origin{Class: crdt.ClassNode, Region: g.Total.Origin.Region, Node: node, Inc: n.Inc}
 		y := wire.Yours{Inc: n.Inc}
@@ -38,12 +33,12 @@ func (g *Region) BuildPush(from uint64, maxBytes int, node string, named []Named
 		} else if p, ok := cold(o); ok {
 			y.Whole = p.Covered >= n.Head[crdt.StreamLifetime]
 			if !y.Whole {
-				return nil, nil, false // the caller loads the cold copy first: without it the pair would be wrong
+				return nil, false // the caller loads the cold copy first: without it the pair would be wrong
 			}
 		}
 		yours = append(yours, y)
 	}
-	return f, yours, true
+	return yours, true
 }
 
 // yours returns what the cells of f, a frame of totals, contain of r. Kinds that are joined rather than added need

@@ -126,9 +126,13 @@ func (m *mesh) down(e *meshEdge, h *meshHub, whole bool) {
 		}
 	}
 	none := func(crdt.Origin) (crdt.Progress, bool) { return crdt.Progress{}, false }
-	f, yours, ok := h.region.BuildPush(from, size, e.name, named, none)
+	f, ok := h.region.Total.Frame(from, size)
 	if !ok {
 		return
+	}
+	yours, ok := h.region.Pairs(f, e.name, named, none)
+	if !ok {
+		m.t.Fatal("nothing is cold")
 	}
 	h.pushed[e] = max(h.pushed[e], f.To)
 	raw, err := wire.AppendFrame(nil, f)

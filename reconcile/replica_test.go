@@ -419,14 +419,15 @@ func TestAColdOriginMayHoldAPushBack(t *testing.T) {
 	named := []Named{{Inc: o.Inc, Head: [crdt.NumStreams]uint64{1}}}
 	covered := uint64(1)
 	cold := func(crdt.Origin) (crdt.Progress, bool) { return crdt.Progress{Covered: covered}, true }
-	if _, y, ok := g.BuildPush(0, 1<<20, "e", named, cold); !ok || !y[0].Whole {
+	f := entryFrame(t, g, 0)
+	if y, ok := g.Pairs(f, "e", named, cold); !ok || !y[0].Whole {
 		t.Errorf("a covered cold incarnation is whole: %v %+v", ok, y)
 	}
 	covered = 0
-	if _, _, ok := g.BuildPush(0, 1<<20, "e", named, cold); ok {
+	if _, ok := g.Pairs(f, "e", named, cold); ok {
 		t.Error("a push went out though what is the edge's own is not known")
 	}
-	if _, _, ok := g.BuildPush(g.Total.Seq(), 1<<20, "e", named, cold); ok {
+	if _, ok := g.Total.Frame(g.Total.Seq(), 1<<20); ok {
 		t.Error("a push without news")
 	}
 }

@@ -7,7 +7,7 @@ duration=${1:?usage: tools/fuzz.sh DURATION}
 fuzz_one() { # package target
 	local log
 	log=$(mktemp)
-	if go test -run='^$' -fuzz="^$2\$" -fuzztime="$duration" -parallel=2 "$1" >"$log" 2>&1 </dev/null; then
+	if go test -run='^$' -fuzz="^$2\$" -fuzztime="$duration" -fuzzminimizetime=5x -parallel=2 "$1" >"$log" 2>&1 </dev/null; then
 		echo "fuzz $1 $2: $(grep -o 'execs: [0-9]*' "$log" | tail -1), nothing found"
 		rm -f "$log"
 	else

@@ -1,0 +1,42 @@
+package node
+
+import (
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// Replicas returns the copies of single origins that are in memory, in order: at a hub those of its region's nodes and
+// the entries of other hubs, at an edge its own incarnations. They must not be modified and are valid until the next
+// Step. For tests and simulations.
+func (c *Core) Replicas() []*reconcile.Replica {
+	out := c.raws()
+	if c.hub == nil {
+		return out
+	}
+	for _, o := range c.hub.entries.Origins() {
+		out = append(out, c.hub.entries.Held(o))
+	}
+	return out
+}
+
+// Cold returns the origins that are on disk only, in order.
+func (c *Core) Cold() []crdt.Origin {
+	if c.hub == nil {
+		return nil
+	}
+	return c.hub.cold.origins(c.cfg.Region)
+}
+
+// Series returns a series of this process by its number. It must not be modified.
+func (c *Core) Series(id reconcile.SeriesID) *crdt.Series { return c.cat.Series(id) }
+
+// ReadCold reads the snapshot of a cold origin: what a Load wants to know.
+func ReadCold(r Reader, o crdt.Origin) (snapshot []*wire.Frame, err error) {
+	err = r.Scan(originKey(prefixCells, o), func(_, value []byte) error {
+		f, err := wire.ParseFrame(append([]byte(nil), value...))
+		snapshot = append(snapshot, f)
+		return err
+	})
+	return snapshot, err
+}
