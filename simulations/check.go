@@ -1,0 +1,238 @@
+package simulations
+
+import (
+	"slices"
+	"time"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// readOne reads the totals of one machine and checks them, and plans the next read.
+func (w *World) readOne() {
+	r := w.rng.read
+	if !w.done {
+		w.agenda.push(event{at: w.now + 500 + r.Int64N(2000*w.plan.Load.Reads), kind: evRead})
+	}
+	m := w.machines[r.IntN(len(w.machines))]
+	if m.proc == nil || m.paused(w.now) {
+		return
+	}
+	if w.check(m) == nil {
+		return
+	}
+	if m.spec.Role == node.RoleHub && r.IntN(4) == 0 {
+		w.checkCells(m)
+	}
+}
+
+// answers are the values that a machine gives, by region and series. A series that it does not know has none.
+type answers struct {
+	sums     [][]amounts
+	values   [][]*crdt.Value
+	coverage []node.Coverage
+}
+
+// ask reads the totals of a machine.
+func (w *World) ask(m *machine) *answers {
+	var t *node.Totals
+	var err error
+	if !w.guard(m, func() { t, err = m.proc.core.Totals(m.clock.at(w.now), node.Select{}) }) {
+		return nil
+	}
+	if err != nil {
+		w.fail("I13", "%s does not answer: %v", m.spec.Name, err)
+		return nil
+	}
+	a := &answers{coverage: t.Coverage}
+	for range w.regions {
+		a.sums = append(a.sums, make([]amounts, len(w.truth.series)))
+		a.values = append(a.values, make([]*crdt.Value, len(w.truth.series)))
+	}
+	for i := range t.Rows {
+		row := &t.Rows[i]
+		at, ok := w.truth.index[row.Series.Name]
+		region := slices.Index(w.regions, row.Region)
+		if !ok || region < 0 {
+			w.fail("I3", "%s answers for %s in region %q: nobody ever wrote it", m.spec.Name, row.Series, row.Region)
+			return nil
+		}
+		sums, known := amountsOf(&row.Value)
+		if !known {
+			w.fail("I3", "%s counts samples of %s that nobody observed", m.spec.Name, row.Series)
+			return nil
+		}
+		a.sums[region][at], a.values[region][at] = sums, &row.Value
+	}
+	return a
+}
+
+// check reads a machine and compares the answer with what was written (I3), with its own earlier answers (I4), with
+// what it accepted itself (I5) and with what it says of completeness (I13).
+func (w *World) check(m *machine) *answers {
+	a := w.ask(m)
+	if a == nil {
+		return nil
+	}
+	w.stats.Reads++
+	for region := range w.regions {
+		upper := w.truth.regions[region]
+		for i := range w.truth.series {
+			got, last := &a.sums[region][i], &m.proc.last[region][i]
+			w.hash(append([]byte{byte(region), byte(i)}, got.P.AppendBinary(nil)...))
+			switch {
+			case !got.within(&upper.sums[i]):
+				w.failSum("I3", m, region, i, "more than was written", got, &upper.sums[i])
+			case !last.within(got):
+				w.failSum("I4", m, region, i, "less than it answered before", got, last)
+			case region == m.region && !m.acked[i].within(got):
+				w.failSum("I5", m, region, i, "less than it accepted itself", got, &m.acked[i])
+			default:
+				*last = *got
+				w.checkState(m, region, i, a.values[region][i])
+			}
+			if w.done && len(w.report.Violations) > 0 {
+				return nil
+			}
+		}
+	}
+	for i := range a.coverage {
+		w.checkCoverage(m, a, &a.coverage[i])
+	}
+	if len(w.report.Violations) > 0 {
+		return nil
+	}
+	return a
+}
+
+func (w *World) failSum(rule string, m *machine, region, series int, how string, got, want *amounts) {
+	w.fail(rule, "%s (%s) answers %s for %s of %s: +%s -%s %v against +%s -%s %v", m.spec.Name, m.proc.by.inc.Short(), how,
+		w.truth.series[series], w.regions[region], got.P, got.N, got.B, want.P, want.N, want.B)
+}
+
+// checkState checks the kinds that are joined and not added: registers and gauges.
+func (w *World) checkState(m *machine, region, i int, v *crdt.Value) {
+	upper := w.truth.regions[region]
+	switch w.truth.series[i].Kind {
+	case crdt.KindUnique:
+		key := [2]int{region, i}
+		last := m.proc.uniques[key]
+		if v == nil {
+			if last != nil {
+				w.fail("I4", "%s forgets %s of %s", m.spec.Name, w.truth.series[i], w.regions[region])
+			}
+			return
+		}
+		got := v.X.(*crdt.Unique)
+		if !registersWithin(got, upper.uniques[i]) {
+			w.fail("I3", "%s has registers of %s of %s that nobody set", m.spec.Name, w.truth.series[i], w.regions[region])
+		}
+		if last != nil && !registersWithin(last, got) {
+			w.fail("I4", "%s forgets registers of %s of %s", m.spec.Name, w.truth.series[i], w.regions[region])
+		}
+		m.proc.uniques[key] = got
+	case crdt.KindGauge:
+		if v == nil {
+			return
+		}
+		g, ok := v.X.(*crdt.Rollup)
+		if !ok || g.Count == 0 {
+			return
+		}
+		for _, x := range []float64{g.Min, g.Max, g.LastValue} {
+			if !upper.gauges[i][x] {
+				w.fail("I3", "%s answers %v for gauge %s of %s: nobody set it", m.spec.Name, x, w.truth.series[i], w.regions[region])
+			}
+		}
+	}
+}
+
+// registersWithin reports whether no register of a is above b's.
+func registersWithin(a, b *crdt.Unique) bool {
+	if b == nil {
+		b = new(crdt.Unique)
+	}
+	c := b.Clone()
+	rose, err := c.Join(a, 0, nil, 0)
+	return err == nil && !rose
+}
+
+// slack is how far a statement about time may be off: a clock's offset is known but for the shortest delay on each of
+// three hops, which at first may be that of one slow message, a pause, drift, and for a while wrong after a jump.
+func (w *World) slack() int64 {
+	n := &w.plan.Net
+	s := 3*(1000*(n.Far+n.Local+n.Jitter)+50_000) + w.now/2000
+	if n.Loss > 0 || w.seen.Faults[Storm] > 0 {
+		s += 3 * (10_000*n.Far + 700_000)
+	}
+	if w.seen.Faults[Pause] > 0 {
+		s += 3000 * n.Idle
+	}
+	return s + 2*w.jumped
+}
+
+// checkCoverage holds a machine to its word that a region is complete up to a time: what nodes that it heard accepted
+// before then has to be in the answer.
+func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
+	region := slices.Index(w.regions, c.Region)
+	if region < 0 {
+		w.fail("I13", "%s covers region %q, which is not there", m.spec.Name, c.Region)
+		return
+	}
+	if c.NodesHeard > c.NodesExpected || c.NodesExpected-c.NodesHeard > len(c.Missing) && len(c.Missing) < 20 && c.NodesHeard > 1 {
+		if m.spec.Role == node.RoleEdge && c.NodesHeard <= 1 {
+			return
+		}
+	}
+	if c.NodesHeard < c.NodesExpected {
+		w.saw(sawIncomplete)
+	}
+	if c.CompleteUntil.IsZero() || c.NodesHeard == 0 || c.NodesExpected-c.NodesHeard != len(c.Missing) {
+		return
+	}
+	until := w.now - c.Age.Microseconds() - w.slack()
+	if until <= 0 || c.Age > time.Hour {
+		return
+	}
+	names := w.names(region)
+	if c.NodesExpected != len(names) { // somebody was never heard of: nothing is said of it
+		return
+	}
+	want := make([]moment, len(w.truth.series))
+	for _, o := range w.machines {
+		if o.region != region || o.lost || names[o.spec.Name] || slices.Contains(c.Missing, o.spec.Name) {
+			continue
+		}
+		for i := range want {
+			h := o.history.until(until, i)
+			want[i].p, _ = want[i].p.Add(h.p)
+			want[i].n, _ = want[i].n.Add(h.n)
+			want[i].b += h.b
+		}
+	}
+	w.saw(sawComplete)
+	for i := range want {
+		got := &a.sums[region][i]
+		var b uint64
+		for _, n := range got.B {
+			b += n
+		}
+		if got.P.Less(want[i].p) || got.N.Less(want[i].n) || b < want[i].b {
+			w.fail("I13", "%s says %s is complete up to %d ms ago (%d of %d heard, without %v), but %s has +%s -%s %d of +%s -%s %d accepted by then",
+				m.spec.Name, c.Region, c.Age.Milliseconds(), c.NodesHeard, c.NodesExpected, c.Missing, w.truth.series[i],
+				got.P, got.N, b, want[i].p, want[i].n, want[i].b)
+			return
+		}
+	}
+}
+
+// names returns the nodes of a region that ever ran, and whether writes of one may be lost.
+func (w *World) names(region int) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range w.machines {
+		if m.region == region && m.gen > 0 {
+			out[m.spec.Name] = out[m.spec.Name] || m.lost
+		}
+	}
+	return out
+}

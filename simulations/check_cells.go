@@ -1,0 +1,93 @@
+package simulations
+
+import (
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/node"
+	"meshd/reconcile"
+)
+
+// checkCells compares every copy that a hub holds with what its writer wrote (I6).
+func (w *World) checkCells(m *machine) {
+	c := m.proc.core
+	for _, r := range c.Replicas() {
+		o := r.Origin
+		var upper *ledger
+		if o.Class == crdt.ClassNode {
+			by := w.truth.origins[o.Inc]
+			if by == nil || by.m.spec.Name != o.Node || by.m.spec.Region != o.Region {
+				w.fail("I12", "%s holds cells of %s, which never ran", m.spec.Name, o)
+				return
+			}
+			upper = by.asked
+		} else {
+			for i, name := range w.regions {
+				if name == o.Region {
+					upper = w.truth.regions[i]
+				}
+			}
+		}
+		r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) {
+			at, ok := w.truth.index[c.Series(id).Name]
+			sums, known := amountsOf(v)
+			if !ok || !known || !sums.within(&upper.sums[at]) {
+				w.fail("I6", "%s holds more of %s than %s wrote: +%s -%s %v", m.spec.Name, c.Series(id), o, sums.P, sums.N, sums.B)
+				return
+			}
+			if u, is := v.X.(*crdt.Unique); is && !registersWithin(u, upper.uniques[at]) {
+				w.fail("I6", "%s holds registers of %s that %s never set", m.spec.Name, c.Series(id), o)
+			}
+		})
+	}
+	counts := c.Counts
+	if counts.Checkpoints > 0 {
+		w.saw(sawCheckpoint)
+	}
+	if counts.Resyncs > 0 {
+		w.saw(sawResync)
+	}
+	if len(c.Cold()) > 0 {
+		w.saw(sawCold)
+	}
+	if counts.Quarantined > 0 {
+		w.fail("I9", "%s quarantined an origin although every frame is honest", m.spec.Name)
+	}
+}
+
+// checkSend holds every message against the sender's disk: nothing leaves that is not synced (I7).
+func (w *World) checkSend(m *machine, e *end, d node.Decoded) {
+	inc := m.proc.by.inc
+	durable := func(what string, o crdt.Origin, seq uint64) {
+		if o.Inc == inc && o.Class != crdt.ClassNode || o.Class == crdt.ClassView {
+			return // derived: it has no disk
+		}
+		if have := m.disk.heads[o]; seq > have {
+			w.fail("I7", "%s %s %s up to %d, but has %d on disk", m.spec.Name, what, o, seq, have)
+		}
+	}
+	switch msg := d.Msg.(type) {
+	case *wire.FrameMsg:
+		f := d.Frame
+		durable("sends", f.Origin, max(f.To, f.Head))
+		for i := range f.Cells {
+			durable("sends", f.Origin, f.Cells[i].Seq)
+		}
+	case *wire.Hello:
+		for i := range msg.Own {
+			durable("names", crdt.Origin{Class: crdt.ClassNode, Region: m.spec.Region, Node: m.spec.Name, Inc: msg.Own[i].Inc}, msg.Own[i].Head[crdt.StreamLifetime])
+		}
+	case *wire.Marks:
+		for i := range msg.Marks {
+			if mk := &msg.Marks[i]; m.spec.Role == node.RoleHub {
+				durable("acknowledges", mk.Origin, mk.Progress[crdt.StreamLifetime].Cursor)
+			}
+		}
+	case *wire.Heartbeat:
+		if m.spec.Role == node.RoleEdge {
+			durable("claims", crdt.Origin{Class: crdt.ClassNode, Region: m.spec.Region, Node: m.spec.Name, Inc: inc}, msg.Head[crdt.StreamLifetime])
+		}
+	}
+	if e.down {
+		w.fail("I9", "%s sends on a session that is over", m.spec.Name)
+	}
+}

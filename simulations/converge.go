@@ -1,0 +1,205 @@
+package simulations
+
+import (
+	"bytes"
+	"fmt"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// probePause is how long the checker waits between two looks at a mesh that has to converge, in microseconds.
+const probePause = 250_000
+
+func (w *World) probeSoon() { w.call(w.now+probePause, w.probe) }
+
+// probe ends the run once every machine answers the same and the truth, or fails it when the bound has passed.
+func (w *World) probe() {
+	if w.done {
+		return
+	}
+	missing := w.unconverged()
+	after := w.now/1000 - w.plan.Safety
+	switch {
+	case missing == nil:
+		w.stats.ConvergedMs = after
+		w.trace("converged after %d ms", after)
+		for _, m := range w.machines {
+			if m.proc == nil || len(w.report.Violations) > 0 {
+				continue
+			}
+			w.check(m)
+			if m.spec.Role == node.RoleHub {
+				w.checkCells(m)
+			}
+		}
+		w.done = true
+	case after > w.plan.Bound:
+		rule := "I10"
+		if v, ok := missing.(*Violation); ok {
+			rule = v.Rule
+		}
+		w.fail(rule, "not converged %d ms after everything healed: %v", after, missing)
+	default:
+		w.probeSoon()
+	}
+}
+
+// Error makes a Violation an error.
+func (v *Violation) Error() string { return v.What }
+
+// unconverged says what is still wrong, nil if nothing is.
+func (w *World) unconverged() error {
+	var first *answers
+	var who *machine
+	all := map[*machine]*answers{}
+	for _, m := range w.machines {
+		if m.dormant {
+			continue
+		}
+		if m.proc == nil || m.paused(w.now) {
+			return fmt.Errorf("%s is not up", m.spec.Name)
+		}
+		if len(m.proc.asked) > 0 {
+			return fmt.Errorf("%s has %d requests to answer", m.spec.Name, len(m.proc.asked))
+		}
+		a := w.ask(m)
+		if a == nil {
+			return fmt.Errorf("%s does not answer", m.spec.Name)
+		}
+		all[m] = a
+		if first == nil || who.spec.Role == node.RoleEdge && m.spec.Role == node.RoleHub {
+			first, who = a, m
+		}
+	}
+	for _, m := range w.machines {
+		if a := all[m]; a != nil {
+			if err := w.differ(who, first, m, a); err != nil {
+				return err
+			}
+			if err := w.covered(m, a); err != nil {
+				return err
+			}
+		}
+	}
+	return w.exact(who, first)
+}
+
+// differ compares the answers of two machines byte by byte (I1). A region whose disks were destroyed lives on in the
+// entries that other hubs hold of it; its own edges hold what is left of single cells, which may be less.
+func (w *World) differ(x *machine, a *answers, y *machine, b *answers) error {
+	for region := range w.regions {
+		for i, s := range w.truth.series {
+			va, vb := canonical(a.values[region][i]), canonical(b.values[region][i])
+			if bytes.Equal(va, vb) {
+				continue
+			}
+			if w.destroyed[region] && y.region == region && y.spec.Role == node.RoleEdge && b.sums[region][i].within(&a.sums[region][i]) {
+				continue
+			}
+			return &Violation{Rule: "I1", What: fmt.Sprintf("%s and %s differ on %s of %s: %+v and %+v", x.spec.Name, y.spec.Name, s,
+				w.regions[region], describe(a.values[region][i]), describe(b.values[region][i]))}
+		}
+	}
+	return nil
+}
+
+// canonical returns the bytes of an answer without the time at which a hub made it.
+func canonical(v *crdt.Value) []byte {
+	if v == nil {
+		return nil
+	}
+	if g, ok := v.X.(*crdt.Rollup); ok {
+		c := *g
+		c.Stamp = 0
+		return c.AppendBinary(nil)
+	}
+	return v.AppendBinary(nil)
+}
+
+func describe(v *crdt.Value) string {
+	if v == nil {
+		return "nothing"
+	}
+	if g, ok := v.X.(*crdt.Rollup); ok {
+		return fmt.Sprintf("%+v", *g)
+	}
+	a, _ := amountsOf(v)
+	return fmt.Sprintf("+%s -%s %v", a.P, a.N, a.B)
+}
+
+// covered checks that every region is said to be complete and fresh: everybody is up and connected.
+func (w *World) covered(m *machine, a *answers) error {
+	names := w.names(0)
+	for i := range a.coverage {
+		c := &a.coverage[i]
+		for region, r := range w.regions {
+			if r == c.Region {
+				names = w.names(region)
+			}
+		}
+		if c.NodesExpected < len(names) || c.NodesHeard != c.NodesExpected || len(c.Missing) > 0 || c.CompleteUntil.IsZero() {
+			return &Violation{Rule: "I13", What: fmt.Sprintf("%s says of %s: %+v, with %d nodes up", m.spec.Name, c.Region, *c, len(names))}
+		}
+	}
+	return nil
+}
+
+// exact compares the answers with the disks: per process and series what is there lies between what was accepted and
+// what was asked for (I2, I3), and the totals are the sums of it.
+func (w *World) exact(m *machine, a *answers) error {
+	disks := held{}
+	for _, o := range w.machines {
+		w.truth.gather(disks, o.disk)
+	}
+	total := make([][]amounts, len(w.regions))
+	for i := range total {
+		total[i] = make([]amounts, len(w.truth.series))
+	}
+	none := make([]amounts, len(w.truth.series))
+	for _, by := range w.truth.order {
+		have := disks[by.inc]
+		if have == nil {
+			have = none
+		}
+		for i, s := range w.truth.series {
+			if !by.ok.sums[i].within(&have[i]) {
+				return &Violation{Rule: "I2", What: fmt.Sprintf("%s of %s lost what was accepted: +%s -%s %v on disk of +%s -%s %v", s, by.m.spec.Name,
+					have[i].P, have[i].N, have[i].B, by.ok.sums[i].P, by.ok.sums[i].N, by.ok.sums[i].B)}
+			}
+			if !have[i].within(&by.asked.sums[i]) {
+				return &Violation{Rule: "I3", What: fmt.Sprintf("%s of %s is on disk with more than was written", s, by.m.spec.Name)}
+			}
+			total[by.m.region][i].add(&have[i])
+		}
+	}
+	for region := range w.regions {
+		for i, s := range w.truth.series {
+			got, want := &a.sums[region][i], &total[region][i]
+			if *got != *want && !(w.destroyed[region] && want.within(got)) {
+				return &Violation{Rule: "I2", What: fmt.Sprintf("%s answers %s of %s: +%s -%s %v, the disks say +%s -%s %v", m.spec.Name, s, w.regions[region],
+					got.P, got.N, got.B, want.P, want.N, want.B)}
+			}
+		}
+	}
+	return w.exactUniques(m, a)
+}
+
+// exactUniques: all registers that clients were told are set, are.
+func (w *World) exactUniques(m *machine, a *answers) error {
+	for _, by := range w.truth.order {
+		if by.gone {
+			continue
+		}
+		for i, u := range by.ok.uniques {
+			if u == nil {
+				continue
+			}
+			v := a.values[by.m.region][i]
+			if v == nil || !registersWithin(u, v.X.(*crdt.Unique)) {
+				return &Violation{Rule: "I2", What: fmt.Sprintf("%s lacks registers of %s that %s accepted", m.spec.Name, w.truth.series[i], by.m.spec.Name)}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package simulations
+
+import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/node"
+)
+
+// disk is what a machine has synced. A write takes effect whole or not at all.
+type disk struct {
+	kv    map[string][]byte
+	heads map[crdt.Origin]uint64 // highest seq of any frame written, the log's and the checkpoints'
+	epoch int                    // counts the disasters: what was known before one may be forgotten after it
+	full  bool
+	slow  int64 // writes take so much longer, in milliseconds
+}
+
+func newDisk() *disk { return &disk{kv: map[string][]byte{}, heads: map[crdt.Origin]uint64{}} }
+
+// copy returns the contents at this moment. Values are never modified, so they are shared.
+func (d *disk) copy() *disk { return &disk{kv: maps.Clone(d.kv), heads: maps.Clone(d.heads)} }
+
+func (d *disk) apply(ops []node.Op) {
+	for _, op := range ops {
+		if op.Delete {
+			delete(d.kv, string(op.Key))
+			continue
+		}
+		d.kv[string(op.Key)] = op.Value
+		eachFrame(string(op.Key), op.Value, func(f *wire.Frame) {
+			d.heads[f.Origin] = max(d.heads[f.Origin], f.To, f.Head)
+		})
+	}
+}
+
+// Scan implements node.Reader.
+func (d *disk) Scan(prefix []byte, f func(key, value []byte) error) error {
+	var keys []string
+	for k := range d.kv {
+		if strings.HasPrefix(k, string(prefix)) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if err := f([]byte(k), bytes.Clone(d.kv[k])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachFrame calls f for every frame in a record of the log or of a checkpoint.
+func eachFrame(key string, value []byte, f func(*wire.Frame)) {
+	switch {
+	case strings.HasPrefix(key, "o/"):
+		if fr, err := wire.ParseFrame(value); err == nil {
+			f(fr)
+		}
+	case strings.HasPrefix(key, "l/"):
+		for len(value) > 0 {
+			n, k := binary.Uvarint(value)
+			fr, err := wire.ParseFrame(value[k : k+int(n)])
+			if err != nil {
+				return
+			}
+			f(fr)
+			value = value[k+int(n):]
+		}
+	}
+}
+
+// held is what some disks hold of each process' cells.
+type held map[crdt.Incarnation][]amounts
+
+// gather joins into h the cells of node origins that a disk holds: the oracle's own recovery, which knows nothing of
+// cursors, sums or cold origins.
+func (t *truth) gather(h held, d *disk) {
+	keys := slices.Sorted(maps.Keys(d.kv))
+	names := map[crdt.Origin]map[uint32]int{}
+	each := func(f func(*wire.Frame)) {
+		for _, k := range keys {
+			eachFrame(k, d.kv[k], func(fr *wire.Frame) {
+				if fr.Origin.Class == crdt.ClassNode {
+					f(fr)
+				}
+			})
+		}
+	}
+	each(func(f *wire.Frame) {
+		m := names[f.Origin]
+		if m == nil {
+			m = map[uint32]int{}
+			names[f.Origin] = m
+		}
+		for i := range f.Defs {
+			if at, ok := t.index[f.Defs[i].Series.Name]; ok {
+				m[f.Defs[i].Ref] = at
+			}
+		}
+	})
+	each(func(f *wire.Frame) {
+		cells := h[f.Origin.Inc]
+		if cells == nil {
+			cells = make([]amounts, len(t.series))
+			h[f.Origin.Inc] = cells
+		}
+		for i := range f.Cells {
+			if at, ok := names[f.Origin][f.Cells[i].Ref]; ok {
+				a, _ := amountsOf(&f.Cells[i].Value)
+				cells[at].max(&a)
+			}
+		}
+	})
+}

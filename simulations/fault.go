@@ -1,0 +1,295 @@
+package simulations
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"meshd/node"
+)
+
+// FaultKind names a fault.
+type FaultKind string
+
+// The faults.
+const (
+	Cut        FaultKind = "cut"     // nothing passes between the machines A and B
+	OneWay     FaultKind = "one-way" // nothing passes from A to B
+	Split      FaultKind = "split"   // nothing passes between the machines A and all others
+	Bridge     FaultKind = "bridge"  // two halves that only the machine B reaches
+	Ring       FaultKind = "ring"    // a machine reaches its two neighbours only
+	Flap       FaultKind = "flap"    // Split again and again
+	Swizzle    FaultKind = "swizzle" // the machines A are cut off one by one and come back in another order
+	Drop       FaultKind = "drop"    // the sessions of A end without a reason
+	Redial     FaultKind = "redial"  // A opens new sessions beside the ones it has
+	Crash      FaultKind = "crash"   // A dies and is started again
+	TrapBefore FaultKind = "crash-in-write"
+	TrapSynced FaultKind = "crash-synced"
+	TrapAnswer FaultKind = "crash-answered"
+	Pause      FaultKind = "pause"    // A is stopped and goes on
+	Wipe       FaultKind = "wipe"     // A dies and starts with an empty disk
+	Rollback   FaultKind = "rollback" // the disk of A is saved, later A dies and starts with what was saved
+	Clone      FaultKind = "clone"    // the spare machine B starts with a copy of the disk of A, beside it
+	FullDisk   FaultKind = "full-disk"
+	SlowDisk   FaultKind = "slow-disk"
+	Jump       FaultKind = "jump"  // the wall clock of A is set by X milliseconds
+	Storm      FaultKind = "storm" // a third of all messages is lost at first, some arrive damaged
+)
+
+// Fault is one fault: when it strikes, for how long, whom. Times are milliseconds.
+type Fault struct {
+	Kind    FaultKind
+	At, For int64
+	A       []int // machines
+	B       int
+	X       int64
+}
+
+// String is the fault as a schedule shows it.
+func (f Fault) String() string {
+	return fmt.Sprintf("%6d ms %s for %d ms: %v %d %d", f.At, f.Kind, f.For, f.A, f.B, f.X)
+}
+
+var allFaults = []FaultKind{
+	Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle, Drop, Redial, Crash, TrapBefore, TrapSynced, TrapAnswer,
+	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm,
+}
+
+// drawFaults draws which kinds a run has at all and then the faults, some kinds more often than others: crashes and
+// cuts meet all others.
+func drawFaults(p *Plan, r *rand.Rand) []Fault {
+	var kinds []FaultKind
+	for _, k := range allFaults {
+		n := 0
+		switch k {
+		case Crash, Split, Cut:
+			n = 2 * r.IntN(2)
+		case Wipe, Rollback, Clone:
+			n = r.IntN(4) / 3
+		default:
+			n = r.IntN(3) / 2
+		}
+		for range n {
+			kinds = append(kinds, k)
+		}
+	}
+	if len(kinds) == 0 {
+		kinds = []FaultKind{Crash, Split}
+	}
+	var out []Fault
+	own := len(p.Nodes)
+	for at := int64(300); ; {
+		at += 100 + r.Int64N(2*p.Safety/12)
+		if at >= p.Safety-200 {
+			return out
+		}
+		f := Fault{Kind: pick(r, kinds...), At: at, For: 50 + r.Int64N(pick[int64](r, 500, 3000, 8000)), B: -1}
+		f.aim(p, r, own)
+		out = append(out, f)
+	}
+}
+
+// aim draws whom the fault strikes.
+func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
+	one := r.IntN(own)
+	f.A = []int{one}
+	switch f.Kind {
+	case Cut, OneWay:
+		f.B = (one + 1 + r.IntN(own-1)) % own
+	case Split, Flap, Swizzle:
+		f.A = someOf(p, r, own)
+		f.X = 100 + r.Int64N(700)
+	case Bridge:
+		f.A, f.B = someOf(p, r, own), one
+	case Drop, Redial, Pause, FullDisk, SlowDisk:
+		if r.IntN(3) == 0 {
+			f.A = someOf(p, r, own)
+		}
+		f.X = pick[int64](r, 50, 500)
+	case Crash:
+		if r.IntN(4) == 0 { // a region's hubs, half the mesh, everything
+			f.A = someOf(p, r, own)
+		}
+		f.For = r.Int64N(pick[int64](r, 100, 2000, 5000))
+	case Clone:
+		spec := p.Nodes[one]
+		spec.Copy = one
+		f.B = len(p.Nodes)
+		p.Nodes = append(p.Nodes, spec)
+		f.X = r.Int64N(2) // whether the copy stays
+	case Jump:
+		f.X = pick[int64](r, -3_600_000, -1000, -100, 100, 1000, 3_600_000)
+	}
+}
+
+// someOf draws a set of machines: half of all, a region, a region's hubs, or all.
+func someOf(p *Plan, r *rand.Rand, own int) []int {
+	region := p.Nodes[r.IntN(own)].Region
+	how := r.IntN(8)
+	var out []int
+	for i, n := range p.Nodes[:own] {
+		in := false
+		switch {
+		case how < 3:
+			in = r.IntN(2) == 0
+		case how < 5:
+			in = n.Region == region
+		case how < 7:
+			in = n.Region == region && n.Role == node.RoleHub
+		default:
+			in = true
+		}
+		if in {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// strike makes a fault happen and plans its end.
+func (w *World) strike(f *Fault) {
+	if w.healed {
+		return
+	}
+	w.trace("fault: %s", f)
+	w.seen.Faults[f.Kind]++
+	end := min(w.now+1000*f.For, 1000*w.plan.Safety-1000) // all is over when everything heals
+	switch f.Kind {
+	case Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle:
+		w.strikeNetwork(f, end)
+	case Storm:
+		w.storm.loss, w.storm.corrupt = 0.3, 0.002
+		w.call(end, func() { w.storm.loss, w.storm.corrupt = 0, 0 })
+	case Clone:
+		w.clone(f, end)
+	default:
+		for _, i := range f.A {
+			w.strikeMachine(f, w.machines[i], end)
+		}
+	}
+}
+
+func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
+	switch f.Kind {
+	case Crash:
+		w.crash(m)
+		w.restartIn(m, end-w.now)
+	case TrapBefore:
+		m.trap = trapBefore
+	case TrapSynced:
+		m.trap = trapBetween
+	case TrapAnswer:
+		m.trap = trapAfter
+	case Pause:
+		w.pause(m, end)
+	case Wipe:
+		w.crash(m)
+		w.replaceDisk(m, newDisk(), make([]amounts, len(m.acked)))
+		w.restartIn(m, w.rng.life.Int64N(500_000))
+	case Rollback:
+		saved, acked := m.disk.copy(), append([]amounts(nil), m.acked...)
+		w.call(end, func() {
+			w.crash(m)
+			w.replaceDisk(m, saved, acked)
+			w.saw(sawRollback)
+			w.restartIn(m, w.rng.life.Int64N(500_000))
+		})
+	case FullDisk:
+		d := m.disk
+		d.full = true
+		w.call(end, func() { d.full = false })
+	case SlowDisk:
+		d := m.disk
+		d.slow = f.X
+		w.call(end, func() { d.slow = 0 })
+	case Jump:
+		m.clock.offset += 1000 * f.X
+		w.jumped += max(1000*f.X, -1000*f.X)
+	case Drop:
+		for _, s := range m.peers {
+			if s != nil {
+				w.kill(s, w.rng.life.Int64N(1000*w.plan.Net.Idle), w.rng.life.Int64N(1000*w.plan.Net.Idle))
+			}
+		}
+	case Redial:
+		w.redial(m)
+	}
+}
+
+// redial opens a second session beside each that is up, as a machine does whose address changed.
+func (w *World) redial(m *machine) {
+	for i, s := range m.peers {
+		o := w.machines[i]
+		if s == nil || m.proc == nil || o.proc == nil || w.cut(m, o) || w.cut(o, m) {
+			continue
+		}
+		w.saw(sawSecondSession)
+		w.connect(m, o)
+	}
+}
+
+// pause stops a process. Its peers give it up after a while; it hears of that when it goes on.
+func (w *World) pause(m *machine, end int64) {
+	if m.proc == nil {
+		return
+	}
+	m.resume = max(m.resume, end)
+	gen, idle := m.gen, w.now+1000*w.plan.Net.Idle
+	if end < idle {
+		return
+	}
+	w.call(idle, func() {
+		if m.gen != gen {
+			return
+		}
+		w.saw(sawLongPause)
+		for _, id := range sorted(m.proc.ends) {
+			w.kill(m.proc.ends[id].s, w.rng.life.Int64N(100_000), w.rng.life.Int64N(100_000))
+		}
+	})
+}
+
+// clone starts the spare machine on a copy of another's disk.
+func (w *World) clone(f *Fault, end int64) {
+	from, to := w.machines[f.A[0]], w.machines[f.B]
+	to.disk, to.acked = from.disk.copy(), append([]amounts(nil), from.acked...)
+	to.lost, from.lost = true, true // two processes of one name: neither speaks for the other's writes
+	w.saw(sawClone)
+	w.start(to)
+	if f.X == 0 {
+		w.call(end, func() {
+			w.crash(to)
+			w.replaceDisk(to, newDisk(), make([]amounts, len(to.acked)))
+			to.dormant = true
+		})
+	}
+}
+
+// replaceDisk destroys a disk. What only it held is lost from now on.
+func (w *World) replaceDisk(m *machine, d *disk, acked []amounts) {
+	before := held{}
+	w.truth.gather(before, m.disk)
+	d.epoch = m.disk.epoch + 1
+	m.disk, m.acked, m.lost = d, acked, true
+	after := held{}
+	for _, o := range w.machines {
+		if o.region == m.region {
+			w.truth.gather(after, o.disk)
+		}
+	}
+	none := make([]amounts, len(w.truth.series))
+	for inc := range before {
+		by := w.truth.origins[inc]
+		if by == nil {
+			continue
+		}
+		have := after[inc]
+		if have == nil {
+			have = none
+		}
+		by.gone = true
+		for i := range have {
+			by.ok.sums[i].min(&have[i])
+		}
+	}
+	w.destroyed[m.region] = true
+}

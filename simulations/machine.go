@@ -1,0 +1,267 @@
+package simulations
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// machine is one computer: a disk, clocks, and a process while it runs.
+type machine struct {
+	index, region int
+	place         int // among the hubs
+	spec          Spec
+	disk          *disk
+	clock         clock
+	proc          *process // nil while it is down
+	gen           uint32
+	incs          map[uint32]crdt.Incarnation // by generation
+	resume        int64                       // stopped until then
+	dormant       bool                        // a spare machine that was not started yet
+	peers         []*session                  // by machine: the newest session, as this machine sees it
+	dials         []dialing
+	ranked        []*machine
+	trap          trap
+	client        *client
+	acked         []amounts // own cells that clients of this machine were told are accepted, as far as its disk kept them
+	history       *history
+	lost          bool // a disaster destroyed writes of this node's name
+}
+
+// trap says where in its next persist a machine is to crash.
+type trap uint8
+
+const (
+	noTrap      trap = iota
+	trapBefore       // the write is under way
+	trapBetween      // it is on disk, the core does not know
+	trapAfter        // the core just answered
+)
+
+// process is one life of a node.
+type process struct {
+	core    *node.Core
+	by      *written
+	ends    map[uint64]*end
+	wake    int64 // when the core wants its tick
+	armed   int64 // when a wake event is due; 0 for none
+	persist *node.Persist
+	began   int64 // when the persist was asked for
+	durable bool
+	asked   map[uint64]*request
+	loads   map[uint64]crdt.Origin
+	last    [][]amounts // greatest answer so far, by region and series
+	uniques map[[2]int]*crdt.Unique
+}
+
+func (m *machine) incOf(gen uint32) crdt.Incarnation { return m.incs[gen] }
+
+func (m *machine) paused(now int64) bool { return m.resume > now }
+
+// start runs a new process on what the disk holds.
+func (w *World) start(m *machine) {
+	if m.proc != nil {
+		return
+	}
+	m.gen++
+	m.dormant, m.resume = false, 0
+	cfg := w.plan.Core
+	cfg.Region, cfg.Node, cfg.Role = m.spec.Region, m.spec.Name, m.spec.Role
+	for i := range cfg.Inc {
+		cfg.Inc[i], cfg.Nonce[i] = byte(w.rng.ids.Uint32()), byte(w.rng.ids.Uint32())
+	}
+	m.incs[m.gen] = cfg.Inc
+	c, err := node.NewCore(cfg)
+	if err == nil {
+		err = c.Recover(m.disk, m.clock.at(w.now))
+	}
+	if err != nil {
+		w.fail("I2", "%s does not start: %v", m.spec.Name, err)
+		return
+	}
+	clear(m.peers)
+	clear(m.dials)
+	m.proc = &process{
+		core: c, by: w.truth.begin(m, cfg.Inc), ends: map[uint64]*end{}, asked: map[uint64]*request{}, loads: map[uint64]crdt.Origin{},
+		uniques: map[[2]int]*crdt.Unique{},
+	}
+	for range w.regions {
+		m.proc.last = append(m.proc.last, make([]amounts, len(w.truth.series)))
+	}
+	if m.gen > 1 {
+		w.saw(sawRestart)
+	}
+	w.trace("%s starts as %s", m.spec.Name, cfg.Inc.Short())
+	w.dialSoon(m, w.now)
+	w.step(m, node.Tick{})
+	if m.client != nil {
+		w.agenda.push(event{at: w.now + w.rng.work.Int64N(100_000), kind: evClient, m: m, gen: m.gen})
+	}
+}
+
+// crash ends a process between two instructions. A write that was under way is on disk or not.
+func (w *World) crash(m *machine) {
+	p := m.proc
+	if p == nil {
+		return
+	}
+	w.trace("%s crashes", m.spec.Name)
+	if p.persist != nil {
+		if !p.durable && w.rng.disk.IntN(2) == 0 && !m.disk.full {
+			m.disk.apply(p.persist.Ops)
+			p.durable = true
+		}
+		if p.durable {
+			w.saw(sawCrashAfterDurable)
+		} else {
+			w.saw(sawCrashBeforeDurable)
+		}
+	}
+	for _, id := range sorted(p.ends) {
+		e := p.ends[id]
+		e.down = true
+		after := [2]int64{}
+		after[1-e.side] = 1000*w.plan.Net.Idle + w.rng.life.Int64N(200_000)
+		w.kill(e.s, after[0], after[1])
+	}
+	for _, id := range sorted(p.asked) {
+		w.unanswered(p.asked[id])
+	}
+	m.proc = nil
+	m.gen++
+	m.trap, m.resume = noTrap, 0
+	clear(m.peers)
+}
+
+// step gives a core one event and does what it wants.
+func (w *World) step(m *machine, in node.Event) {
+	p := m.proc
+	out := &w.out
+	if !w.guard(m, func() { p.core.Step(m.clock.at(w.now), in, out) }) {
+		return
+	}
+	w.stats.Steps++
+	persisted, _ := in.(node.Persisted)
+	sends, replies, closes := out.Sends, out.Replies, out.Close
+	for i := range sends {
+		w.send(m, &sends[i])
+	}
+	for i := range replies {
+		w.answered(m, &replies[i], persisted)
+	}
+	for _, o := range out.Loads {
+		w.ids++
+		p.loads[w.ids] = o
+		w.saw(sawLoad)
+		w.agenda.push(event{at: w.now + w.rng.disk.Int64N(1000*w.plan.Disk.Read+1), kind: evLoaded, m: m, gen: m.gen, arg: w.ids})
+	}
+	for _, c := range closes {
+		w.closed(m, c)
+	}
+	if out.Persist != nil {
+		w.persist(m, out.Persist)
+	}
+	p.wake = m.clock.when(out.Wake, w.now)
+	if p.armed == 0 || p.wake < p.armed {
+		p.armed = p.wake
+		w.agenda.push(event{at: p.wake, kind: evWake, m: m, gen: m.gen})
+	}
+}
+
+// guard runs f, which calls a core, and turns a panic into a violation.
+func (w *World) guard(m *machine, f func()) (ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.fail("panic", "%s: %v\n%s", m.spec.Name, r, debug.Stack())
+			ok = false
+		}
+	}()
+	f()
+	return true
+}
+
+func (w *World) closed(m *machine, c node.CloseSession) {
+	e := m.proc.ends[c.Peer]
+	if e == nil {
+		return
+	}
+	w.trace("%s closes its session with %s: %s", m.spec.Name, e.other().m.spec.Name, c.Reason)
+	after := [2]int64{}
+	after[1-e.side] = w.delay(m, e.other().m)
+	w.kill(e.s, after[0], after[1])
+}
+
+func (w *World) persist(m *machine, ps *node.Persist) {
+	p := m.proc
+	if p.persist != nil {
+		w.fail("I7", "%s asks for a persist while another runs", m.spec.Name)
+		return
+	}
+	p.persist, p.began, p.durable = ps, w.now, false
+	at := w.now + 100 + w.rng.disk.Int64N(1000*w.plan.Disk.Write) + w.rng.disk.Int64N(1000*m.disk.slow+1)
+	if m.trap == trapBefore {
+		gen := m.gen
+		w.call(w.now+(at-w.now)/2, func() { w.spring(m, gen) })
+	}
+	w.agenda.push(event{at: at, kind: evDurable, m: m, gen: m.gen})
+}
+
+// spring crashes a machine where a trap was set and starts it again.
+func (w *World) spring(m *machine, gen uint32) {
+	if m.gen != gen || m.proc == nil {
+		return
+	}
+	w.crash(m)
+	w.restartIn(m, w.rng.life.Int64N(1_500_000))
+}
+
+func (w *World) restartIn(m *machine, after int64) {
+	gen := m.gen
+	w.call(w.now+after, func() {
+		if m.gen == gen {
+			w.start(m)
+		}
+	})
+}
+
+// durable: what a persist wrote is synced. The kernel does it, also for a process that is stopped.
+func (w *World) durable(m *machine) {
+	p := m.proc
+	if !m.disk.full {
+		m.disk.apply(p.persist.Ops)
+		p.durable = true
+		w.hashDisk(p.persist.Ops)
+	}
+	at := w.now + w.rng.disk.Int64N(2000)
+	if m.trap == trapBetween && p.durable {
+		gen := m.gen
+		w.call(w.now+(at-w.now)/2, func() { w.spring(m, gen) })
+	}
+	w.agenda.push(event{at: at, kind: evPersisted, m: m, gen: m.gen})
+}
+
+func (w *World) persisted(m *machine) {
+	p := m.proc
+	in := node.Persisted{Token: p.persist.Token}
+	if !p.durable {
+		in.Err = fmt.Errorf("simulated disk: %w", node.ErrFull)
+		w.saw(sawFullDisk)
+	}
+	p.persist = nil
+	after := m.trap == trapAfter
+	w.step(m, in)
+	if after {
+		w.saw(sawCrashAfterAnswer)
+		w.spring(m, m.gen)
+	}
+}
+
+func (w *World) loaded(m *machine, id uint64) {
+	o := m.proc.loads[id]
+	delete(m.proc.loads, id)
+	in := node.Loaded{Origin: o}
+	in.Snapshot, in.Err = node.ReadCold(m.disk, o)
+	w.step(m, in)
+}

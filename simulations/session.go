@@ -1,0 +1,214 @@
+package simulations
+
+import (
+	"meshd/node"
+)
+
+// session is a connection of two processes. It keeps order within each of its two lanes, as QUIC streams do: a lost
+// packet delays what follows, and only a session that dies drops anything.
+type session struct {
+	ends [2]end
+	dead bool // takes no more messages
+}
+
+// end is where one of the processes sees the session.
+type end struct {
+	s     *session
+	side  int
+	m     *machine
+	gen   uint32
+	id    uint64
+	up    bool // PeerUp was given
+	down  bool // PeerDown was given, or the process died
+	lanes [2]lane
+	bytes int // queued by the other end
+}
+
+// lane is what is under way to an end: 0 in order with everything else, 1 bulk.
+type lane struct {
+	queue []message
+	armed bool
+	last  int64
+}
+
+// message is one under way; the first of a session has no bytes and announces it.
+type message struct {
+	at  int64
+	raw []byte
+	dec node.Decoded
+	up  bool
+}
+
+func (e *end) other() *end { return &e.s.ends[1-e.side] }
+
+// alive reports whether the process at this end still runs.
+func (e *end) alive() bool { return e.m.proc != nil && e.m.gen == e.gen && !e.down }
+
+const (
+	laneNews = 0
+	laneBulk = 1
+	// maxQueued is how many bytes the transport queues for a peer before it ends the session.
+	maxQueued = 4 << 20
+)
+
+// connect opens a session between two running processes.
+func (w *World) connect(a, b *machine) *session {
+	s := &session{}
+	w.ids += 2
+	for i, m := range [2]*machine{a, b} {
+		s.ends[i] = end{s: s, side: i, m: m, gen: m.gen, id: w.ids + uint64(i)}
+		m.proc.ends[w.ids+uint64(i)] = &s.ends[i]
+	}
+	w.sessions = append(w.sessions, s)
+	a.peers[b.index] = s
+	b.peers[a.index] = s
+	for i := range s.ends {
+		e := &s.ends[i]
+		w.enqueue(e, laneNews, message{up: true, at: w.now + w.delay(e.other().m, e.m)/4})
+	}
+	return s
+}
+
+func (w *World) enqueue(e *end, ln int, m message) {
+	l := &e.lanes[ln]
+	m.at = max(m.at, l.last)
+	l.last = m.at
+	l.queue = append(l.queue, m)
+	e.bytes += len(m.raw)
+	if !l.armed {
+		l.armed = true
+		w.agenda.push(event{at: m.at, kind: evDeliver, m: e.m, gen: e.gen, end: e, arg: uint64(ln)})
+	}
+}
+
+// delay draws how long a message takes from a to b.
+func (w *World) delay(a, b *machine) int64 {
+	n, r := &w.plan.Net, w.rng.net
+	base := n.Far
+	if a.region == b.region {
+		base = n.Local
+	}
+	d := 1000*base/2 + r.Int64N(500*base+1)
+	if n.Jitter > 0 {
+		d += r.Int64N(1000 * n.Jitter)
+	}
+	loss := max(n.Loss, w.storm.loss)
+	for try := 0; try < 5 && r.Float64() < loss; try++ { // QUIC notices after about a round trip
+		d += 2*1000*base + 20_000<<try
+	}
+	return d
+}
+
+// deliver hands over the head of a lane, if the path is open.
+func (w *World) deliver(ev *event) {
+	e, l := ev.end, &ev.end.lanes[ev.arg]
+	again := func(at int64) {
+		w.agenda.push(event{at: at, kind: evDeliver, m: e.m, gen: e.gen, end: e, arg: ev.arg})
+	}
+	if len(l.queue) == 0 || e.down {
+		l.armed, l.queue = false, nil
+		return
+	}
+	if w.cut(e.other().m, e.m) {
+		again(w.now + 20_000 + w.rng.net.Int64N(100_000))
+		return
+	}
+	if ev.arg == laneBulk && !e.up || e.m.proc.core.Congested() {
+		again(w.now + 5000)
+		return
+	}
+	m := l.queue[0]
+	l.queue[0] = message{}
+	l.queue = l.queue[1:]
+	e.bytes -= len(m.raw)
+	if len(l.queue) > 0 {
+		again(max(l.queue[0].at, w.now))
+	} else {
+		l.armed = false
+	}
+	if m.up {
+		e.up = true
+		o := e.other().m
+		w.step(e.m, node.PeerUp{ID: e.id, Peer: node.PeerInfo{Region: o.spec.Region, Node: o.spec.Name, Role: o.spec.Role, Inc: e.peerInc()}})
+		return
+	}
+	w.hash(m.raw)
+	if c := max(w.plan.Net.Corrupt, w.storm.corrupt); c > 0 && !w.healed && w.rng.net.Float64() < c && w.damage(e, m.raw) {
+		return
+	}
+	w.stats.Messages++
+	w.step(e.m, node.Received{ID: e.id, Msg: m.dec})
+}
+
+// damage flips a bit. Damage that still parses is not delivered: it would not pass the session's own seal.
+func (w *World) damage(e *end, raw []byte) bool {
+	bad := append([]byte(nil), raw...)
+	bad[w.rng.net.IntN(len(bad))] ^= 1 << w.rng.net.IntN(8)
+	if _, err := node.Decode(bad); err == nil {
+		return false
+	}
+	w.saw(sawDamaged)
+	w.step(e.m, node.Malformed{ID: e.id})
+	return true
+}
+
+// send queues what a core wants sent.
+func (w *World) send(m *machine, s *node.Send) {
+	e := m.proc.ends[s.Peer]
+	if e == nil || e.down || e.s.dead {
+		return
+	}
+	dec, err := node.Decode(s.Msg)
+	if err != nil {
+		w.fail("I11", "%s sends a message that does not parse: %v", m.spec.Name, err)
+		return
+	}
+	w.checkSend(m, e, dec)
+	o := e.other()
+	ln, at := laneNews, w.now+w.delay(m, o.m)
+	if s.Bulk {
+		ln = laneBulk
+		at += w.rng.net.Int64N(50_000)
+		w.saw(sawBulk)
+	}
+	w.stats.Bytes += int64(len(s.Msg))
+	w.enqueue(o, ln, message{at: at, raw: s.Msg, dec: dec})
+	if o.bytes > maxQueued {
+		w.saw(sawFullQueue)
+		w.kill(e.s, 0, 0)
+	}
+}
+
+// kill ends a session. Each end hears of it after its delay in microseconds; what arrives until then is delivered.
+func (w *World) kill(s *session, after ...int64) {
+	if s.dead {
+		return
+	}
+	s.dead = true
+	for i := range s.ends {
+		e := &s.ends[i]
+		w.agenda.push(event{at: w.now + after[i], kind: evDown, m: e.m, gen: e.gen, end: e})
+	}
+}
+
+// ended tells an end that its session is over.
+func (w *World) ended(e *end) {
+	if e.down {
+		return
+	}
+	e.down = true
+	if len(e.lanes[laneNews].queue) > 0 || len(e.lanes[laneBulk].queue) > 0 {
+		w.saw(sawLostInFlight)
+	}
+	delete(e.m.proc.ends, e.id)
+	o := e.other().m
+	if e.m.peers[o.index] == e.s {
+		e.m.peers[o.index] = nil
+		w.dialSoon(e.m, w.now+w.rng.net.Int64N(100_000))
+	} else {
+		w.saw(sawReplaced)
+	}
+	if e.up {
+		w.step(e.m, node.PeerDown{ID: e.id})
+	}
+}

@@ -1,0 +1,69 @@
+package simulations
+
+// sight is a situation that runs must meet, or the judge is blind to it.
+type sight int
+
+const (
+	sawRestart sight = iota
+	sawCrashBeforeDurable
+	sawCrashAfterDurable
+	sawCrashAfterAnswer
+	sawUnknown
+	sawDuplicate
+	sawDuplicateAfterRestart
+	sawFullDisk
+	sawLoad
+	sawCold
+	sawCheckpoint
+	sawRollback
+	sawClone
+	sawCutSession
+	sawLongPause
+	sawSecondSession
+	sawReplaced
+	sawLostInFlight
+	sawFailback
+	sawBulk
+	sawFullQueue
+	sawDamaged
+	sawResync
+	sawIncomplete
+	sawComplete
+	sawDenseUnique
+	numSights
+)
+
+var sightNames = [numSights]string{
+	"restart", "crash before a write is on disk", "crash between disk and core", "crash right after an answer", "outcome unknown",
+	"duplicate refused", "duplicate after a restart", "full disk", "cold origin loaded", "origin gone cold", "checkpoint",
+	"old backup restored", "disk copied to a second live node", "cut under an open session", "pause longer than a session lives",
+	"second session beside the first", "end of a replaced session", "messages lost with a session", "failback to a home hub",
+	"bulk message", "send queue full", "damaged message", "stream resumed for want of an acknowledgement",
+	"region said to be incomplete", "completeness checked against acks", "dense unique",
+}
+
+// rare sights need larger runs than the quick set; the slow one demands them.
+var rare = map[sight]bool{sawFullQueue: true, sawBulk: true, sawDenseUnique: true, sawResync: true}
+
+// Sometimes counts how often a run, or a set of runs, met what it must meet.
+type Sometimes struct {
+	Sights [numSights]int
+	Faults faultCounts
+}
+
+type faultCounts map[FaultKind]int
+
+func (w *World) saw(s sight) { w.seen.Sights[s]++ }
+
+// Add adds the counts of another run.
+func (s *Sometimes) Add(o *Sometimes) {
+	for i, n := range o.Sights {
+		s.Sights[i] += n
+	}
+	if s.Faults == nil {
+		s.Faults = faultCounts{}
+	}
+	for k, n := range o.Faults {
+		s.Faults[k] += n
+	}
+}

@@ -1,0 +1,224 @@
+package simulations
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// World is a mesh in one run. It is used by one goroutine and shares nothing with other worlds.
+type World struct {
+	plan      *Plan
+	now       int64 // true time since the start, microseconds
+	agenda    agenda
+	machines  []*machine
+	hubs      []*machine
+	regions   []string
+	sessions  []*session
+	truth     *truth
+	cuts      [][]uint8 // how many faults cut the way from one machine to another
+	storm     struct{ loss, corrupt float64 }
+	jumped    int64  // microseconds that wall clocks were moved by, all together
+	destroyed []bool // by region: a disaster may have destroyed writes
+	healed    bool
+	done      bool
+	ids       uint64
+	out       node.Output
+
+	rng struct{ net, disk, life, work, read, ids *rand.Rand }
+
+	digest xxhash.Digest
+	stats  Stats
+	seen   Sometimes
+	report *Report
+}
+
+// Stats says how much happened in a run.
+type Stats struct {
+	Events, Steps, Messages, Reads int
+	Bytes                          int64
+	Requests, Accepted             int
+	ConvergedMs                    int64 // after everything healed
+}
+
+// Report is what became of a run.
+type Report struct {
+	Plan       *Plan
+	Hash       uint64 // of all events: equal for equal plans
+	Stats      Stats
+	Seen       Sometimes
+	Violations []Violation
+}
+
+// Violation is a promise that did not hold.
+type Violation struct {
+	Rule string // I1 to I13, or "panic"
+	AtMs int64
+	What string
+}
+
+// String names the rule, the time and what was seen.
+func (v Violation) String() string { return fmt.Sprintf("%s at %d ms: %s", v.Rule, v.AtMs, v.What) }
+
+// Run runs a plan to its end, or to the first violation.
+func Run(p *Plan) *Report {
+	w := newWorld(p)
+	for !w.done && len(w.agenda.heap) > 0 {
+		ev := w.agenda.pop()
+		w.now = max(w.now, ev.at)
+		w.dispatch(&ev)
+	}
+	w.report.Stats, w.report.Seen, w.report.Hash = w.stats, w.seen, w.digest.Sum64()
+	return w.report
+}
+
+func newWorld(p *Plan) *World {
+	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}}
+	w.digest.Reset()
+	r := &w.rng
+	for _, s := range []struct {
+		to   **rand.Rand
+		name string
+	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}} {
+		*s.to = stream(p.Seed, s.name)
+	}
+	clocks := stream(p.Seed, "clocks")
+	at := map[string]int{}
+	for i, spec := range p.Nodes {
+		if _, ok := at[spec.Region]; !ok {
+			at[spec.Region] = len(w.regions)
+			w.regions = append(w.regions, spec.Region)
+		}
+		m := &machine{
+			index: i, region: at[spec.Region], spec: spec, disk: newDisk(), incs: map[uint32]crdt.Incarnation{}, dormant: spec.Copy >= 0,
+			peers: make([]*session, len(p.Nodes)), dials: make([]dialing, len(p.Nodes)),
+		}
+		m.clock.ppm = clocks.Int64N(2*p.Clocks.PPM+1) - p.Clocks.PPM
+		m.clock.offset = 1000 * (clocks.Int64N(2*p.Clocks.Offset+1) - p.Clocks.Offset)
+		w.machines = append(w.machines, m)
+		w.cuts = append(w.cuts, make([]uint8, len(p.Nodes)))
+		if spec.Role == node.RoleHub {
+			m.place = len(w.hubs)
+			w.hubs = append(w.hubs, m)
+		}
+	}
+	w.destroyed = make([]bool, len(w.regions))
+	series := drawSeries(p)
+	w.truth = newTruth(series, len(w.regions))
+	for _, m := range w.machines {
+		m.acked, m.history = make([]amounts, len(series)), newHistory(len(series))
+		m.client = newClient(m)
+		if !m.dormant {
+			w.call(r.life.Int64N(50_000), func() { w.start(m) })
+		}
+	}
+	for i := range p.Faults {
+		f := &p.Faults[i]
+		w.call(1000*f.At, func() { w.strike(f) })
+	}
+	w.agenda.push(event{at: 500_000, kind: evRead})
+	w.call(1000*p.Safety, w.heal)
+	return w
+}
+
+func (w *World) call(at int64, do func()) { w.agenda.push(event{at: at, kind: evCall, do: do}) }
+
+func (w *World) dispatch(ev *event) {
+	m := ev.m
+	if m != nil && (m.proc == nil || m.gen != ev.gen) {
+		return
+	}
+	if m != nil && m.paused(w.now) && ev.kind != evDurable {
+		again := *ev
+		again.at = m.resume
+		w.agenda.push(again)
+		return
+	}
+	w.stats.Events++
+	w.hashEvent(ev)
+	switch ev.kind {
+	case evCall:
+		ev.do()
+	case evWake:
+		m.proc.armed = 0
+		if w.now < m.proc.wake {
+			m.proc.armed = m.proc.wake
+			w.agenda.push(event{at: m.proc.wake, kind: evWake, m: m, gen: m.gen})
+			return
+		}
+		w.step(m, node.Tick{})
+	case evDeliver:
+		w.deliver(ev)
+	case evDown:
+		w.ended(ev.end)
+	case evDurable:
+		w.durable(m)
+	case evPersisted:
+		w.persisted(m)
+	case evLoaded:
+		w.loaded(m, ev.arg)
+	case evDial:
+		w.dial(m)
+	case evClient:
+		w.act(m)
+	case evRead:
+		w.readOne()
+	}
+}
+
+// cut reports whether nothing gets from a to b.
+func (w *World) cut(a, b *machine) bool { return w.cuts[a.index][b.index] > 0 }
+
+func (w *World) hashEvent(ev *event) {
+	var b [18]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(ev.at))
+	binary.LittleEndian.PutUint64(b[8:], ev.seq)
+	b[16] = byte(ev.kind)
+	if ev.m != nil {
+		b[17] = byte(ev.m.index)
+	}
+	w.hash(b[:])
+}
+
+func (w *World) hash(b []byte) { _, _ = w.digest.Write(b) }
+
+func (w *World) hashDisk(ops []node.Op) {
+	for _, op := range ops {
+		w.hash(op.Key)
+		w.hash(op.Value)
+	}
+}
+
+func (w *World) fail(rule, format string, args ...any) {
+	v := Violation{Rule: rule, AtMs: w.now / 1000, What: fmt.Sprintf(format, args...)}
+	w.report.Violations = append(w.report.Violations, v)
+	w.trace("VIOLATION %s", v)
+	w.done = true
+}
+
+func (w *World) trace(format string, args ...any) {
+	if w.plan.Verbose {
+		fmt.Printf("%9.3f ms  %s\n", float64(w.now)/1000, fmt.Sprintf(format, args...))
+	}
+}
+
+func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+func (s *Stats) add(o *Stats) {
+	s.Events += o.Events
+	s.Steps += o.Steps
+	s.Messages += o.Messages
+	s.Reads += o.Reads
+	s.Bytes += o.Bytes
+	s.Requests += o.Requests
+	s.Accepted += o.Accepted
+	s.ConvergedMs = max(s.ConvergedMs, o.ConvergedMs)
+}
