@@ -45,6 +45,7 @@ func commands() []command {
 		{"explain", "show the cells and rules behind a total", askExplain},
 		{"members", "list the nodes of the mesh", askMembers},
 		{"status", "show how a node is", askStatus},
+		{"bench", "measure, on this machine", runBench},
 		{"ca", "make, sign and revoke certificates", runCA},
 		{"version", "print the version", printVersion},
 	}
