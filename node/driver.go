@@ -140,12 +140,18 @@ func (n *Node) wakeAt(t *time.Timer, mono int64) {
 }
 
 // committer is the only goroutine that writes: one persist at a time, as the core asks.
+// It logs when commits begin to fail and when they work again, not each one: a full disk refuses ten a second.
 func (n *Node) committer() {
+	failing := false
 	for p := range n.commits {
 		err := n.cfg.Store.Commit(p.Ops)
-		if err != nil {
-			n.cfg.Logger.Warn("commit failed", "err", err)
+		switch {
+		case err != nil && !failing:
+			n.cfg.Logger.Error("commits fail: writes are refused, reads and gossip go on", "err", err)
+		case err == nil && failing:
+			n.cfg.Logger.Info("commits work again")
 		}
+		failing = err != nil
 		n.results <- Persisted{Token: p.Token, Err: err}
 	}
 }

@@ -80,7 +80,7 @@ func (c *Core) peerUp(in PeerUp) {
 	if n := len(h.Own); n > wire.MaxHeads {
 		h.Own = h.Own[n-wire.MaxHeads:]
 	}
-	c.send(s, h, false)
+	c.send(s, h)
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.watch.Expect(s.peer.Node)
 		c.hub.region.NodeChanged(s.peer.Node)
@@ -115,9 +115,9 @@ func (c *Core) peerDown(id uint64) {
 }
 
 // send encodes m and queues it. What does not encode is a bug, not the peer's fault.
-func (c *Core) send(s *session, m wire.Message, bulk bool) int {
+func (c *Core) send(s *session, m wire.Message) {
 	msg, err := wire.AppendMessage(nil, m)
-	return c.sendRaw(s, msg, err, bulk)
+	c.sendRaw(s, msg, err, false)
 }
 
 func (c *Core) sendRaw(s *session, msg []byte, err error, bulk bool) int {
@@ -279,7 +279,7 @@ func (c *Core) sendMarks(s *session, full bool, want func(crdt.Origin) bool) {
 	}
 	for first := full; first || len(ms) > 0; first = false {
 		n := min(len(ms), wire.MaxMarks)
-		c.send(s, &wire.Marks{Full: first, More: n < len(ms), Marks: ms[:n]}, false)
+		c.send(s, &wire.Marks{Full: first, More: n < len(ms), Marks: ms[:n]})
 		ms = ms[n:]
 	}
 }

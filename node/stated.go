@@ -151,7 +151,7 @@ func (c *Core) beat(s *session) {
 	}
 	if c.hub == nil {
 		if s.peer.Role == RoleHub && s.peer.Region == c.cfg.Region {
-			c.send(s, &wire.Heartbeat{Head: heads(c.live), WallMs: c.wall}, false)
+			c.send(s, &wire.Heartbeat{Head: heads(c.live), WallMs: c.wall})
 		}
 		return
 	}
@@ -172,13 +172,13 @@ func (c *Core) beat(s *session) {
 		}
 	}
 	if wall, ok := s.unchanged(now); ok {
-		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: wall}, false)
+		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: wall})
 		return
 	}
 	for i := range now {
 		s.stated[now[i].Region] = now[i]
 	}
-	c.send(s, &wire.Coverage{Regions: now}, false)
+	c.send(s, &wire.Coverage{Regions: now})
 }
 
 // sentAll reports whether everything committed was sent to the peer.
