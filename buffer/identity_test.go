@@ -3,8 +3,10 @@ package buffer
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -133,6 +135,40 @@ func TestLessMemoryAfterACrash(t *testing.T) {
 			t.Errorf("%d records, want %d", got, want)
 		}
 		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReopenBesideForks: a child being forked holds copies of all open files until it runs, and with them their locks.
+func TestReopenBesideForks(t *testing.T) {
+	t.Parallel()
+	stop := make(chan struct{})
+	var forks sync.WaitGroup
+	forks.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), childVar+"=nothing")
+			if err := cmd.Run(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	defer forks.Wait()
+	defer close(stop)
+	cfg := testConfig(t.TempDir())
+	for range 30 {
+		s, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,6 +14,7 @@ func TestMain(m *testing.M) {
 	switch what := os.Getenv(childVar); what {
 	case "":
 		os.Exit(m.Run())
+	case "nothing":
 	case "resident":
 		err = residentChild()
 	case "crash":
