@@ -26,8 +26,8 @@ type ticket struct {
 
 const ticketBytes = 16
 
-func (t ticket) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, t.id)
+func (t ticket) bytes() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, ticketBytes), t.id)
 	b = binary.BigEndian.AppendUint32(b, t.chunks)
 	return binary.BigEndian.AppendUint32(b, t.length)
 }
@@ -124,7 +124,7 @@ func (s *Store) appendChunks(entries []entry, e *entry) []entry {
 		entries = append(entries, entry{key: partKey(spaceChunk, t.id, t.chunks), value: rest[:n], expires: e.expires})
 		rest = rest[n:]
 	}
-	e.form, e.value = formChunked, t.append(nil)
+	e.form, e.value = formChunked, t.bytes()
 	return entries
 }
 
