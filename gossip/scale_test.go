@@ -9,9 +9,9 @@ import (
 
 // Everything starts at once, as after a power failure: every hub meets every hub, every edge has its homes.
 func TestManyNodesStartingAtOnceForm(t *testing.T) {
-	hubsPerRegion, edgesPerRegion, regions := 3, 6, []string{"eu", "us", "ap"}
-	if testing.Short() {
-		hubsPerRegion, edgesPerRegion = 2, 2
+	hubsPerRegion, edgesPerRegion, regions := 2, 2, []string{"eu", "us", "ap"}
+	if slow {
+		hubsPerRegion, edgesPerRegion = 3, 6
 	}
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)

@@ -1,0 +1,5 @@
+//go:build slow
+
+package buffer
+
+const slow = true // see quick_test.go

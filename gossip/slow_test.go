@@ -1,0 +1,5 @@
+//go:build slow
+
+package gossip
+
+const slow = true // see quick_test.go
