@@ -25,7 +25,7 @@ func freeSpace(dir string) (free, total uint64, err error) {
 		}
 	}
 	size := uint64(st.Bsize)
-	return uint64(max(st.Bavail, 0)) * size, uint64(st.Blocks) * size, nil
+	return uint64(max(st.Bavail, 0)) * size, uint64(st.Blocks) * size, nil //nolint:unconvert // signed on some systems
 }
 
 func blockBytes(info fs.FileInfo) uint64 {

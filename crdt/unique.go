@@ -64,15 +64,15 @@ func (u *Unique) find(index uint16) (int, bool) {
 	})
 }
 
-// raise lifts a register to rank and reports whether it rose.
-func (u *Unique) raise(index uint16, rank uint8, stamp uint64) bool {
+// raise lifts a register to at least rank.
+func (u *Unique) raise(index uint16, rank uint8, stamp uint64) {
 	if u.dense != nil {
-		return u.dense.raise(index, rank, stamp)
+		u.dense.raise(index, rank, stamp)
+		return
 	}
 	i, ok := u.find(index)
 	switch {
 	case ok && u.sparse[i].rank >= rank:
-		return false
 	case ok:
 		u.sparse[i].rank = rank
 		u.sparse[i].stamp = max(u.sparse[i].stamp, stamp)
@@ -80,11 +80,11 @@ func (u *Unique) raise(index uint16, rank uint8, stamp uint64) bool {
 		u.sparse = slices.Insert(u.sparse, i, register{stamp: stamp, index: index, rank: rank})
 	default:
 		u.grow()
-		return u.dense.raise(index, rank, stamp)
+		u.dense.raise(index, rank, stamp)
 	}
-	return true
 }
 
+// raise lifts a register to at least rank and reports whether it rose.
 func (d *denseRegisters) raise(index uint16, rank uint8, stamp uint64) bool {
 	if d.ranks[index] >= rank {
 		return false

@@ -8,7 +8,6 @@ import (
 
 // counter is a Handler that counts and tells when a number of bytes has come.
 type counter struct {
-	recorder
 	up   chan uint64
 	left chan int
 }

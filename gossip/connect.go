@@ -217,8 +217,10 @@ func (g *Gossip) serveKind(ctx context.Context, conn *quic.Conn, gr *greeting, d
 
 func (g *Gossip) serveSession(ctx context.Context, conn *quic.Conn, gr *greeting) error {
 	if !g.cfg.Reachable {
-		return g.refuse(gr, &refusedError{code: refuseRole, ours: true,
-			text: "this node is an edge and takes no sessions: dial its hubs, or start it with --reachable"})
+		return g.refuse(gr, &refusedError{
+			code: refuseRole, ours: true,
+			text: "this node is an edge and takes no sessions: dial its hubs, or start it with --reachable",
+		})
 	}
 	if Role(gr.peer.Role) == Edge && g.cfg.Role == Edge {
 		return g.refuse(gr, &refusedError{code: refuseRole, ours: true, text: "both are edges: dial a hub"})

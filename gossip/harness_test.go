@@ -162,7 +162,7 @@ func (m *mesh) start(cfg Config) *node {
 		m.t.Fatal(err)
 	}
 	n.addr = g.LocalAddr().String()
-	n.Gossip, n.recorder.g = g, g
+	n.Gossip, n.g = g, g
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -159,8 +159,9 @@ func statusOf(s serf.MemberStatus) Status {
 		return Alive
 	case serf.StatusLeaving, serf.StatusLeft:
 		return Left
+	default: // failed, or a member that Serf knows nothing of yet
+		return Failed
 	}
-	return Failed
 }
 
 // join brings hubs that have a session and are not alive in Serf into the pool until ctx ends: the first contact, the

@@ -265,9 +265,8 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// addBulk ties a second connection to the session; there is at most one. It reports whether it was taken; if not, the
-// connection is closed.
-func (s *session) addBulk(conn *quic.Conn, gr *greeting) bool {
+// addBulk ties a second connection to the session; there is at most one, and one too many is closed.
+func (s *session) addBulk(conn *quic.Conn, gr *greeting) {
 	s.mu.Lock()
 	taken := s.err == nil && s.bulkConn == nil
 	if taken {
@@ -276,7 +275,5 @@ func (s *session) addBulk(conn *quic.Conn, gr *greeting) bool {
 	s.mu.Unlock()
 	if !taken || !s.attach(classBulk, gr) {
 		_ = conn.CloseWithError(codeBye, "session has ended or has a bulk connection")
-		return false
 	}
-	return true
 }

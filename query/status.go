@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -85,9 +86,7 @@ func newStatusAnswer(st *node.Status) *StatusAnswer {
 		Disk:     Disk(st.Disk),
 		Counters: map[string]uint64{},
 	}
-	for name, n := range st.Counters {
-		a.Counters[name] = n
-	}
+	maps.Copy(a.Counters, st.Counters)
 	for i := range st.Peers {
 		p := &st.Peers[i]
 		a.Peers = append(a.Peers, Peer{
