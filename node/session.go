@@ -74,9 +74,7 @@ func (c *Core) peerUp(in PeerUp) {
 	c.sessions[in.ID] = s
 	c.order = append(slices.Clone(c.order), s)
 	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.wall, Inc: c.cfg.Inc}
-	for _, r := range c.ownReplicas() {
-		h.Own = append(h.Own, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
-	}
+	h.Own = c.ownHeads()
 	if n := len(h.Own); n > wire.MaxHeads {
 		h.Own = h.Own[n-wire.MaxHeads:]
 	}
@@ -94,12 +92,26 @@ func heads(r *reconcile.Replica) (h [crdt.NumStreams]uint64) {
 	return h
 }
 
-// ownReplicas returns the copies of this node's incarnations that are in memory, the live one last.
-func (c *Core) ownReplicas() []*reconcile.Replica {
+// ownHeads names this node's incarnations with how far they are here, those in memory after the cold ones and the live
+// one last. A hub names its earlier ones too: a sibling that lacks some of one must not call this node complete.
+func (c *Core) ownHeads() (out []wire.Head) {
 	if c.hub == nil {
-		return c.mine
+		for _, r := range c.mine {
+			out = append(out, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
+		}
+		return out
 	}
-	return []*reconcile.Replica{c.live}
+	for _, o := range c.hub.cold.origins(c.cfg.Region) {
+		if p, _ := c.hub.cold.progress(o); o.Node == c.cfg.Node {
+			out = append(out, wire.Head{Inc: o.Inc, Head: [crdt.NumStreams]uint64{p[crdt.StreamLifetime].Cursor}})
+		}
+	}
+	for _, o := range c.hub.region.Origins() {
+		if o.Node == c.cfg.Node && o != c.own {
+			out = append(out, wire.Head{Inc: o.Inc, Head: heads(c.hub.region.Held(o))})
+		}
+	}
+	return append(out, wire.Head{Inc: c.own.Inc, Head: heads(c.live)})
 }
 
 func (c *Core) peerDown(id uint64) {
