@@ -31,6 +31,17 @@ func (c *Core) Cold() []crdt.Origin {
 // Series returns a series of this process by its number. It must not be modified.
 func (c *Core) Series(id reconcile.SeriesID) *crdt.Series { return c.cat.Series(id) }
 
+// Peek returns the answer for one series and region, which Totals would also give; false if there is none. Of a gauge it
+// may be the rollup before the last. For tests and simulations.
+func (c *Core) Peek(s *crdt.Series, region string) (crdt.Value, bool) {
+	id, ok := c.cat.Find(s)
+	if !ok {
+		return crdt.Value{}, false
+	}
+	v, ok, err := c.answer(id, region)
+	return v, ok && err == nil
+}
+
 // ReadCold reads the snapshot of a cold origin: what a Load wants to know.
 func ReadCold(r Reader, o crdt.Origin) (snapshot []*wire.Frame, err error) {
 	err = r.Scan(originKey(prefixCells, o), func(_, value []byte) error {

@@ -32,6 +32,8 @@ const (
 	FullDisk   FaultKind = "full-disk"
 	SlowDisk   FaultKind = "slow-disk"
 	Jump       FaultKind = "jump"  // the wall clock of A is set by X milliseconds
+	Loss       FaultKind = "loss"  // between A and To X of 1,000 messages are lost at first
+	Delay      FaultKind = "delay" // between A and To messages take X milliseconds longer
 	Storm      FaultKind = "storm" // a third of all messages is lost at first, some arrive damaged
 )
 
@@ -40,6 +42,7 @@ type Fault struct {
 	Kind    FaultKind
 	At, For int64
 	A       []int // machines
+	To      []int // of cuts, loss and delay: the machines at the other end; nil = B, of loss and delay all others
 	B       int
 	X       int64
 }
@@ -110,7 +113,14 @@ func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
 			f.A = someOf(p, r, own)
 		}
 		f.For = r.Int64N(pick[int64](r, 100, 2000, 5000))
-	case Clone:
+	case Clone: // of an edge: what hubs say of coverage is kept by their names, which two live hubs must not share
+		for i := range own {
+			if at := (one + i) % own; p.Nodes[at].Role == node.RoleEdge {
+				one = at
+				break
+			}
+		}
+		f.A = []int{one}
 		spec := p.Nodes[one]
 		spec.Copy = one
 		f.B = len(p.Nodes)
@@ -156,6 +166,8 @@ func (w *World) strike(f *Fault) {
 	switch f.Kind {
 	case Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle:
 		w.strikeNetwork(f, end)
+	case Loss, Delay:
+		w.strikeWeather(f, end)
 	case Storm:
 		w.storm.loss, w.storm.corrupt = 0.3, 0.002
 		w.call(end, func() { w.storm.loss, w.storm.corrupt = 0, 0 })

@@ -12,6 +12,7 @@ import (
 type machine struct {
 	index, region int
 	place         int // among the hubs
+	ordinal       int // among the machines of its role in its region
 	spec          Spec
 	disk          *disk
 	clock         clock
@@ -95,6 +96,13 @@ func (w *World) start(m *machine) {
 	}
 	w.trace("%s starts as %s", m.spec.Name, cfg.Inc.Short())
 	w.dialSoon(m, w.now)
+	if m.spec.Role == node.RoleHub { // the others hear of it
+		for _, o := range w.machines {
+			if o.proc != nil && o != m {
+				w.dialSoon(o, w.now+w.rng.life.Int64N(300_000))
+			}
+		}
+	}
 	w.step(m, node.Tick{})
 	if m.client != nil {
 		w.agenda.push(event{at: w.now + w.rng.work.Int64N(100_000), kind: evClient, m: m, gen: m.gen})
@@ -143,11 +151,15 @@ func (w *World) step(m *machine, in node.Event) {
 		return
 	}
 	w.stats.Steps++
+	if w.follow != nil {
+		w.follow.stepped(w, m, in)
+	}
 	persisted, _ := in.(node.Persisted)
 	sends, replies, closes := out.Sends, out.Replies, out.Close
 	for i := range sends {
 		w.send(m, &sends[i])
 	}
+	clear(w.decoded)
 	for i := range replies {
 		w.answered(m, &replies[i], persisted)
 	}

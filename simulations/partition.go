@@ -8,11 +8,18 @@ func (w *World) strikeNetwork(f *Fault, end int64) {
 	for _, i := range f.A {
 		in[i] = true
 	}
+	to := make([]bool, len(w.machines))
+	for _, i := range f.To {
+		to[i] = true
+	}
+	if f.To == nil && f.B >= 0 {
+		to[f.B] = true
+	}
 	switch f.Kind {
 	case Cut:
-		w.cutUntil(end, func(a, b int) bool { return in[a] && b == f.B || in[b] && a == f.B })
+		w.cutUntil(end, func(a, b int) bool { return in[a] && to[b] || in[b] && to[a] })
 	case OneWay:
-		w.cutUntil(end, func(a, b int) bool { return in[a] && b == f.B })
+		w.cutUntil(end, func(a, b int) bool { return in[a] && to[b] })
 	case Split:
 		w.cutUntil(end, func(a, b int) bool { return in[a] != in[b] })
 	case Bridge:

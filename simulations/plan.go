@@ -22,6 +22,8 @@ type Plan struct {
 	Load    Load
 	Faults  []Fault
 	Verbose bool // write every event to standard output
+	Follow  bool // measure how updates spread: Report.Spread
+	Watch   *Watch
 }
 
 // Spec is one machine. Copy is the machine whose disk a spare one takes over when it is started by a fault; -1 for
@@ -40,6 +42,7 @@ type Net struct {
 	Corrupt    float64 // probability that a message arrives damaged
 	Idle       int64   // a session without a sign of life ends after this long
 	Redial     int64   // longest pause between two attempts
+	Table      Table   // if there is one: delays between regions, instead of Far
 }
 
 // Disk is how long writes and reads take, at most.
@@ -61,6 +64,10 @@ type Load struct {
 	Again   float64 // probability that a request with a token is sent again although it was answered
 	Reads   int64   // between two checked reads in the whole mesh, on average
 	Uniques int     // values of a unique increment, at most
+	Batch   int     // if not 0: every request changes so many different series
+	Amount  uint64  // largest increment; 0 = 2^40
+	Edges   bool    // only edges have clients
+	Own     bool    // the clients of a node write one series that no other node of its region writes
 }
 
 // pick returns one of its arguments.

@@ -84,17 +84,18 @@ func (w *World) enqueue(e *end, ln int, m message) {
 // delay draws how long a message takes from a to b.
 func (w *World) delay(a, b *machine) int64 {
 	n, r := &w.plan.Net, w.rng.net
-	base := n.Far
-	if a.region == b.region {
-		base = n.Local
+	base, fixed := n.oneWay(a, b)
+	d := base
+	if !fixed {
+		d = base/2 + r.Int64N(base/2+1)
 	}
-	d := 1000*base/2 + r.Int64N(500*base+1)
 	if n.Jitter > 0 {
 		d += r.Int64N(1000 * n.Jitter)
 	}
-	loss := max(n.Loss, w.storm.loss)
+	loss, slow := w.worse(a, b)
+	loss, base, d = max(loss, n.Loss, w.storm.loss), base+slow, d+slow
 	for try := 0; try < 5 && r.Float64() < loss; try++ { // QUIC notices after about a round trip
-		d += 2*1000*base + 20_000<<try
+		d += 2*base + 20_000<<try
 	}
 	return d
 }
@@ -158,7 +159,7 @@ func (w *World) send(m *machine, s *node.Send) {
 	if e == nil || e.down || e.s.dead {
 		return
 	}
-	dec, err := node.Decode(s.Msg)
+	dec, err := w.decode(s.Msg)
 	if err != nil {
 		w.fail("I11", "%s sends a message that does not parse: %v", m.spec.Name, err)
 		return
@@ -172,11 +173,27 @@ func (w *World) send(m *machine, s *node.Send) {
 		w.saw(sawBulk)
 	}
 	w.stats.Bytes += int64(len(s.Msg))
+	w.countSend(m, o.m, len(s.Msg))
+	if w.follow != nil {
+		w.follow.sends(w, &dec)
+	}
 	w.enqueue(o, ln, message{at: at, raw: s.Msg, dec: dec})
 	if o.bytes > maxQueued {
 		w.saw(sawFullQueue)
 		w.kill(e.s, 0, 0)
 	}
+}
+
+// decode parses a message, once for all peers that get the same bytes. Cores keep nothing of a frame but copies.
+func (w *World) decode(b []byte) (node.Decoded, error) {
+	if dec, ok := w.decoded[&b[0]]; ok {
+		return dec, nil
+	}
+	dec, err := node.Decode(b)
+	if err == nil {
+		w.decoded[&b[0]] = dec
+	}
+	return dec, err
 }
 
 // kill ends a session. Each end hears of it after its delay in microseconds; what arrives until then is delivered.

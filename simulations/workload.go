@@ -1,6 +1,7 @@
 package simulations
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 
@@ -71,8 +72,8 @@ func (w *World) act(m *machine) {
 	}
 	rq := &request{}
 	tokens := r.Float64() < l.Tokens
-	for range 1 + r.IntN(l.Items) {
-		it := &item{write: w.drawWrite(r), machine: m}
+	for _, series := range w.drawSeriesOf(m, r) {
+		it := &item{write: w.drawWrite(r, series), machine: m}
 		if tokens {
 			c.serial++
 			if r.IntN(2) == 0 {
@@ -94,10 +95,26 @@ func (w *World) act(m *machine) {
 	w.submit(m, rq)
 }
 
+// drawSeriesOf draws which series a request changes.
+func (w *World) drawSeriesOf(m *machine, r *rand.Rand) []int {
+	l, n := &w.plan.Load, len(w.truth.series)
+	switch {
+	case l.Own:
+		return []int{m.ordinal % n}
+	case l.Batch > 0:
+		return r.Perm(n)[:min(l.Batch, n)]
+	}
+	out := make([]int, 1+r.IntN(l.Items))
+	for i := range out {
+		out[i] = r.IntN(n)
+	}
+	return out
+}
+
 // drawWrite draws an increment. Amounts are large and differ, so that a partial sum tells which is missing.
-func (w *World) drawWrite(r *rand.Rand) write {
-	wr := write{series: r.IntN(len(w.truth.series))}
-	amount := func() crdt.Fixed { return crdt.FixedFromUint(1 + r.Uint64N(1<<40)) }
+func (w *World) drawWrite(r *rand.Rand, series int) write {
+	wr := write{series: series}
+	amount := func() crdt.Fixed { return crdt.FixedFromUint(1 + r.Uint64N(cmp.Or(w.plan.Load.Amount, 1<<40))) }
 	switch w.truth.series[wr.series].Kind {
 	case crdt.KindCounter:
 		wr.sums.P = amount()
@@ -206,6 +223,9 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 			err = w.truth.accepted(it, e, m.region)
 			w.stats.Accepted++
 			m.acked[it.series].add(&it.sums)
+			if w.follow != nil {
+				w.follow.wrote(w, m, it.series, it.sums.P)
+			}
 			m.history.add(w.now, it.series, &it.sums)
 		}
 		if err != nil {

@@ -29,7 +29,11 @@ type World struct {
 	jumped    int64  // microseconds that wall clocks were moved by, all together
 	destroyed []bool // by region: a disaster may have destroyed writes
 	healed    bool
+	weather   []*weather
+	follow    *follower
+	decoded   map[*byte]node.Decoded // of this step's sends: many peers get the same bytes
 	done      bool
+	suspect   int // a series on which machines differ
 	ids       uint64
 	out       node.Output
 
@@ -47,6 +51,7 @@ type Stats struct {
 	Bytes                          int64
 	Requests, Accepted             int
 	ConvergedMs                    int64 // after everything healed
+	Links                          [NumLinks]Link
 }
 
 // Report is what became of a run.
@@ -56,6 +61,7 @@ type Report struct {
 	Stats      Stats
 	Seen       Sometimes
 	Violations []Violation
+	Spread     *Spread // with Plan.Follow
 }
 
 // Violation is a promise that did not hold.
@@ -74,14 +80,21 @@ func Run(p *Plan) *Report {
 	for !w.done && len(w.agenda.heap) > 0 {
 		ev := w.agenda.pop()
 		w.now = max(w.now, ev.at)
+		w.look()
 		w.dispatch(&ev)
+	}
+	if w.follow != nil {
+		w.report.Spread = w.follow.done()
+	}
+	if p.Watch != nil && p.Watch.Look != nil {
+		p.Watch.Look(w)
 	}
 	w.report.Stats, w.report.Seen, w.report.Hash = w.stats, w.seen, w.digest.Sum64()
 	return w.report
 }
 
 func newWorld(p *Plan) *World {
-	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}}
+	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}, decoded: map[*byte]node.Decoded{}}
 	w.digest.Reset()
 	r := &w.rng
 	for _, s := range []struct {
@@ -101,6 +114,11 @@ func newWorld(p *Plan) *World {
 			index: i, region: at[spec.Region], spec: spec, disk: newDisk(), incs: map[uint32]crdt.Incarnation{}, dormant: spec.Copy >= 0,
 			peers: make([]*session, len(p.Nodes)), dials: make([]dialing, len(p.Nodes)),
 		}
+		for _, o := range w.machines {
+			if o.region == m.region && o.spec.Role == spec.Role {
+				m.ordinal++
+			}
+		}
 		m.clock.ppm = clocks.Int64N(2*p.Clocks.PPM+1) - p.Clocks.PPM
 		m.clock.offset = 1000 * (clocks.Int64N(2*p.Clocks.Offset+1) - p.Clocks.Offset)
 		w.machines = append(w.machines, m)
@@ -115,10 +133,15 @@ func newWorld(p *Plan) *World {
 	w.truth = newTruth(series, len(w.regions))
 	for _, m := range w.machines {
 		m.acked, m.history = make([]amounts, len(series)), newHistory(len(series))
-		m.client = newClient(m)
+		if m.spec.Role == node.RoleEdge || !p.Load.Edges {
+			m.client = newClient(m)
+		}
 		if !m.dormant {
 			w.call(r.life.Int64N(50_000), func() { w.start(m) })
 		}
+	}
+	if p.Follow {
+		w.follow = newFollower(w)
 	}
 	for i := range p.Faults {
 		f := &p.Faults[i]
@@ -220,5 +243,9 @@ func (s *Stats) add(o *Stats) {
 	s.Bytes += o.Bytes
 	s.Requests += o.Requests
 	s.Accepted += o.Accepted
+	for i := range s.Links {
+		s.Links[i].Messages += o.Links[i].Messages
+		s.Links[i].Bytes += o.Links[i].Bytes
+	}
 	s.ConvergedMs = max(s.ConvergedMs, o.ConvergedMs)
 }

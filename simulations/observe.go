@@ -1,0 +1,102 @@
+package simulations
+
+import (
+	"slices"
+	"time"
+
+	"meshd/crdt"
+)
+
+// Watch looks at a run from outside. Reading a node is an event for it, so what Look reads is part of the run: for equal
+// trace hashes the same nodes have to be read at the same times.
+type Watch struct {
+	Every int64        // virtual milliseconds between two calls of Look
+	Look  func(*World) // called on the goroutine of Run, also once at the end
+	next  int64
+}
+
+func (w *World) look() {
+	if x := w.plan.Watch; x != nil && w.now >= x.next {
+		x.Look(w)
+		x.next = w.now + 1000*x.Every
+	}
+}
+
+// Now returns the virtual time since the start.
+func (w *World) Now() time.Duration { return time.Duration(w.now) * time.Microsecond }
+
+// Stats returns what happened so far.
+func (w *World) Stats() Stats { return w.stats }
+
+// Sane reports whether no promise was broken so far.
+func (w *World) Sane() bool { return len(w.report.Violations) == 0 }
+
+// Healed reports whether the safety phase is over.
+func (w *World) Healed() bool { return w.healed }
+
+// Counted returns the sum of all counters that clients were told are accepted, less what disasters destroyed.
+func (w *World) Counted() float64 {
+	var sum crdt.Fixed
+	for _, by := range w.truth.order {
+		for i, s := range w.truth.series {
+			if s.Kind == crdt.KindCounter {
+				sum, _ = sum.Add(by.ok.sums[i].P)
+			}
+		}
+	}
+	return sum.Float64()
+}
+
+// View is what one node says at one instant.
+type View struct {
+	Node    string
+	Up      bool
+	Total   float64         // sum of all counters of the mesh
+	Ages    []time.Duration // of each region that it can date, in no order
+	Regions int             // that it knows, with and without a date
+	Heard   bool            // all nodes of all regions are heard
+}
+
+// View asks machine i, by its place in Plan.Nodes.
+func (w *World) View(i int) View {
+	m := w.machines[i]
+	v := View{Node: m.spec.Name, Up: m.proc != nil && !m.paused(w.now), Heard: true}
+	if !v.Up {
+		return v
+	}
+	a := w.ask(m)
+	if a == nil {
+		return v
+	}
+	var sum crdt.Fixed
+	for region := range a.sums {
+		for s := range a.sums[region] {
+			if w.truth.series[s].Kind == crdt.KindCounter {
+				sum, _ = sum.Add(a.sums[region][s].P)
+			}
+		}
+	}
+	v.Total, v.Regions = sum.Float64(), len(a.coverage)
+	for i := range a.coverage {
+		c := &a.coverage[i]
+		if !c.CompleteUntil.IsZero() {
+			v.Ages = append(v.Ages, c.Age)
+		}
+		v.Heard = v.Heard && c.NodesHeard == c.NodesExpected && slices.Contains(w.regions, c.Region)
+	}
+	v.Heard = v.Heard && len(a.coverage) == len(w.regions)
+	return v
+}
+
+// regionOf returns the place of a region, -1 if there is none of that name.
+func (w *World) regionOf(name string) int { return slices.Index(w.regions, name) }
+
+// Spans returns the virtual time that each fault of the plan was active in, whether or not it did harm.
+func (p *Plan) Spans() (from, to []time.Duration) {
+	for i := range p.Faults {
+		f := &p.Faults[i]
+		end := max(min(f.At+f.For, p.Safety), f.At)
+		from, to = append(from, time.Duration(f.At)*time.Millisecond), append(to, time.Duration(end)*time.Millisecond)
+	}
+	return from, to
+}
