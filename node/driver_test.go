@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // memory is a disk that is never full.
@@ -101,5 +103,28 @@ func TestCallsAfterTheEndSayClosed(t *testing.T) {
 		}
 		n.PeerUp(1, PeerInfo{Region: "eu", Node: "x", Role: RoleEdge})
 		n.PeerDown(1)
+	})
+}
+
+// With the race detector: metrics are gathered by other goroutines than the core's.
+func TestMetricsAreReadOnTheCoresGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, stop := running(t, RoleHub, &alone{})
+		defer stop()
+		registry := prometheus.NewPedanticRegistry()
+		registry.MustRegister(&collector{n})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := range uint64(100) {
+				n.PeerUp(i, PeerInfo{Region: "eu", Node: "x", Role: RoleEdge})
+				n.PeerDown(i)
+			}
+		})
+		for range 20 {
+			if families, err := registry.Gather(); err != nil || len(families) == 0 {
+				t.Fatalf("%d families, %v", len(families), err)
+			}
+		}
+		wg.Wait()
 	})
 }

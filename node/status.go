@@ -68,12 +68,12 @@ type collector struct{ n *Node }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(&collector{&Node{core: &Core{}}}, ch)
+	prometheus.DescribeByCollect(&collector{&Node{}}, ch)
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	counts := c.n.core.Counts
+	var counts Counters // zero for Describe, which has no core to ask
 	if c.n.calls != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
