@@ -106,6 +106,7 @@ func (w *World) check(m *machine) *answers {
 }
 
 func (w *World) failSum(rule string, m *machine, region, series int, how string, got, want *amounts) {
+	w.dump(series)
 	w.fail(rule, "%s (%s) answers %s for %s of %s: +%s -%s %v against +%s -%s %v", m.spec.Name, m.proc.by.inc.Short(), how,
 		w.truth.series[series], w.regions[region], got.P, got.N, got.B, want.P, want.N, want.B)
 }
@@ -218,6 +219,7 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 			b += n
 		}
 		if got.P.Less(want[i].p) || got.N.Less(want[i].n) || b < want[i].b {
+			w.dump(i)
 			w.fail("I13", "%s says %s is complete up to %d ms ago (%d of %d heard, without %v), but %s has +%s -%s %d of +%s -%s %d accepted by then",
 				m.spec.Name, c.Region, c.Age.Milliseconds(), c.NodesHeard, c.NodesExpected, c.Missing, w.truth.series[i],
 				got.P, got.N, b, want[i].p, want[i].n, want[i].b)

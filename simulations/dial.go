@@ -50,6 +50,9 @@ func (w *World) targets(m *machine) []*machine {
 		if counted >= homes {
 			break
 		}
+		if h.dormant {
+			continue
+		}
 		up := m.peers[h.index] != nil
 		if !up {
 			out = append(out, h)
@@ -69,7 +72,7 @@ func (w *World) dialSoon(m *machine, at int64) {
 func (w *World) dial(m *machine) {
 	for _, h := range w.targets(m) {
 		d := &m.dials[h.index]
-		if m.peers[h.index] != nil || d.busy || h.dormant || h.spec.Name == m.spec.Name {
+		if m.peers[h.index] != nil || d.busy || h.dormant || h == m {
 			continue
 		}
 		if w.now < d.retry {

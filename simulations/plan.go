@@ -92,7 +92,7 @@ func Draw(seed uint64) *Plan {
 		Core: node.CoreConfig{
 			Flush: pick[int64](r, 20, 100, 100, 300), AntiEntropy: pick[int64](r, 200, 500, 1000, 1000),
 			Beat: pick[int64](r, 300, 1000), Silence: pick[int64](r, 2000, 5000),
-			LogBytes: pick[int64](r, 1, 3000, 50_000, 8<<20), ColdAfter: pick[int64](r, 300, 1000, 3000, 300_000),
+			LogBytes: pick[int64](r, 1, 3000, 50_000, 8<<20), ColdAfter: pick[int64](r, 600, 3000, 300_000),
 		},
 		Net: Net{
 			Local: pick[int64](r, 1, 5, 20), Far: pick[int64](r, 20, 80, 200), Jitter: pick[int64](r, 0, 2, 30),
@@ -105,6 +105,7 @@ func Draw(seed uint64) *Plan {
 			Reads: pick[int64](r, 20, 50), Uniques: pick(r, 3, 3, 40),
 		},
 	}
+	p.Core.ColdAfter = max(p.Core.ColdAfter, 3*p.Core.AntiEntropy) // what was loaded to be relayed must stay that long
 	p.Load.Kinds = drawKinds(r)
 	drawMesh(p, r, seed%10 == 9)
 	p.Faults = drawFaults(p, stream(seed, "faults"))

@@ -166,6 +166,9 @@ func (w *World) send(m *machine, s *node.Send) {
 	}
 	w.checkSend(m, e, dec)
 	o := e.other()
+	if w.plan.Verbose {
+		w.traceSend(m, o.m, dec)
+	}
 	ln, at := laneNews, w.now+w.delay(m, o.m)
 	if s.Bulk {
 		ln = laneBulk
