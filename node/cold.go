@@ -186,6 +186,11 @@ func (c *Core) startCooling() bool {
 	c.persistCheckpoint(c.hub.cold.ops(ops, next), func() {
 		c.hub.cold.commit(next)
 		for _, r := range done {
+			if c.queued(r.Origin) { // it was heard again meanwhile: cold on disk, as if it had been loaded
+				c.hub.cold.thawed[r.Origin] = cellsOf(r)
+				delete(c.disk.first, r)
+				continue
+			}
 			c.hub.cold.put(r.Origin, r.Progress)
 			delete(c.hub.cold.thawed, r.Origin)
 			c.hub.region.Drop(r.Origin)
@@ -194,6 +199,11 @@ func (c *Core) startCooling() bool {
 		}
 	})
 	return true
+}
+
+// queued reports whether frames of o wait for the disk.
+func (c *Core) queued(o crdt.Origin) bool {
+	return slices.ContainsFunc(c.queue.frames, func(q queuedFrame) bool { return q.frame.Origin == o })
 }
 
 // named reports whether a session's peer has o on its disk and not everything of it is here: it will be needed.
