@@ -52,9 +52,8 @@ type visibilityDetail struct {
 	// All is over the moments at which the last node showed a sample.
 	All spread `json:"all_nodes"`
 	// PollError is how much later than it became so a sample may have been seen: the time between two answers.
-	PollError spread  `json:"poll_error"`
-	Commit    spread  `json:"commit"` // from the request to its 202, not part of the figure
-	FlushMs   float64 `json:"flush_ms"`
+	PollError spread `json:"poll_error"`
+	Commit    spread `json:"commit"` // from the request to its 202, not part of the figure
 }
 
 // sighting is when one node first answered with at least so many samples.
@@ -130,7 +129,7 @@ func (v *visibility) follow(ctx context.Context, m *mesh, n cluster.Node, s *sig
 }
 
 func (v *visibility) report(watched []cluster.Node, seen []sighting, acks []time.Time, commits []time.Duration) (*Report, error) {
-	d := visibilityDetail{Nodes: make(map[string]spread), Commit: newSpread(commits), FlushMs: 100}
+	d := visibilityDetail{Nodes: make(map[string]spread), Commit: newSpread(commits)}
 	last := make([]time.Duration, len(acks))
 	var all, gaps []time.Duration
 	for i, n := range watched {

@@ -185,12 +185,7 @@ func (c *Cluster) obey(i int) error {
 }
 
 // Kill ends a node or a region's nodes with SIGKILL, as a power cut would.
-func (c *Cluster) Kill(name string) error { return c.each(name, (*process).kill) }
-
-// Halt ends a node or a region's nodes in order, until Restart.
-func (c *Cluster) Halt(name string) error { return c.each(name, (*process).stop) }
-
-func (c *Cluster) each(name string, do func(*process)) error {
+func (c *Cluster) Kill(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, err := c.at(name)
@@ -198,7 +193,7 @@ func (c *Cluster) each(name string, do func(*process)) error {
 		return err
 	}
 	for _, i := range at {
-		do(c.processes[i])
+		c.processes[i].kill()
 	}
 	return nil
 }
