@@ -3,6 +3,8 @@ package crdt
 import (
 	"fmt"
 	"slices"
+
+	"meshd/internal/mutant"
 )
 
 var (
@@ -32,6 +34,9 @@ func (d *Distribution) Join(o State, stamp uint64, sum State, sumStamp uint64) (
 			return false, errFullTotal
 		}
 		total.add(&rise, sumStamp)
+	}
+	if mutant.On("part stamps ignored") {
+		stamp = 1
 	}
 	d.add(&rise, stamp)
 	return true, nil

@@ -1,5 +1,7 @@
 package crdt
 
+import "meshd/internal/mutant"
+
 // Stream is one of the two sequences of cells that an origin writes. Each has cursors of its own.
 type Stream uint8
 
@@ -30,12 +32,12 @@ type Progress struct {
 // the cursor accepted it. A frame that begins beyond the cursor leaves a gap and moves nothing; its cells may have
 // been joined all the same.
 func (p *Progress) Advance(from, to, head uint64) bool {
-	if from > p.Cursor {
+	if from > p.Cursor && !mutant.On("cursor over a gap") {
 		return false
 	}
 	p.Cursor = max(p.Cursor, to)
 	p.Owed = max(p.Owed, head)
-	if p.Cursor >= p.Owed {
+	if p.Cursor >= p.Owed || mutant.On("coverage from cursor") {
 		p.Covered = p.Cursor
 	}
 	return true

@@ -3,6 +3,8 @@ package crdt
 import (
 	"errors"
 	"fmt"
+
+	"meshd/internal/mutant"
 )
 
 // Value is the lattice value of one cell, or a delta of one: the absolute values of some of its parts. The zero
@@ -144,6 +146,12 @@ func (v *Value) Join(d *Value, stamp uint64, sum *Value, sumStamp uint64) (bool,
 
 func (v *Value) joinAmounts(d, sum *Value) (bool, error) {
 	p, n := v.P.Max(d.P), v.N.Max(d.N)
+	if mutant.On("join adds") {
+		p, _ = v.P.Add(d.P)
+	}
+	if mutant.On("join skips N") && !v.N.IsZero() {
+		n = v.N
+	}
 	if p == v.P && n == v.N {
 		return false, nil
 	}

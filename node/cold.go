@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -132,6 +133,9 @@ func (s *coldStore) without(id reconcile.SeriesID) *crdt.Value {
 		return nil
 	}
 	out := sum.Clone()
+	if mutant.On("cold and hot after a restart") {
+		return &out
+	}
 	for _, was := range s.thawed { // subtraction: the order does not matter
 		if was[id] != nil {
 			out.Remove(was[id])
@@ -186,7 +190,7 @@ func (c *Core) startCooling() bool {
 	c.persistCheckpoint(c.hub.cold.ops(ops, next), func() {
 		c.hub.cold.commit(next)
 		for _, r := range done {
-			if c.queued(r.Origin) { // it was heard again meanwhile: cold on disk, as if it had been loaded
+			if c.queued(r.Origin) && !mutant.On("cold while frames wait") { // it was heard again meanwhile: cold on disk, as if it had been loaded
 				c.hub.cold.thawed[r.Origin] = cellsOf(r)
 				delete(c.disk.first, r)
 				continue
@@ -263,6 +267,9 @@ func (c *Core) loaded(in Loaded) {
 	r.Progress = p
 	delete(c.hub.cold.index, in.Origin.Inc)
 	c.hub.cold.thawed[in.Origin] = cellsOf(r)
+	if mutant.On("cold loaded twice") {
+		c.check(c.hub.region.Take(r))
+	}
 	c.hub.region.Restore(r, c.now)
 	for _, q := range w {
 		c.enqueue(q)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -89,6 +90,14 @@ func (c *Core) startPersist() {
 		c.out.Replies = append(c.out.Replies, p.replies...)
 		return
 	}
+	if mutant.On("ack before persist") {
+		c.out.Replies, p.replies = append(c.out.Replies, p.replies...), nil
+	}
+	if mutant.On("visible before durable") {
+		for _, f := range p.own {
+			c.check(c.applyOwn(f))
+		}
+	}
 	p.records = *rec
 	c.pending = p
 	c.out.Persist = &Persist{Token: p.token, Ops: c.disk.trim(ops)}
@@ -147,6 +156,9 @@ func (c *Core) persisted(in Persisted) {
 	}
 	c.pending = nil
 	if in.Err != nil {
+		if mutant.On("token kept without its counts") {
+			c.tokens.commit(p.tokens)
+		}
 		c.Counts.CommitFailed++
 		c.Counts.FramesDropped += uint64(len(p.frames)) // their senders resume from what was acknowledged
 		for _, r := range p.replies {

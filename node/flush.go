@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -100,6 +101,9 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 		if s.peer.Role != RoleHub || s.peer.Region != c.cfg.Region {
 			return nil
 		}
+		if mutant.On("earlier incarnations unsent") {
+			return []*reconcile.Replica{c.live}
+		}
 		return c.mine
 	}
 	var out []*reconcile.Replica
@@ -158,6 +162,15 @@ func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, curso
 		b, ok := c.build(r, st.sent, wire.TargetFrameBytes)
 		if !ok {
 			return
+		}
+		if n := len(b.frame.Cells); n > 1 && mutant.On("seq split over frames") {
+			half := *b.frame
+			half.Cells = half.Cells[:n/2]
+			c.sendRaw(s, encode(&half).msg, nil, false)
+			half.Cells, half.Defs = b.frame.Cells[n/2:], nil
+			half.From = half.To
+			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, nil, false))
+			continue
 		}
 		c.sent(s, st, b.frame, c.sendRaw(s, b.msg, nil, bulk(len(b.raw))))
 	}
@@ -260,7 +273,7 @@ func headOf(named []reconcile.Named, inc crdt.Incarnation) uint64 {
 func (c *Core) retry(s *session) {
 	for _, o := range s.sortedStreams() {
 		st := s.streams[o]
-		if len(st.unacked) == 0 || c.now < st.since+retryAfter {
+		if len(st.unacked) == 0 || c.now < st.since+retryAfter || mutant.On("unacknowledged never resumed") {
 			continue
 		}
 		for _, f := range st.unacked {
@@ -332,11 +345,12 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	helps := p.Covered > mark.Covered || p.Cursor > mark.Cursor || st.relayed != r.Version
 	switch {
 	case mark.Covered < min(c.hub.aged[r.Origin], p.Cursor) && helps:
-		st.sent = mark.Covered
+		st.sent = s.resume(r.Origin, true)
 		c.sendFrames(s, st, r, p.Cursor)
 		if st.sent == p.Cursor {
 			st.relayed = r.Version
 		}
+	case mutant.On("extras not relayed"):
 	case r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Top():
 		st.extras = r.Top()
 		for _, f := range r.Extras(wire.TargetFrameBytes) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -57,6 +58,9 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	if p, ok := c.hub.cold.progress(o); ok {
 		if f.Head <= p[f.Stream].Covered {
 			return // all of it is here
+		}
+		if mutant.On("late frame of cold dropped") {
+			return
 		}
 		c.thaw(o, &q)
 		return

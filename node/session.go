@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -101,6 +102,9 @@ func (c *Core) ownHeads() (out []wire.Head) {
 		}
 		return out
 	}
+	if mutant.On("hub names its live incarnation only") {
+		return []wire.Head{{Inc: c.own.Inc, Head: heads(c.live)}}
+	}
 	for _, o := range c.hub.cold.origins(c.cfg.Region) {
 		if p, _ := c.hub.cold.progress(o); o.Node == c.cfg.Node {
 			out = append(out, wire.Head{Inc: o.Inc, Head: [crdt.NumStreams]uint64{p[crdt.StreamLifetime].Cursor}})
@@ -180,6 +184,9 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 	s.named = s.named[:0]
 	live := false
 	for _, h := range m.Own[:min(len(m.Own), maxNamed-1)] {
+		if h.Inc != m.Inc && mutant.On("earlier incarnations unnamed") {
+			continue
+		}
 		live = live || h.Inc == m.Inc
 		s.named = append(s.named, reconcile.Named{Inc: h.Inc, Head: h.Head, Live: h.Inc == m.Inc})
 	}
@@ -324,7 +331,7 @@ func (c *Core) acked(s *session, st *outStream, cursor uint64) {
 // resume returns where to begin to send an origin: at the cursor of a peer that got it from its writer alone, at
 // what is covered between relays, whose cursor may have come from frames that left cells out.
 func (s *session) resume(o crdt.Origin, relay bool) uint64 {
-	if p := s.marks[o]; relay {
+	if p := s.marks[o]; relay && !mutant.On("relay at cursor") {
 		return p.Covered
 	} else {
 		return p.Cursor

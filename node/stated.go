@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -146,7 +147,7 @@ func (c *Core) inWall(rc wire.RegionCoverage) wire.RegionCoverage {
 // sent everything may say so.
 func (c *Core) beat(s *session) {
 	s.lastBeat = c.now
-	if !c.sentAll(s) {
+	if !c.sentAll(s) && !mutant.On("beat before all is sent") {
 		return
 	}
 	if c.hub == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 )
 
@@ -29,6 +30,9 @@ func (r *Replica) Build(s crdt.Stream, from uint64, maxBytes int) (f *wire.Frame
 		return nil, false
 	}
 	f = &wire.Frame{Origin: r.Origin, Stream: s, From: from, To: p.Cursor, Head: max(p.Cursor, p.Owed, r.top)}
+	if mutant.On("relay head without top") {
+		f.Head = p.Cursor
+	}
 	if s != crdt.StreamLifetime {
 		return f, true
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 )
 
@@ -87,6 +88,12 @@ func (e *Entries) raise(r *Replica, ref uint32, d *crdt.Value) error {
 	view := e.view(r.Origin.Region)
 	id := r.series[ref]
 	if d.Kind != crdt.KindRollup {
+		if mutant.On("entries summed") {
+			return view.Add(id, d)
+		}
+		if mutant.On("old hub entry replaced") {
+			view.cells[view.ref(id)].v = crdt.Bottom(d.Kind)
+		}
 		_, err := view.Raise(id, d)
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 )
 
@@ -101,6 +102,9 @@ func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours, own []*Replica) error {
 	if _, err := sl.Total.Apply(f, nil); err != nil {
 		return err
 	}
+	if mutant.On("pairs at another instant") && f.To%2 == 1 {
+		yours = nil
+	}
 	for i := range yours {
 		y := &yours[i]
 		m := sl.yours[y.Inc]
@@ -184,6 +188,9 @@ func (sl *Slot) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 			continue
 		}
 		p := sl.yours[r.Origin.Inc][id]
+		if p == nil && mutant.On("missing pair is whole") {
+			p = o
+		}
 		if p == nil { // the hub named nothing: its total contains nothing
 			bottom := crdt.Bottom(o.Kind)
 			p = &bottom
@@ -203,6 +210,12 @@ func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 	}
 	if v, ok, err = OwnSum(id, own); err != nil {
 		return v, ok, err
+	}
+	if mutant.On("own sum no candidate") {
+		v, ok = crdt.Bottom(s.cat.Series(id).Kind), false
+	}
+	if mutant.On("max first, own after") {
+		return s.maxFirst(id, own)
 	}
 	for _, o := range s.Origins() {
 		a, has, err := s.all[o].Answer(id, own)

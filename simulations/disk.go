@@ -18,13 +18,16 @@ type disk struct {
 	heads map[crdt.Origin]uint64 // highest seq of any frame written, the log's and the checkpoints'
 	epoch int                    // counts the disasters: what was known before one may be forgotten after it
 	full  bool
-	slow  int64 // writes take so much longer, in milliseconds
+	slow  int64            // writes take so much longer, in milliseconds
+	inc   crdt.Incarnation // used by a mutant only
 }
 
 func newDisk() *disk { return &disk{kv: map[string][]byte{}, heads: map[crdt.Origin]uint64{}} }
 
 // copy returns the contents at this moment. Values are never modified, so they are shared.
-func (d *disk) copy() *disk { return &disk{kv: maps.Clone(d.kv), heads: maps.Clone(d.heads)} }
+func (d *disk) copy() *disk {
+	return &disk{kv: maps.Clone(d.kv), heads: maps.Clone(d.heads), inc: d.inc}
+}
 
 func (d *disk) apply(ops []node.Op) {
 	for _, op := range ops {

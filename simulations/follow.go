@@ -7,8 +7,9 @@ import (
 )
 
 // Spread is how long updates took from the moment a client was told they are accepted until an answer at another node
-// contained them. Every node is asked after every step that may have shown it more. Needs Load.Own: a cell of one
-// region and series has one writer, so its value tells which updates it contains.
+// contained them. Every node is asked after every step that may have shown it more. What is followed are the updates
+// of the probes: a cell of one region and series has one writer, so its value tells which updates it contains, as
+// long as no disaster destroys some and no request goes unanswered.
 type Spread struct {
 	Updates  int       // accepted while Follow was set
 	Pairs    Latencies // of every update and node, the writer excepted
@@ -43,6 +44,7 @@ func (l *Latencies) Quantile(q float64) int64 {
 // follower tracks updates to the answers of all nodes.
 type follower struct {
 	Spread
+	first  int // of the probes
 	series int
 	refs   map[crdt.Origin]map[uint32]int // by the origin's own numbers: index of the series
 	cells  [][]followed                   // by region and series: updates in order
@@ -57,7 +59,7 @@ type followed struct {
 }
 
 func newFollower(w *World) *follower {
-	f := &follower{series: len(w.truth.series), refs: map[crdt.Origin]map[uint32]int{}}
+	f := &follower{first: w.plan.Load.Series, series: len(w.truth.series), refs: map[crdt.Origin]map[uint32]int{}}
 	f.cells = make([][]followed, len(w.regions)*f.series)
 	for range w.machines {
 		f.seen = append(f.seen, make([]int32, len(f.cells)))
@@ -68,6 +70,9 @@ func newFollower(w *World) *follower {
 
 // wrote records an accepted update.
 func (f *follower) wrote(w *World, m *machine, series int, amount crdt.Fixed) {
+	if series < f.first {
+		return
+	}
 	at := m.region*f.series + series
 	us := f.cells[at]
 	u := followed{at: w.now, left: len(w.machines) - 1}
@@ -109,7 +114,7 @@ func (f *follower) came(w *World, m *machine, fr *wire.Frame) {
 	region := w.regionOf(fr.Origin.Region)
 	refs := f.refs[fr.Origin]
 	for i := range fr.Cells {
-		if series, ok := refs[fr.Cells[i].Ref]; ok && region >= 0 {
+		if series, ok := refs[fr.Cells[i].Ref]; ok && series >= f.first && region >= 0 {
 			f.wait[m.index][region*f.series+series] = struct{}{}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/node"
 )
 
@@ -72,6 +73,12 @@ func (w *World) start(m *machine) {
 	cfg.Region, cfg.Node, cfg.Role = m.spec.Region, m.spec.Name, m.spec.Role
 	for i := range cfg.Inc {
 		cfg.Inc[i], cfg.Nonce[i] = byte(w.rng.ids.Uint32()), byte(w.rng.ids.Uint32())
+	}
+	if mutant.On("incarnation reused") { // as if it were kept on disk
+		if m.disk.inc == (crdt.Incarnation{}) {
+			m.disk.inc = cfg.Inc
+		}
+		cfg.Inc = m.disk.inc
 	}
 	m.incs[m.gen] = cfg.Inc
 	c, err := node.NewCore(cfg)

@@ -67,7 +67,7 @@ type Load struct {
 	Batch   int     // if not 0: every request changes so many different series
 	Amount  uint64  // largest increment; 0 = 2^40
 	Edges   bool    // only edges have clients
-	Own     bool    // the clients of a node write one series that no other node of its region writes
+	Probes  int     // so many more series are counters that one machine of a region writes alone, with every request
 }
 
 // pick returns one of its arguments.

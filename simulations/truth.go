@@ -19,12 +19,11 @@ type truth struct {
 
 // written is what one process was asked to count.
 type written struct {
-	inc    crdt.Incarnation
-	m      *machine // that the process ran on
-	asked  *ledger
-	ok     *ledger
-	gone   bool // a disaster destroyed some of it: lower bounds of uniques and gauges say nothing
-	failed bool
+	inc   crdt.Incarnation
+	m     *machine // that the process ran on
+	asked *ledger
+	ok    *ledger
+	gone  bool // a disaster destroyed some of it: lower bounds of uniques and gauges say nothing
 }
 
 // ledger is one value per series.
@@ -78,6 +77,9 @@ func newTruth(series []*crdt.Series, regions int) *truth {
 
 // begin enters a new process.
 func (t *truth) begin(m *machine, inc crdt.Incarnation) *written {
+	if w := t.origins[inc]; w != nil { // never, but for a mutant
+		return w
+	}
 	w := &written{inc: inc, m: m, asked: newLedger(len(t.series)), ok: newLedger(len(t.series))}
 	t.origins[inc] = w
 	t.order = append(t.order, w)

@@ -48,8 +48,11 @@ func newClient(m *machine) *client { return &client{m: m} }
 func drawSeries(p *Plan) []*crdt.Series {
 	r := stream(p.Seed, "series")
 	var out []*crdt.Series
-	for i := range p.Load.Series {
-		k := p.Load.Kinds[i%len(p.Load.Kinds)]
+	for i := range p.Load.Series + p.Load.Probes {
+		k := crdt.KindCounter
+		if i < p.Load.Series {
+			k = p.Load.Kinds[i%len(p.Load.Kinds)]
+		}
 		s := &crdt.Series{Name: fmt.Sprintf("%s.%d", k, i), Kind: k}
 		for j := range r.IntN(3) {
 			s.Labels = append(s.Labels, crdt.Label{Name: fmt.Sprintf("l%d", j), Value: fmt.Sprint(r.IntN(9))})
@@ -92,21 +95,25 @@ func (w *World) act(m *machine) {
 		}
 		rq.items = append(rq.items, it)
 	}
-	w.submit(m, rq)
+	if len(rq.items) > 0 {
+		w.submit(m, rq)
+	}
 }
 
 // drawSeriesOf draws which series a request changes.
 func (w *World) drawSeriesOf(m *machine, r *rand.Rand) []int {
-	l, n := &w.plan.Load, len(w.truth.series)
-	switch {
-	case l.Own:
-		return []int{m.ordinal % n}
-	case l.Batch > 0:
-		return r.Perm(n)[:min(l.Batch, n)]
+	l := &w.plan.Load
+	var out []int
+	if l.Batch > 0 {
+		out = r.Perm(l.Series)[:min(l.Batch, l.Series)]
+	} else if l.Series > 0 {
+		out = make([]int, 1+r.IntN(l.Items))
+		for i := range out {
+			out[i] = r.IntN(l.Series)
+		}
 	}
-	out := make([]int, 1+r.IntN(l.Items))
-	for i := range out {
-		out[i] = r.IntN(n)
+	if m.ordinal < l.Probes {
+		out = append(out, l.Series+m.ordinal)
 	}
 	return out
 }

@@ -1,0 +1,69 @@
+//go:build mutants
+
+package simulations
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"meshd/internal/mutant"
+)
+
+var (
+	budget = flag.Int("budget", 400, "how many seeds a mutant may survive")
+	rate   = flag.Int("rate", 40, "how many seeds the kill rate is taken over")
+	only   = flag.String("mutant", "", "judge one mutant")
+)
+
+// TestMutantsAreKilled plants one fault after another and demands that some seed notices it. Not parallel: there is
+// one mutant at a time in the process.
+func TestMutantsAreKilled(t *testing.T) {
+	var table strings.Builder
+	for _, name := range mutant.Names {
+		if *only != "" && *only != name {
+			continue
+		}
+		mutant.Set(name)
+		killed, tried, by := judge(*rate)
+		if killed == 0 {
+			killed, tried, by = judge(*budget)
+		}
+		fmt.Fprintf(&table, "| %s | %d of %d | %s |\n", name, killed, tried, by)
+		if killed == 0 {
+			t.Errorf("mutant %q survives %d seeds", name, tried)
+		}
+	}
+	mutant.Set("")
+	t.Logf("killed by\n%s", table.String())
+}
+
+// judge runs seeds, up to n of them, and returns how many noticed and the first rule that was broken. Where it may
+// stop early, it does.
+func judge(n int) (killed, tried int, rules string) {
+	var mu sync.Mutex
+	seen := map[string]int{}
+	each(1, n, func(seed uint64) {
+		mu.Lock()
+		enough := n > *rate && killed > 0
+		mu.Unlock()
+		if enough {
+			return
+		}
+		rep := Run(Draw(seed))
+		mu.Lock()
+		defer mu.Unlock()
+		tried++
+		if len(rep.Violations) > 0 {
+			killed++
+			seen[rep.Violations[0].Rule]++
+		}
+	})
+	var parts []string
+	for _, r := range sorted(seen) {
+		parts = append(parts, fmt.Sprintf("%s %d", r, seen[r]))
+	}
+	return killed, tried, strings.Join(parts, ", ")
+}
