@@ -2,6 +2,7 @@ package bubble
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,15 +33,17 @@ func (v view) totals() map[string]crdt.Value {
 
 // ledger is what the clients of a mesh know. Amounts are exact: a total is compared to the last bit.
 type ledger struct {
-	mu    sync.Mutex
-	n     uint64                           // increments so far: no two have one amount
-	begun map[string]crdt.Value            // by metric: everything that was ever sent to a node
-	acked map[string]map[string]crdt.Value // by machine and metric: what it said is counted
-	lost  int                              // submits whose outcome is unknown
+	mu      sync.Mutex
+	n       uint64                           // batches so far: no two have one amount
+	open    map[uint64][]node.Item           // batches that wait for an answer
+	settled map[string]crdt.Value            // by metric: what was acknowledged or may have been counted
+	acked   map[string]map[string]crdt.Value // by machine and metric: what it said is counted
+	lost    int                              // batches whose outcome is unknown
+	refused int                              // batches that were not counted, as the node said
 }
 
 func newLedger() *ledger {
-	return &ledger{begun: map[string]crdt.Value{}, acked: map[string]map[string]crdt.Value{}}
+	return &ledger{open: map[uint64][]node.Item{}, settled: map[string]crdt.Value{}, acked: map[string]map[string]crdt.Value{}}
 }
 
 func add(to map[string]crdt.Value, items []node.Item) {
@@ -58,28 +61,34 @@ func add(to map[string]crdt.Value, items []node.Item) {
 	}
 }
 
-// begin draws the next batch for a machine and books it as sent.
-func (l *ledger) begin(machine string, inc crdt.Incarnation, nowMs int64) []node.Item {
+// begin books the nth batch as sent.
+func (l *ledger) begin(batch func(n uint64) []node.Item) (n uint64, items []node.Item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.n++
-	items := everyKind(machine, inc, l.n, nowMs)
-	add(l.begun, items)
-	return items
+	l.open[l.n] = batch(l.n)
+	return l.n, l.open[l.n]
 }
 
 // end books the answer.
-func (l *ledger) end(machine string, items []node.Item, err error) {
+func (l *ledger) end(client string, n uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.lost++
+	items := l.open[n]
+	delete(l.open, n)
+	switch {
+	case errors.Is(err, node.ErrClosed), errors.Is(err, node.ErrBusy), errors.Is(err, node.ErrFull):
+		l.refused++
 		return
+	case err != nil:
+		l.lost++
+	case l.acked[client] == nil:
+		l.acked[client] = map[string]crdt.Value{}
+		fallthrough
+	default:
+		add(l.acked[client], items)
 	}
-	if l.acked[machine] == nil {
-		l.acked[machine] = map[string]crdt.Value{}
-	}
-	add(l.acked[machine], items)
+	add(l.settled, items)
 }
 
 func (l *ledger) ackedAt(machine string) map[string]crdt.Value {
@@ -88,10 +97,37 @@ func (l *ledger) ackedAt(machine string) map[string]crdt.Value {
 	return maps.Clone(l.acked[machine])
 }
 
-func (l *ledger) all() map[string]crdt.Value {
+// forgive lets machines lose what they acknowledged so far: their disks are gone. Somebody else must still have it.
+func (l *ledger) forgive(machines ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return maps.Clone(l.begun)
+	if l.acked["gone"] == nil {
+		l.acked["gone"] = map[string]crdt.Value{}
+	}
+	for _, machine := range machines {
+		sums := l.acked["gone"]
+		for metric, v := range l.acked[machine] {
+			sum, ok := sums[metric]
+			if !ok {
+				sum = crdt.Bottom(v.Kind)
+			}
+			sum = sum.Clone()
+			must(sum.Combine(&v))
+			sums[metric] = sum
+		}
+		delete(l.acked, machine)
+	}
+}
+
+// most is what a node may answer at most.
+func (l *ledger) most() map[string]crdt.Value {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := maps.Clone(l.settled)
+	for _, items := range l.open {
+		add(out, items)
+	}
+	return out
 }
 
 func (l *ledger) unknown() int {
@@ -139,10 +175,10 @@ func (l *ledger) differs(v view) string {
 // judge checks a read of a process: floor is what its machine had acknowledged before the read began, seen what the
 // process answered before.
 func (l *ledger) judge(v, seen view, floor map[string]crdt.Value) (violations []string) {
-	got, begun := v.totals(), l.all()
+	got, most := v.totals(), l.most()
 	for _, metric := range slices.Sorted(maps.Keys(got)) {
-		if !contains(begun[metric], got[metric]) {
-			violations = append(violations, fmt.Sprintf("I3: %s is %s, only %s was written", metric, show(got[metric]), show(begun[metric])))
+		if !contains(most[metric], got[metric]) {
+			violations = append(violations, fmt.Sprintf("I3: %s is %s, only %s was written", metric, show(got[metric]), show(most[metric])))
 		}
 	}
 	for c, was := range seen {

@@ -27,10 +27,11 @@ type machine struct {
 	name, region string
 	hub          bool
 	addr, dir    string
+	client       string               // of its clients in the ledger; empty: its name
 	change       func(*gossip.Config) // of the next processes; may be nil
+	full         atomic.Bool          // its disk
 
-	mu   sync.Mutex // held around proc by load and the test
-	proc *process   // nil: off
+	proc atomic.Pointer[process] // nil: off
 }
 
 // process is one life of a node: the parts of it, joined as cmd/meshd joins them.
@@ -44,6 +45,8 @@ type process struct {
 	gossip   *gossip.Gossip
 	registry *prometheus.Registry
 
+	mute chan struct{} // held by whoever blocks messages on their way into the node
+
 	stopNode, stopGossip context.CancelFunc
 	nodeDone, gossipDone chan error
 
@@ -51,11 +54,30 @@ type process struct {
 	seen    view       // the last one
 }
 
-// disk is the store of a process that can be killed: from then on nothing it does succeeds any more, and what a commit
-// under way wrote may or may not be there, but nobody is told.
+// disk is the store of a process that can be killed: from then on nothing it does succeeds any more. What a commit under
+// way wrote is there, but nobody is told.
 type disk struct {
 	bridge.Disk
 	dead atomic.Bool
+	last atomic.Bool // the next commit is the last
+}
+
+// reader is the way of messages into a node, which block closes.
+type reader struct {
+	*bridge.Bridge
+	p *process
+}
+
+func (r reader) Message(id uint64, msg []byte) {
+	r.p.mute <- struct{}{}
+	<-r.p.mute
+	r.Bridge.Message(id, msg)
+}
+
+// block lets messages of peers wait until release is called.
+func (p *process) block() (release func()) {
+	p.mute <- struct{}{}
+	return sync.OnceFunc(func() { <-p.mute })
 }
 
 var errKilled = errors.New("process was killed")
@@ -64,17 +86,19 @@ func (d *disk) Commit(ops []node.Op) error {
 	if d.dead.Load() {
 		return errKilled
 	}
-	if err := d.Disk.Commit(ops); err != nil || !d.dead.Load() {
-		return err
+	err := d.Disk.Commit(ops)
+	if d.last.Load() {
+		d.dead.Store(true)
 	}
-	return errKilled
+	if err == nil && d.dead.Load() {
+		return errKilled
+	}
+	return err
 }
 
 func (h *machine) start() {
 	h.m.t.Helper()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.proc != nil {
+	if h.proc.Load() != nil {
 		h.m.t.Fatalf("%s runs already", h.name)
 	}
 	p, err := h.open()
@@ -82,17 +106,17 @@ func (h *machine) start() {
 		h.m.t.Fatalf("start %s: %v", h.name, err)
 	}
 	p.run()
-	h.proc = p
+	h.proc.Store(p)
 }
 
 func (h *machine) open() (p *process, err error) {
-	p = &process{h: h, inc: node.NewIncarnation(), registry: prometheus.NewRegistry(), seen: view{}}
+	p = &process{h: h, inc: node.NewIncarnation(), registry: prometheus.NewRegistry(), seen: view{}, mute: make(chan struct{}, 1)}
 	log := h.m.logger(h.name)
 	if p.conn, err = h.m.net.Listen(h.addr); err != nil {
 		return nil, err
 	}
 	if p.store, err = buffer.Open(buffer.Config{
-		Dir: h.dir, Mesh: meshName, Region: h.region, Node: h.name, MemoryBytes: 32 << 20, ReserveBytes: 1, Logger: log, Registerer: p.registry,
+		Dir: h.dir, Mesh: meshName, Region: h.region, Node: h.name, MemoryBytes: 32 << 20, Logger: log, Registerer: p.registry, FreeSpace: h.space,
 	}); err != nil {
 		return nil, err
 	}
@@ -111,7 +135,7 @@ func (h *machine) open() (p *process, err error) {
 	}
 	cfg := gossip.Config{
 		Mesh: meshName, Region: h.region, Node: h.name, Role: gossip.Role(role), Inc: core.Inc, Nonce: core.Nonce,
-		Conn: p.conn, Join: h.m.hubs(h.name), Insecure: true, Handler: b, Logger: log, Registerer: p.registry,
+		Conn: p.conn, Join: h.m.hubs(h.name), Insecure: true, Handler: reader{b, p}, Logger: log, Registerer: p.registry,
 	}
 	if h.m.authority != "" {
 		cfg.Insecure = false
@@ -127,6 +151,14 @@ func (h *machine) open() (p *process, err error) {
 	}
 	b.Node, b.Gossip = p.node, p.gossip
 	return p, nil
+}
+
+// space stands for the file system under the data directory.
+func (h *machine) space(string) (free, total uint64, err error) {
+	if h.full.Load() {
+		return 0, 1 << 40, nil
+	}
+	return 1 << 39, 1 << 40, nil
 }
 
 func (h *machine) identity(role node.Role) (*pki.Identity, error) {
@@ -159,41 +191,42 @@ func (p *process) end() error {
 // stop turns the machine off as an operator does. What it acknowledged stays.
 func (h *machine) stop() {
 	h.m.t.Helper()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.proc == nil {
+	p := h.proc.Swap(nil)
+	if p == nil {
 		return
 	}
-	if err := h.proc.end(); err != nil {
+	if err := p.end(); err != nil {
 		h.m.t.Errorf("stop %s: %v", h.name, err)
 	}
-	h.proc = nil
 }
 
 // kill ends the process without a goodbye: no packet leaves from now on and the disk keeps what it holds at this
-// instant, memtable logs and half a compaction included.
+// instant, memtable logs and half a compaction included. What is left of the process ends in the background.
 func (h *machine) kill() {
 	h.m.t.Helper()
-	p := h.proc // load may wait for an answer under mu that the dead process no longer gives
+	p := h.proc.Swap(nil)
 	p.disk.dead.Store(true)
 	_ = p.conn.Close()
-	synctest.Wait() // no file operation is under way
-	left := h.m.t.TempDir()
-	if err := os.CopyFS(left, os.DirFS(h.dir)); err != nil {
+	h.dir = h.copyDisk()
+	h.m.dying.Go(func() { _ = p.end() }) // its socket is gone: an error of gossip's is right
+}
+
+// copyDisk returns a copy of the machine's disk as it is while no file operation is under way.
+func (h *machine) copyDisk() (dir string) {
+	h.m.t.Helper()
+	synctest.Wait()
+	dir = h.m.t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(h.dir)); err != nil {
 		h.m.t.Fatal(err)
 	}
-	h.dir = left
-	_ = p.end() // the socket is gone: an error of gossip's is right
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.proc = nil
+	return dir
 }
 
 func (h *machine) restart() { h.m.t.Helper(); h.stop(); h.start() }
 
 // peers returns the names of the nodes it has sessions with, sorted.
 func (h *machine) peers() (names []string) {
-	for _, p := range h.proc.gossip.Peers() {
+	for _, p := range h.proc.Load().gossip.Peers() {
 		names = append(names, p.Node)
 	}
 	slices.Sort(names)
@@ -202,7 +235,7 @@ func (h *machine) peers() (names []string) {
 
 func (h *machine) status() *node.Status {
 	h.m.t.Helper()
-	st, err := h.proc.node.Status(context.Background())
+	st, err := h.proc.Load().node.Status(context.Background())
 	if err != nil {
 		h.m.t.Fatalf("status of %s: %v", h.name, err)
 	}

@@ -34,11 +34,12 @@ type mesh struct {
 	authority string // directory of the authority; empty: everybody is believed
 	ledger    *ledger
 	machines  map[string]*machine
+	dying     sync.WaitGroup // killed processes, of which the outside sees nothing any more
 }
 
-// bubble runs test with an empty mesh in a bubble of its own and stops what it left running.
+// bubble runs test with an empty mesh in a bubble of its own, beside other bubbles, and stops what it left running.
 func bubble(t *testing.T, test func(t *testing.T, m *mesh)) {
-	t.Helper()
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &mesh{t: t, net: memnet.New(1), log: &lockedBuffer{}, ledger: newLedger(), machines: map[string]*machine{}}
 		m.net.SetDefault(link)
@@ -102,7 +103,7 @@ func (m *mesh) all() (all []*machine) {
 }
 
 func (m *mesh) running() []*machine {
-	return slices.DeleteFunc(m.all(), func(h *machine) bool { return h.proc == nil })
+	return slices.DeleteFunc(m.all(), func(h *machine) bool { return h.proc.Load() == nil })
 }
 
 // at returns the addresses of machines; REGION-* stands for all of a region.
@@ -122,6 +123,7 @@ func (m *mesh) stop() {
 		wg.Go(h.stop)
 	}
 	wg.Wait()
+	m.dying.Wait()
 	time.Sleep(serfLinger) // the bubble then reports every goroutine that is left
 }
 
