@@ -189,7 +189,8 @@ func (g *Gossip) serveStream(ctx context.Context, conn *quic.Conn, st *quic.Stre
 		return
 	}
 	st.CancelRead(0)
-	if no, ok := errors.AsType[*refusedError](err); ok && no.lasting() {
+	// A hub finds out which of the addresses it hears of is its own by dialing it: nothing to warn of.
+	if no, ok := errors.AsType[*refusedError](err); ok && no.lasting() && no.code != refuseSelf {
 		g.quiet.warn(g.log, "session refused", "from", conn.RemoteAddr().String(), "reason", no.Error())
 	}
 	if _, ok := errors.AsType[*refusedError](err); !ok {
