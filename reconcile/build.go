@@ -83,6 +83,7 @@ func (r *Replica) Snapshot(maxBytes int, emit func(*wire.Frame) error) error {
 			continue
 		}
 		f.Defs = append(f.Defs, r.def(uint32(ref)))
+		f.Head = max(f.Head, r.defSeq[ref]) // its cell may have been left out for a newer one that is not here yet
 		size += r.defBytes(uint32(ref))
 		if c := &r.cells[ref]; c.linked {
 			f.Cells = append(f.Cells, wire.Cell{Ref: uint32(ref), Seq: c.seq, Value: c.v})

@@ -471,3 +471,33 @@ func mustIntern(t *testing.T, cat *Catalog, name string) SeriesID {
 	}
 	return id
 }
+
+// TestASnapshotHoldsADefinitionWhoseCellIsNotHereYet: a frame leaves out a cell that changed again after its end, but
+// not its definition.
+func TestASnapshotHoldsADefinitionWhoseCellIsNotHereYet(t *testing.T) {
+	o := nodeOrigin("n")
+	r := NewReplica(o, NewCatalog())
+	f := frame(o, 0, 3, []string{"a", "b"}, 0, 1)
+	f.Cells[0].Seq, f.Head = 2, 4
+	if _, err := r.Apply(f, nil); err != nil {
+		t.Fatal(err)
+	}
+	back := NewReplica(o, NewCatalog())
+	err := r.Snapshot(1<<20, func(f *wire.Frame) error {
+		raw, err := wire.AppendFrame(nil, f)
+		if err != nil {
+			return err
+		}
+		if f, err = wire.ParseFrame(raw); err != nil {
+			return err
+		}
+		_, err = back.Apply(f, nil)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Len() != 2 {
+		t.Errorf("%d definitions are left of 2", back.Len())
+	}
+}
