@@ -60,10 +60,8 @@ type diskRate struct {
 }
 
 func (b *disk) measure(ctx context.Context, r *run) (*Report, error) {
-	var d diskDetail
-	var err error
-	// What others do to the disk changes from second to second: raw and figure take turns.
-	if d.Raw, err = b.raw(ctx, r.dir); err != nil {
+	raw, err := b.raw(ctx, r.dir)
+	if err != nil {
 		return nil, err
 	}
 	store, err := buffer.Open(buffer.Config{
@@ -72,7 +70,13 @@ func (b *disk) measure(ctx context.Context, r *run) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer store.Close()
+	rep, err := b.intoStore(ctx, store, raw)
+	return rep, errors.Join(err, store.Close())
+}
+
+// intoStore measures a store and reports it beside the raw rate.
+func (b *disk) intoStore(ctx context.Context, store *buffer.Store, raw diskRate) (_ *Report, err error) {
+	d := diskDetail{Raw: raw}
 	var keys atomic.Uint64
 	value := make([]byte, b.bytes)
 	commit := func() error {

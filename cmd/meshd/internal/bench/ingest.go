@@ -202,7 +202,7 @@ func (b *ingest) intoLoop(ctx context.Context) (ingestRate, error) {
 	if err == nil {
 		err = pause(ctx, 100*time.Millisecond) // for what waits in the socket
 	}
-	conn.Close()
+	pc.Close()
 	<-done
 	return rateOf(sent, received.Load(), took), err
 }

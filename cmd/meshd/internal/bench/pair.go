@@ -30,7 +30,6 @@ type member struct {
 	node  *node.Node
 	meter *meter
 	store *buffer.Store
-	close func() error
 }
 
 const pairMesh, pairRegion = "bench", "east"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,10 +72,11 @@ func (r *Report) Line() string {
 	if r.RawLimit.Of != "" {
 		s += fmt.Sprintf("; raw limit %.6g %s (%s)", r.RawLimit.Value, r.RawLimit.Unit, r.RawLimit.Of)
 	}
+	lines := []string{s}
 	for _, w := range r.Wrong {
-		s += "\n" + r.Bench + ": WRONG: " + w
+		lines = append(lines, r.Bench+": WRONG: "+w)
 	}
-	return s
+	return strings.Join(lines, "\n")
 }
 
 // round keeps digits behind the point: more would only look exact.
