@@ -111,6 +111,11 @@ func (c *Core) commitOwn(p *pending, rec *records) {
 	}
 	b := newBuilder(c)
 	for _, s := range c.queue.batches {
+		if err := p.tokens.room(s.Batch.Items, c.wall); err != nil { // all of it or nothing: its sender tries again
+			c.Counts.Overfull++
+			c.out.Replies = append(c.out.Replies, Reply{ID: s.ID, Result: Result{Err: err}})
+			continue
+		}
 		p.replies = append(p.replies, Reply{ID: s.ID, Result: b.add(s.Batch, p.tokens)})
 	}
 	c.queue.batches, c.queue.items = nil, 0
@@ -222,15 +227,11 @@ func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 	for i := range batch.Items {
 		it := &batch.Items[i]
 		ids[i] = ^reconcile.SeriesID(0)
-		seen, err := tc.seen(it.Token, b.c.wall)
-		if err == nil && seen {
+		if tc.seen(it.Token) {
 			res.Duplicates++
 			continue
 		}
-		var id reconcile.SeriesID
-		if err == nil {
-			id, err = b.series(it.Series)
-		}
+		id, err := b.series(it.Series)
 		if err == nil {
 			err = b.grow(id, &it.Inc)
 		}

@@ -81,7 +81,7 @@ type Counters struct {
 	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed    uint64
 	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut                uint64
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells    uint64
-	FramesDropped, PairsDelayed, ClockAhead, Overfull, SessionsLost, Malformed uint64
+	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.

@@ -30,10 +30,18 @@ func (c *Core) mayWrite(s *session, o crdt.Origin) bool {
 	}
 }
 
-func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
+// countIn counts what a frame brings. Cells of windows are for later versions: they are counted and not kept.
+func (c *Core) countIn(s *session, f *wire.Frame) {
 	s.framesIn++
 	c.Counts.FramesIn++
 	c.Counts.CellsIn += uint64(len(f.Cells))
+	if f.Stream == crdt.StreamWindow {
+		c.Counts.WindowCells += uint64(len(f.Cells))
+	}
+}
+
+func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
+	c.countIn(s, f)
 	o := f.Origin
 	if !c.mayWrite(s, o) {
 		c.Counts.Refused++
@@ -120,9 +128,7 @@ func (c *Core) quarantine(o crdt.Origin, err error) {
 
 // gotPush takes totals and pairs from a hub of the own region.
 func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
-	s.framesIn++
-	c.Counts.FramesIn++
-	c.Counts.CellsIn += uint64(len(f.Cells))
+	c.countIn(s, f)
 	if c.hub != nil || !c.mayWrite(s, f.Origin) || f.Origin.Class != crdt.ClassRegion {
 		c.Counts.Refused++
 		return

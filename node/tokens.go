@@ -106,30 +106,38 @@ func (t *tokens) begin() *tokenChanges {
 	return &tokenChanges{t: t, sources: map[string]*window{}, keys: map[keyHash]int64{}}
 }
 
-// seen reports whether the item of a token was counted before. It fails at the limit of remembered sources or keys
-// rather than forget one early.
-func (c *tokenChanges) seen(tok Token, nowMs int64) (bool, error) {
+// room reports an error that wraps ErrTokens if the new tokens among items are more than may still be remembered: a
+// token is never forgotten early to make room.
+func (c *tokenChanges) room(items []Item, nowMs int64) error {
+	c.t.expire(nowMs)
+	keys, sources := map[keyHash]struct{}{}, map[string]struct{}{}
+	for i := range items {
+		switch tok := items[i].Token; {
+		case tok.Zero() || c.seen(tok):
+		case tok.Key != "":
+			keys[hashKey(tok.Key)] = struct{}{}
+		case c.window(tok.Source) == nil:
+			sources[tok.Source] = struct{}{}
+		}
+	}
+	if len(keys) > 0 && c.t.keys+len(c.keys)+len(keys) > c.t.limits.Keys {
+		return fmt.Errorf("node: %w: %d idempotency keys", ErrTokens, c.t.limits.Keys)
+	}
+	if len(sources) > 0 && len(c.t.sources)+len(c.sources)+len(sources) > c.t.limits.Sources {
+		return fmt.Errorf("node: %w: %d sources", ErrTokens, c.t.limits.Sources)
+	}
+	return nil
+}
+
+// seen reports whether the item of a token was counted before.
+func (c *tokenChanges) seen(tok Token) bool {
 	if tok.Key != "" {
 		k := hashKey(tok.Key)
-		if _, ok := c.keys[k]; ok || c.t.hasKey(k) {
-			return true, nil
-		}
-		c.t.expire(nowMs)
-		if c.t.keys+len(c.keys) >= c.t.limits.Keys {
-			return false, fmt.Errorf("node: %w: %d idempotency keys", ErrTokens, c.t.limits.Keys)
-		}
-		return false, nil
+		_, ok := c.keys[k]
+		return ok || c.t.hasKey(k)
 	}
-	if tok.Seq == 0 {
-		return false, nil
-	}
-	if w := c.window(tok.Source); w != nil {
-		return w.seen(tok.Seq), nil
-	}
-	if len(c.t.sources)+len(c.sources) >= c.t.limits.Sources {
-		return false, fmt.Errorf("node: %w: %d sources", ErrTokens, c.t.limits.Sources)
-	}
-	return false, nil
+	w := c.window(tok.Source)
+	return tok.Seq != 0 && w != nil && w.seen(tok.Seq)
 }
 
 func (c *tokenChanges) window(source string) *window {
