@@ -78,10 +78,10 @@ type hubState struct {
 
 // Counters are the core's own figures, exported as metrics.
 type Counters struct {
-	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed    uint64
-	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut                uint64
-	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells    uint64
-	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed uint64
+	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed uint64
+	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut             uint64
+	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
+	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
