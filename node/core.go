@@ -72,6 +72,7 @@ type hubState struct {
 	region  *reconcile.Region
 	entries *reconcile.Entries
 	watch   *reconcile.Watch
+	floor   *reconcile.Floor
 	cold    coldStore
 	aged    map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
 }
@@ -112,8 +113,11 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		region:  reconcile.NewRegion(total, c.cat),
 		entries: reconcile.NewEntries(cfg.Node, cfg.Inc, c.cat),
 		watch:   reconcile.NewWatch(),
-		cold:    newColdStore(c.cat),
-		aged:    map[crdt.Origin]uint64{},
+		floor: reconcile.NewFloor(crdt.Origin{
+			Class: crdt.ClassView, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc,
+		}, c.cat),
+		cold: newColdStore(c.cat),
+		aged: map[crdt.Origin]uint64{},
 	}
 	c.live = c.hub.region.Replica(c.own)
 	c.hub.watch.Expect(cfg.Node)
@@ -186,6 +190,7 @@ func (c *Core) settleRegion() {
 		return
 	}
 	c.hub.region.Total.Close()
+	c.hub.floor.Cells.Close()
 	for _, r := range c.hub.entries.Regions() {
 		c.hub.entries.View(r).Close()
 	}

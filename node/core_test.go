@@ -169,3 +169,47 @@ func TestWipedHubOldBackupAndCopiedDisk(t *testing.T) {
 	w.run(4000)
 	w.mustTotal("clicks", want)
 }
+
+func TestARegionWhoseHubsLostTheirDisksSaysSo(t *testing.T) {
+	w := newWorld(t, 6)
+	mesh(w)
+	w.run(500)
+	w.count("east-edge0", "clicks", 100, Token{})
+	w.count("east-edge1", "clicks", 20, Token{})
+	w.run(1000)
+	w.kill("east-edge0") // with its disk, and then both hubs of the region with theirs
+	for _, hub := range []string{"east-hub0", "east-hub1"} {
+		w.kill(hub)
+		clear(w.procs[hub].disk)
+	}
+	w.run(100)
+	w.kill("east-edge1") // what its memory held of the region is gone too
+	for _, p := range []string{"east-hub0", "east-hub1"} {
+		w.start(p, "east", RoleHub)
+	}
+	w.start("east-edge1", "east", RoleEdge)
+	w.run(4000)
+	w.mustTotal("clicks", 120)
+	incomplete := func() (n int) {
+		for _, p := range w.sorted() {
+			if p.core == nil {
+				continue
+			}
+			for _, c := range p.core.Coverage() {
+				if c.Region == "east" && c.CompleteUntil.IsZero() {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if n := incomplete(); n != 9 {
+		t.Errorf("%d of 9 nodes say that the east is incomplete", n)
+	}
+	w.start("east-edge0", "east", RoleEdge) // its disk lives after all
+	w.run(4000)
+	w.mustTotal("clicks", 120)
+	if n := incomplete(); n != 0 {
+		t.Errorf("%d nodes still say that the east is incomplete", n)
+	}
+}

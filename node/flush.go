@@ -111,7 +111,7 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 		if s.peer.Region != c.cfg.Region {
 			return nil
 		}
-		out = append(out, &c.hub.region.Total.Replica)
+		out = append(out, &c.hub.region.Total.Replica, &c.hub.floor.Cells.Replica)
 		for _, r := range c.hub.entries.Regions() {
 			if r != c.cfg.Region {
 				out = append(out, &c.hub.entries.View(r).Replica)
@@ -292,6 +292,8 @@ func (c *Core) age() {
 		c.forgetHubs()
 		return
 	}
+	c.check(c.hub.floor.Update(c.hub.entries, c.hub.region.Total, c.replaced()))
+	c.hub.floor.Cells.Close()
 	clear(c.hub.aged)
 	for _, o := range c.hub.region.Origins() {
 		c.hub.aged[o] = c.hub.region.Held(o).Progress[crdt.StreamLifetime].Cursor
@@ -301,13 +303,21 @@ func (c *Core) age() {
 	}
 }
 
-// forgetHubs lets an edge forget the processes of hubs that run as another process now.
-func (c *Core) forgetHubs() {
-	now := map[string]crdt.Incarnation{}
+// replaced returns a test for origins of processes that run as another process now. A node that is only silent is
+// not replaced.
+func (c *Core) replaced() func(crdt.Origin) bool {
+	now := map[string]crdt.Incarnation{c.cfg.Node: c.cfg.Inc}
 	for _, s := range c.order {
-		now[s.peer.Node] = s.peer.Inc
+		if s.peer.Region == c.cfg.Region {
+			now[s.peer.Node] = s.peer.Inc
+		}
 	}
-	replaced := func(o crdt.Origin) bool { inc, ok := now[o.Node]; return ok && inc != o.Inc }
+	return func(o crdt.Origin) bool { inc, ok := now[o.Node]; return ok && inc != o.Inc }
+}
+
+// forgetHubs lets an edge forget what the processes of hubs said that run as another process now.
+func (c *Core) forgetHubs() {
+	replaced := c.replaced()
 	c.check(c.slots.Prune(replaced, c.mine))
 	c.views.Forget(func(o crdt.Origin) bool { return !replaced(o) })
 }

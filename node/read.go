@@ -87,10 +87,18 @@ func (c *Core) regions() []string {
 // answer returns the total of series id in a region as far as it is known here; the value is the caller's.
 func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
 	if c.hub == nil {
-		if region == c.cfg.Region {
-			return c.slots.Answer(id, c.mine)
+		v, ok, err := cellOf(c.views.Region(region), id)
+		if region != c.cfg.Region {
+			return v, ok, err
 		}
-		return cellOf(c.views.Region(region), id)
+		own, has, err := c.slots.Answer(id, c.mine)
+		if err != nil || !has {
+			return v, ok, err
+		}
+		if ok { // what hubs knew before they lost their disks
+			_, err = own.Join(&v, 0, nil, 0)
+		}
+		return own, true, err
 	}
 	v, ok, err := cellOf(c.hub.entries.View(region), id)
 	if region != c.cfg.Region {
@@ -299,6 +307,9 @@ func (c *Core) inputs(id reconcile.SeriesID, region string) (rule string, in []I
 	case c.hub == nil && own:
 		for _, r := range c.mine {
 			add(r, c.liveNote(r))
+		}
+		if d := c.views.Region(region); d != nil {
+			add(&d.Replica, "what hubs had before they lost their disks")
 		}
 		for _, o := range c.slots.Origins() {
 			add(&c.slots.Slot(o).Total, "total of a hub, to which own cells beyond it are added")

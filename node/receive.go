@@ -20,7 +20,7 @@ func (c *Core) mayWrite(s *session, o crdt.Origin) bool {
 	switch {
 	case c.hub == nil:
 		return s.peer.Role == RoleHub && s.peer.Region == c.cfg.Region && own &&
-			(o.Class == crdt.ClassView && o.Region != c.cfg.Region || o.Class == crdt.ClassRegion && o.Region == c.cfg.Region)
+			(o.Class == crdt.ClassView || o.Class == crdt.ClassRegion && o.Region == c.cfg.Region)
 	case s.peer.Role == RoleEdge:
 		return o.Class == crdt.ClassNode && s.peer.Region == c.cfg.Region && o.Region == c.cfg.Region && o.Node == s.peer.Node
 	case o.Class == crdt.ClassNode:

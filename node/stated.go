@@ -50,7 +50,9 @@ func (c *Core) restate(s *session, seq uint64, localMs int64) {
 			continue
 		}
 		rc := h.latest
-		rc.CompleteUntilMs += wall - rc.AtMs
+		if rc.CompleteUntilMs != 0 {
+			rc.CompleteUntilMs += wall - rc.AtMs
+		}
 		if region == s.peer.Region {
 			rc.Seq = max(rc.Seq, seq)
 		}
@@ -127,6 +129,9 @@ func (c *Core) extent() wire.RegionCoverage {
 	c.hub.watch.Claim(c.cfg.Node, reconcile.Claim{Inc: c.cfg.Inc, Head: c.live.Progress[crdt.StreamLifetime].Covered, AtMs: c.now})
 	c.settleNode(c.cfg.Node)
 	e := c.hub.watch.Extent(c.now, c.cfg.Silence)
+	if c.hub.floor.Above() > 0 { // earlier processes knew more: until when anything is complete is unknown
+		e.CompleteUntilMs = 0
+	}
 	return wire.RegionCoverage{
 		Region: c.cfg.Region, Hub: c.cfg.Node, Inc: c.cfg.Inc, Seq: c.hub.region.Total.Seq(),
 		Expected: uint32(e.Expected), Heard: uint32(e.Heard), CompleteUntilMs: e.CompleteUntilMs, AtMs: c.now,

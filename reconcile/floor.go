@@ -1,0 +1,69 @@
+package reconcile
+
+import "meshd/crdt"
+
+// Floor is what hub processes that are over had added up of their own region, where no living total reached it yet:
+// after all hubs of a region lost their disks, other regions still know the old totals and relay them back. It is
+// one more candidate for the maximum, at hubs and, sent down as the hub's view of its own region, at edges; and as
+// long as there is something in it that the totals lack, the region is not complete.
+type Floor struct {
+	Cells *Derived
+
+	below map[crdt.Origin]uint64 // entries that the totals contain, by the version that was looked at
+	above int
+}
+
+// NewFloor returns an empty floor. view is the hub's ClassView origin of its own region.
+func NewFloor(view crdt.Origin, cat *Catalog) *Floor {
+	return &Floor{Cells: NewDerived(view, cat), below: map[crdt.Origin]uint64{}}
+}
+
+// Above returns how many dead entries have something that the totals lacked at the last Update.
+func (f *Floor) Above() int { return f.above }
+
+// Update compares the dead entries of the region with its totals. Both only rise, so an entry that is contained
+// stays so and is looked at again only if a late frame of it came.
+func (f *Floor) Update(e *Entries, total *Derived, dead func(crdt.Origin) bool) error {
+	f.above = 0
+	for _, o := range e.Origins() {
+		r := e.all[o]
+		if o.Region != total.Origin.Region || !dead(o) {
+			continue
+		}
+		if v, ok := f.below[o]; ok && v == r.Version {
+			continue
+		}
+		contained, err := f.compare(r, total)
+		if err != nil {
+			return err
+		}
+		if !contained {
+			f.above++
+			continue
+		}
+		f.below[o] = r.Version
+	}
+	return nil
+}
+
+// compare raises the floor by what r has beyond the totals and reports whether that is nothing. Rollups are of the
+// moment: those of a dead hub are old.
+func (f *Floor) compare(r *Replica, total *Derived) (contained bool, err error) {
+	contained = true
+	r.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
+		if err != nil || v.Kind == crdt.KindRollup {
+			return
+		}
+		have := crdt.Bottom(v.Kind)
+		if t, _ := total.Cell(id); t != nil {
+			have = t.Clone()
+		}
+		rose, e := have.Join(v, 0, nil, 0)
+		if e == nil && rose {
+			contained = false
+			_, e = f.Cells.Raise(id, v)
+		}
+		err = e
+	})
+	return contained, err
+}
