@@ -144,10 +144,10 @@ func (s *sender) sendUntilAcked(ctx context.Context, b *batch) error {
 	}
 }
 
-// wrongCounts notes in rep what the nodes' own words contradict.
-func (t *tally) wrongCounts(rep *Report, phase string) {
+// wrongCounts notes in v what the nodes' own words contradict.
+func (t *tally) wrongCounts(v *verdict, phase string) {
 	if t.Rejected > 0 {
-		rep.wrong("%s: %d valid events were rejected", phase, t.Rejected)
+		v.add("%s: %d valid events were rejected", phase, t.Rejected)
 	}
 }
 

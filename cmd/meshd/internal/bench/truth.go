@@ -80,18 +80,28 @@ func (f *truthFlags) measure(ctx context.Context, r *run) (*Report, error) {
 	return nil, f.check()
 }
 
+// verdict collects what was wrong while a scenario runs.
+type verdict struct{ wrong []string }
+
+func (v *verdict) add(format string, args ...any) {
+	v.wrong = append(v.wrong, fmt.Sprintf(format, args...))
+}
+
 // truthReport is the report of a scenario: the figure is the largest deviation of any node at the end.
-func truthReport(deviation int64, detail any) *Report {
-	return newReport(
+func truthReport(deviation int64, detail any, v *verdict) *Report {
+	rep := newReport(
 		Quantity{float64(deviation), "counted", "largest |answer - truth| of any node"}, 0,
 		Quantity{0, "counted", "nothing is closer than exact"}, detail)
+	slices.Sort(v.wrong)
+	rep.Wrong = append(rep.Wrong, v.wrong...)
+	return rep
 }
 
 // wrongAnswers notes every answer that is not the truth.
-func wrongAnswers(rep *Report, phase string, truth int64, answers []settled) {
+func wrongAnswers(v *verdict, phase string, truth int64, answers []settled) {
 	for _, s := range answers {
 		if s.Error != 0 {
-			rep.wrong("%s: %s answers %d, %+d from the truth %d", phase, s.Node, s.Answer, s.Error, truth)
+			v.add("%s: %s answers %d, %+d from the truth %d", phase, s.Node, s.Answer, s.Error, truth)
 		}
 	}
 }

@@ -34,65 +34,67 @@ func truthCut(ctx context.Context, r *run, f *truthFlags) (*Report, error) {
 		return nil, err
 	}
 	defer m.Stop()
-	const metric = "truth.cut"
-	rep := truthReport(0, nil)
-	all := newBatcher(metric, m.Nodes(), true, f.seed) // hubs count too
-	batches, truth := all.batches(f.events, f.batch)
+	batches, truth := newBatcher(cutMetric, m.Nodes(), true, f.seed).batches(f.events, f.batch) // hubs count too
 	s := newSender(f.workers)
 	defer s.close()
-	w := m.watch(ctx, metric, s)
-	// A part before the cut, most of it during, so that there is something to lose and something to find.
-	before := len(batches) / 10
-	load := &flow{sender: s, workers: f.workers, over: f.cut / 10}
-	err = load.run(ctx, batches[:before])
-	cutAt := time.Now()
+	d := cutDetail{Truth: truth, BarMs: healBar}
+	v := &verdict{}
+	w := m.watch(ctx, cutMetric, s)
+	healed, err := m.countWhileCut(ctx, f, s, batches, &d, v)
 	if err == nil {
-		err = m.Cut("west")
+		d.Answers = m.waitExact(ctx, cutMetric, truth, healed)
 	}
-	r.say("west is cut off for %s", f.cut)
-	if err == nil {
-		load.over = f.cut - min(f.cut/10, time.Second) // the last ones are acknowledged before the heal
-		err = load.run(ctx, batches[before:])
-	}
-	if err == nil {
-		err = pause(ctx, f.cut-time.Since(cutAt))
-	}
-	var d cutDetail
-	if err == nil {
-		d.CutAnswers, err = m.whileCut(ctx, metric, truth, f.cut > silence, rep)
-	}
-	if err == nil {
-		d.CutMs = ms(time.Since(cutAt))
-		err = m.Heal("")
-	}
-	healed := time.Now()
-	if err == nil {
-		d.Answers = m.waitExact(ctx, metric, truth, healed)
-	}
-	d.Looks = w.end(rep)
+	d.Looks, d.tally = w.end(v), s.counts()
 	if err != nil {
 		return nil, err
 	}
-	d.Truth, d.tally, d.BarMs = truth, s.counts(), healBar
 	deviation, after := farthest(d.Answers)
 	d.ExactMs = after
-	d.wrongCounts(rep, metric)
-	wrongAnswers(rep, metric, truth, d.Answers)
-	again, err := m.stillExact(ctx, metric, truth)
-	wrongAnswers(rep, metric+" some seconds later", truth, again)
-	wrong := rep.Wrong
-	rep = truthReport(deviation, d)
-	rep.Wrong = wrong
+	d.wrongCounts(v, cutMetric)
+	wrongAnswers(v, cutMetric, truth, d.Answers)
+	again, err := m.stillExact(ctx, cutMetric, truth)
+	wrongAnswers(v, cutMetric+" some seconds later", truth, again)
+	rep := truthReport(deviation, d, v)
 	rep.miss(after > healBar)
 	r.say("every node within %d of %d, %.0f ms after the heal (bar %d ms)", deviation, truth, after, healBar)
 	return rep, err
+}
+
+const cutMetric = "truth.cut"
+
+// countWhileCut counts a part before the cut, so that there is something to lose, and the rest during it, so that there
+// is something to find. It returns when the heal began.
+func (m *mesh) countWhileCut(ctx context.Context, f *truthFlags, s *sender, batches []*batch, d *cutDetail, v *verdict) (healed time.Time, err error) {
+	before := len(batches) / 10
+	load := &flow{sender: s, workers: f.workers, over: f.cut / 10}
+	if err := load.run(ctx, batches[:before]); err != nil {
+		return healed, err
+	}
+	cutAt := time.Now()
+	if err := m.Cut("west"); err != nil {
+		return healed, err
+	}
+	m.run.say("west is cut off for %s", f.cut)
+	load.over = f.cut - min(f.cut/10, time.Second) // the last ones are acknowledged before the heal
+	if err := load.run(ctx, batches[before:]); err != nil {
+		return healed, err
+	}
+	if err := pause(ctx, f.cut-time.Since(cutAt)); err != nil {
+		return healed, err
+	}
+	if d.CutAnswers, err = m.whileCut(ctx, d.Truth, f.cut > silence, v); err != nil {
+		return healed, err
+	}
+	d.CutMs = ms(time.Since(cutAt))
+	healed = time.Now()
+	return healed, m.Heal("")
 }
 
 // silence is after how long nodes that are not heard of are missing, with room for a busy machine.
 const silence = 15 * time.Second
 
 // whileCut asks every node. None may know all, and none may claim to after a while.
-func (m *mesh) whileCut(ctx context.Context, metric string, truth int64, silent bool, rep *Report) ([]cutAnswer, error) {
+func (m *mesh) whileCut(ctx context.Context, truth int64, silent bool, v *verdict) ([]cutAnswer, error) {
 	nodes := m.Nodes()
 	out := make([]cutAnswer, len(nodes))
 	errs := make([]error, len(nodes))
@@ -100,7 +102,7 @@ func (m *mesh) whileCut(ctx context.Context, metric string, truth int64, silent 
 	for i, n := range nodes {
 		all.Go(func() {
 			out[i].Node = n.Name
-			out[i].Answer, out[i].Complete, errs[i] = m.answer(ctx, n, metric)
+			out[i].Answer, out[i].Complete, errs[i] = m.answer(ctx, n, cutMetric)
 		})
 	}
 	all.Wait()
@@ -109,10 +111,10 @@ func (m *mesh) whileCut(ctx context.Context, metric string, truth int64, silent 
 			return nil, errs[i]
 		}
 		if a.Complete && silent {
-			rep.wrong("%s says that its answer is complete, while the other region is cut off", a.Node)
+			v.add("%s says that its answer is complete, while the other region is cut off", a.Node)
 		}
 		if a.Answer >= truth {
-			rep.wrong("%s answers %d of %d, while the other region is cut off", a.Node, a.Answer, truth)
+			v.add("%s answers %d of %d, while the other region is cut off", a.Node, a.Answer, truth)
 		}
 	}
 	return out, nil

@@ -30,7 +30,7 @@ func truthDisks(ctx context.Context, r *run, f *truthFlags) (*Report, error) {
 		return nil, err
 	}
 	defer m.Stop()
-	d := &disks{m: m, f: f, sender: newSender(f.workers), rep: truthReport(0, nil)}
+	d := &disks{m: m, f: f, sender: newSender(f.workers)}
 	defer d.sender.close()
 	d.batches = newBatcher(diskMetric, m.Nodes(), true, f.seed)
 	const (
@@ -62,10 +62,8 @@ func truthDisks(ctx context.Context, r *run, f *truthFlags) (*Report, error) {
 		}
 	}
 	d.detail.tally = d.sender.counts()
-	d.detail.wrongCounts(d.rep, diskMetric)
-	rep := truthReport(d.deviation, d.detail)
-	rep.Wrong = d.rep.Wrong
-	return rep, nil
+	d.detail.wrongCounts(&d.verdict, diskMetric)
+	return truthReport(d.deviation, d.detail, &d.verdict), nil
 }
 
 const (
@@ -79,7 +77,7 @@ type disks struct {
 	f         *truthFlags
 	sender    *sender
 	batches   *batcher
-	rep       *Report
+	verdict   verdict
 	detail    disksDetail
 	truth     int64
 	deviation int64
@@ -100,7 +98,7 @@ func (d *disks) step(ctx context.Context, what string, do func() error) error {
 	d.truth += sum
 	d.expect(ctx, what+", then counted on", time.Now())
 	again, err := d.m.stillExact(ctx, diskMetric, d.truth)
-	wrongAnswers(d.rep, what+", some seconds later", d.truth, again)
+	wrongAnswers(&d.verdict, what+", some seconds later", d.truth, again)
 	return err
 }
 
@@ -111,7 +109,7 @@ func (d *disks) expect(ctx context.Context, what string, since time.Time) {
 	s.ExactMs = after
 	d.deviation = max(d.deviation, deviation)
 	d.detail.Steps = append(d.detail.Steps, s)
-	wrongAnswers(d.rep, what, d.truth, s.Answers)
+	wrongAnswers(&d.verdict, what, d.truth, s.Answers)
 }
 
 func (d *disks) restart(ctx context.Context, node string, prepare func(data string) error) error {

@@ -39,27 +39,24 @@ func truthFaults(ctx context.Context, r *run, f *truthFlags) (*Report, error) {
 		return nil, err
 	}
 	defer m.Stop()
-	rep := truthReport(0, nil)
-	with, err := m.faulty(ctx, f, "truth.tokens", true, rep)
+	v := &verdict{}
+	with, err := m.faulty(ctx, f, "truth.tokens", true, v)
 	if err != nil {
 		return nil, err
 	}
-	without, err := m.faulty(ctx, f, "truth.bare", false, rep)
+	without, err := m.faulty(ctx, f, "truth.bare", false, v)
 	if err != nil {
 		return nil, err
 	}
 	d := faultsDetail{With: *with, Without: withoutTokens{phase: *without}}
 	d.Without.HigherBy = round(float64(without.Error)/float64(without.Truth), 4)
-	d.Without.Why = fmt.Sprintf("every request was sent twice and %d more times after no answer came; without tokens a node "+
-		"cannot know a request again, so each one that arrived counts", without.Unknown)
-	wrong := rep.Wrong
-	rep = truthReport(with.Error, d)
-	rep.Wrong = wrong
-	return rep, nil
+	d.Without.Why = fmt.Sprintf("every request was sent twice, and %d got no answer and were sent once more; without tokens a "+
+		"node cannot know a request again, so each one that arrived counts", without.Unknown)
+	return truthReport(with.Error, d, v), nil
 }
 
-// faulty runs the load once. What it finds wrong it notes in rep.
-func (m *mesh) faulty(ctx context.Context, f *truthFlags, metric string, tokens bool, rep *Report) (*phase, error) {
+// faulty runs the load once. What it finds wrong it notes in v.
+func (m *mesh) faulty(ctx context.Context, f *truthFlags, metric string, tokens bool, v *verdict) (*phase, error) {
 	batches, truth := newBatcher(metric, m.role("edge"), tokens, f.seed).batches(f.events, f.batch)
 	twice := append(batches, batches...)
 	random := rand.New(rand.NewPCG(f.seed, 2))
@@ -84,21 +81,21 @@ func (m *mesh) faulty(ctx context.Context, f *truthFlags, metric string, tokens 
 	if err == nil {
 		err = m.Heal("")
 	}
-	p := &phase{Truth: truth, Faults: faults.done, Looks: w.end(rep), tally: s.counts()}
+	p := &phase{Truth: truth, Faults: faults.done, Looks: w.end(v), tally: s.counts()}
 	if err != nil {
 		return nil, err
 	}
-	p.wrongCounts(rep, metric)
+	p.wrongCounts(v, metric)
 	if !tokens {
-		return p, m.settleBare(ctx, metric, s, p, rep)
+		return p, m.settleBare(ctx, metric, s, p, v)
 	}
 	p.Answers = m.waitExact(ctx, metric, truth, healed)
 	p.Error, p.ExactMs = farthest(p.Answers)
-	wrongAnswers(rep, metric, truth, p.Answers)
+	wrongAnswers(v, metric, truth, p.Answers)
 	again, err := m.stillExact(ctx, metric, truth)
-	wrongAnswers(rep, metric+" some seconds later", truth, again)
+	wrongAnswers(v, metric+" some seconds later", truth, again)
 	if p.Accepted > int64(f.events) {
-		rep.wrong("%s: %d events were accepted, only %d exist", metric, p.Accepted, f.events)
+		v.add("%s: %d events were accepted, only %d exist", metric, p.Accepted, f.events)
 	}
 	m.run.say("%s: every node within %d of %d, %.0f ms after the heal", metric, p.Error, truth, p.ExactMs)
 	return p, err
@@ -106,7 +103,7 @@ func (m *mesh) faulty(ctx context.Context, f *truthFlags, metric string, tokens 
 
 // settleBare waits until all nodes answer the same: how much that is nobody knows before, since a request without an
 // answer may have counted. It must be what was acknowledged, plus some of what was not answered.
-func (m *mesh) settleBare(ctx context.Context, metric string, s *sender, p *phase, rep *Report) error {
+func (m *mesh) settleBare(ctx context.Context, metric string, s *sender, p *phase, v *verdict) error {
 	sure, maybe := s.sums()
 	_ = m.waitExact(ctx, metric, sure, time.Now())
 	answers, err := m.stillExact(ctx, metric, p.Truth)
@@ -117,10 +114,10 @@ func (m *mesh) settleBare(ctx context.Context, metric string, s *sender, p *phas
 	p.Error, _ = farthest(answers)
 	for _, a := range answers {
 		if a.Answer < sure || a.Answer > sure+maybe {
-			rep.wrong("%s: %s answers %d: requests for %d were acknowledged, and for %d not answered", metric, a.Node, a.Answer, sure, maybe)
+			v.add("%s: %s answers %d: requests for %d were acknowledged, and for %d not answered", metric, a.Node, a.Answer, sure, maybe)
 		}
 		if a.Answer != answers[0].Answer {
-			rep.wrong("%s: %s answers %d, %s answers %d", metric, a.Node, a.Answer, answers[0].Node, answers[0].Answer)
+			v.add("%s: %s answers %d, %s answers %d", metric, a.Node, a.Answer, answers[0].Node, answers[0].Answer)
 		}
 	}
 	m.run.say("%s: %d counted for %d", metric, answers[0].Answer, p.Truth)

@@ -37,7 +37,6 @@ func truthKill(ctx context.Context, r *run, f *truthFlags) (*Report, error) {
 	defer m.Stop()
 	k := &killer{
 		m: m, f: f, victim: m.node("east-edge-1"), sender: newSender(f.workers), random: rand.New(rand.NewPCG(f.seed, 3)),
-		rep: truthReport(0, nil),
 	}
 	k.batches = newBatcher(killMetric, []cluster.Node{k.victim}, true, f.seed)
 	defer k.sender.close()
@@ -52,15 +51,13 @@ func truthKill(ctx context.Context, r *run, f *truthFlags) (*Report, error) {
 		d.Rounds = append(d.Rounds, *round)
 	}
 	d.Truth, d.tally = k.truth, k.sender.counts()
-	d.wrongCounts(k.rep, killMetric)
+	d.wrongCounts(&k.verdict, killMetric)
 	d.Answers = m.waitExact(ctx, killMetric, d.Truth, time.Now())
-	wrongAnswers(k.rep, killMetric, d.Truth, d.Answers)
+	wrongAnswers(&k.verdict, killMetric, d.Truth, d.Answers)
 	again, err := m.stillExact(ctx, killMetric, d.Truth)
-	wrongAnswers(k.rep, killMetric+" some seconds later", d.Truth, again)
+	wrongAnswers(&k.verdict, killMetric+" some seconds later", d.Truth, again)
 	deviation, _ := farthest(d.Answers)
-	rep := truthReport(deviation, d)
-	rep.Wrong = k.rep.Wrong
-	return rep, err
+	return truthReport(deviation, d, &k.verdict), err
 }
 
 const killMetric = "truth.kill"
@@ -73,7 +70,7 @@ type killer struct {
 	sender  *sender
 	random  *rand.Rand
 	batches *batcher
-	rep     *Report
+	verdict verdict
 	truth   int64 // values of all batches acknowledged in any round
 }
 
@@ -98,7 +95,7 @@ func (k *killer) round(ctx context.Context) (*killRound, error) {
 		return nil, err
 	}
 	if round.Answer < round.Acked || round.Answer > round.Acked+round.InFlight {
-		k.rep.wrong("%s answers %d after a kill: %d were acknowledged and %d in flight", k.victim.Name, round.Answer, round.Acked, round.InFlight)
+		k.verdict.add("%s answers %d after a kill: %d were acknowledged and %d in flight", k.victim.Name, round.Answer, round.Acked, round.InFlight)
 	}
 	for _, b := range unanswered {
 		if err := k.sender.sendUntilAcked(ctx, b); err != nil {
@@ -110,7 +107,7 @@ func (k *killer) round(ctx context.Context) (*killRound, error) {
 		return nil, err
 	}
 	if round.Settled != k.truth {
-		k.rep.wrong("%s answers %d once everything was acknowledged, not %d", k.victim.Name, round.Settled, k.truth)
+		k.verdict.add("%s answers %d once everything was acknowledged, not %d", k.victim.Name, round.Settled, k.truth)
 	}
 	return round, nil
 }

@@ -45,25 +45,25 @@ func (m *mesh) watch(ctx context.Context, metric string, s *sender, restarts ...
 	return w
 }
 
-func (w *watcher) judge(node string, v, last, begun int64) {
+func (w *watcher) judge(node string, answer, last, begun int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answers++
-	if v > begun {
-		w.above = append(w.above, fmt.Sprintf("%s answered %d when %d was sent", node, v, begun))
+	if answer > begun {
+		w.above = append(w.above, fmt.Sprintf("%s answered %d when %d was sent", node, answer, begun))
 	}
-	if v < last && !w.restarts[node] {
-		w.backward = append(w.backward, fmt.Sprintf("%s answered %d after %d", node, v, last))
+	if answer < last && !w.restarts[node] {
+		w.backward = append(w.backward, fmt.Sprintf("%s answered %d after %d", node, answer, last))
 	}
 }
 
-// end stops asking and notes in rep what was wrong.
-func (w *watcher) end(rep *Report) (answers int) {
+// end stops asking and notes in v what was wrong.
+func (w *watcher) end(v *verdict) (answers int) {
 	w.stop()
 	w.all.Wait()
 	for _, list := range [][]string{w.above, w.backward} {
 		for _, s := range list[:min(3, len(list))] {
-			rep.wrong("%s (%d such answers)", s, len(list))
+			v.add("%s (%d such answers)", s, len(list))
 		}
 	}
 	return w.answers
