@@ -55,3 +55,40 @@ func TestFrameThatComesWhileItsOriginGoesColdCountsOnce(t *testing.T) {
 	persisted()
 	w.mustTotal("clicks", 42)
 }
+
+// TestAHubsTotalsAreNotTakenForItsColdCells: a hub's own cells and its totals have one incarnation. When the cells are
+// cold and wanted again, after a restart only they are in the cold sums, not the totals.
+func TestAHubsTotalsAreNotTakenForItsColdCells(t *testing.T) {
+	w := newWorld(t, 8)
+	w.cfg = CoreConfig{ColdAfter: 1000}
+	hub := w.start("east-hub0", "east", RoleHub)
+	up := PeerUp{ID: 1, Peer: PeerInfo{Region: "east", Node: "east-hub1", Role: RoleHub, Inc: crdt.Incarnation{1}}}
+	frame := func(class crdt.Class, seq, total uint64) {
+		f := &wire.Frame{
+			Origin: crdt.Origin{Class: class, Region: "east", Node: "east-hub1", Inc: crdt.Incarnation{2}},
+			From:   seq - 1, To: seq, Head: seq,
+			Cells: []wire.Cell{{Seq: seq, Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(total)}}},
+		}
+		if seq == 1 {
+			f.Defs = []wire.Def{{Seq: 1, Series: crdt.Series{Name: "clicks", Kind: crdt.KindCounter}}}
+		}
+		raw, err := wire.AppendFrame(nil, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.step(hub, Received{ID: 1, Msg: Decoded{Msg: &wire.FrameMsg{Raw: raw}, Frame: f}})
+		w.run(100)
+	}
+	w.step(hub, up)
+	frame(crdt.ClassNode, 1, 40)
+	w.run(2000) // cold
+	frame(crdt.ClassNode, 2, 42)
+	frame(crdt.ClassRegion, 1, 40)
+	for range 2 { // the first writes a checkpoint, the second believes it
+		w.kill("east-hub0")
+		w.cfg.LogBytes = 1
+		hub = w.start("east-hub0", "east", RoleHub)
+		w.run(3000)
+		w.mustTotal("clicks", 42)
+	}
+}

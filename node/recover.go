@@ -24,7 +24,7 @@ type Reader interface {
 // are an error: the store checks its own sums, so they were written by another version.
 func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
-	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Incarnation]bool{}}
+	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
@@ -38,7 +38,7 @@ type recovery struct {
 	r      Reader
 	hot    map[string]*reconcile.Replica // by key of origin
 	order  []*reconcile.Replica
-	thawed map[crdt.Incarnation]bool
+	thawed map[crdt.Origin]bool
 }
 
 func hotKey(o crdt.Origin) string { return string(originKey("", o)) }
@@ -76,7 +76,7 @@ func (rec *recovery) touched() error {
 	return rec.frames(func(_ uint64, f *wire.Frame) error {
 		p, cold := rec.c.hub.cold.progress(f.Origin)
 		if cold {
-			rec.thawed[f.Origin.Inc] = true
+			rec.thawed[f.Origin] = true
 			delete(rec.c.hub.cold.index, f.Origin.Inc)
 			rec.replica(f.Origin).Progress = p
 		}
@@ -116,7 +116,7 @@ func (rec *recovery) sums() error {
 		return nil
 	}
 	for _, r := range rec.order {
-		if rec.thawed[r.Origin.Inc] {
+		if rec.thawed[r.Origin] {
 			rec.c.hub.cold.thawed[r.Origin] = cellsOf(r)
 		}
 	}
