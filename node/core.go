@@ -63,6 +63,7 @@ type Core struct {
 	quarantined map[crdt.Origin]bool
 	nextAE      int64
 	wakeAt      int64
+	epoch       uint64 // grows when something changed that a peer may lack
 	built       map[frameKey]*builtFrame // by this step
 	Counts      Counters
 }
@@ -143,8 +144,10 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.submit(in)
 	case Persisted:
 		c.persisted(in)
+		c.epoch++
 	case Loaded:
 		c.loaded(in)
+		c.epoch++
 	}
 	c.settleRegion()
 	c.startPersist()
@@ -189,10 +192,13 @@ func (c *Core) settleRegion() {
 	if c.hub == nil {
 		return
 	}
-	c.hub.region.Total.Close()
-	c.hub.floor.Cells.Close()
+	changed := c.hub.region.Total.Close()
+	changed = c.hub.floor.Cells.Close() || changed
 	for _, r := range c.hub.entries.Regions() {
-		c.hub.entries.View(r).Close()
+		changed = c.hub.entries.View(r).Close() || changed
+	}
+	if changed {
+		c.epoch++
 	}
 }
 

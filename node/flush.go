@@ -24,6 +24,7 @@ func (c *Core) flushSessions() {
 		if compare {
 			c.retry(s)
 			c.compare(s)
+			s.lag.known = false
 		}
 		if c.now < c.nextFlush(s) {
 			continue
@@ -57,6 +58,13 @@ func (c *Core) nextFlush(s *session) int64 {
 
 // behind reports whether the peer lacks something that a flush would send it, or waits for an acknowledgement.
 func (c *Core) behind(s *session) bool {
+	if l := &s.lag; !l.known || !l.behind && l.epoch != c.epoch {
+		*l = lag{known: true, behind: c.lacks(s), epoch: c.epoch}
+	}
+	return s.lag.behind
+}
+
+func (c *Core) lacks(s *session) bool {
 	for o := range s.sources {
 		if p, ok := c.held(o); ok && s.told[o] != p {
 			return true
@@ -131,11 +139,13 @@ func (c *Core) rollup() {
 		return
 	}
 	c.check(c.hub.region.Rollup(c.clock.Tick(c.wall), c.liveNode))
-	c.hub.region.Total.Close()
+	if c.hub.region.Total.Close() {
+		c.epoch++
+	}
 }
 
 func (c *Core) flush(s *session) {
-	s.lastFlush = c.now
+	s.lastFlush, s.lag.known = c.now, false
 	for _, r := range c.direct(s) {
 		st := c.stream(s, r.Origin, false)
 		if c.hub != nil && s.peer.Role == RoleEdge && r.Origin.Class == crdt.ClassRegion {

@@ -56,6 +56,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	}
 	s.sources[o] = struct{}{}
 	if c.hub == nil {
+		c.epoch++
 		c.quarantine(o, c.applyView(f))
 		return
 	}
@@ -138,6 +139,7 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 		return
 	}
 	s.sources[f.Origin] = struct{}{}
+	c.epoch++
 	sl := c.slots.Slot(f.Origin)
 	err := sl.Total.Check(f)
 	if err == nil {

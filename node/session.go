@@ -39,11 +39,19 @@ type session struct {
 	stated  map[string]wire.RegionCoverage // coverage as last sent, by region
 	offset  offset
 
+	lag                 lag
 	ownTo               uint64 // how far the peer sent its own live incarnation
 	inflight            int
 	lastFlush           int64
 	lastBeat            int64
 	framesIn, framesOut uint64
+}
+
+// lag is what is known of whether a peer lacks something. That it does stays true until something is sent to it or
+// heard from it; that it does not, as long as nothing else changed here.
+type lag struct {
+	known, behind bool
+	epoch         uint64 // Core.epoch when it was found out
 }
 
 // outStream is how far one origin was sent on a session.
@@ -305,6 +313,7 @@ func (c *Core) sendMarks(s *session, full bool, want func(crdt.Origin) bool) {
 
 // gotMarks takes the peer's word on what it holds: where to resume, and what need not be remembered as sent.
 func (c *Core) gotMarks(s *session, m *wire.Marks) {
+	s.lag.known = false
 	if m.Full {
 		clear(s.marks)
 	}

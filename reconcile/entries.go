@@ -23,6 +23,7 @@ type Entries struct {
 	node  string
 	all   map[crdt.Origin]*Replica
 	views map[string]*Derived // by region: the join of its entries
+	names []string            // of the views, in order
 }
 
 // NewEntries returns an empty set. node and inc name the hub that writes the views.
@@ -48,8 +49,8 @@ func (e *Entries) Origins() []crdt.Origin {
 	return slices.SortedFunc(maps.Keys(e.all), crdt.Origin.Compare)
 }
 
-// Regions returns the regions of which there are entries, in order.
-func (e *Entries) Regions() []string { return slices.Sorted(maps.Keys(e.views)) }
+// Regions returns the regions of which there are entries, in order. The slice must not be modified.
+func (e *Entries) Regions() []string { return e.names }
 
 // View returns the join of a region's entries, or nil if there is none.
 func (e *Entries) View(region string) *Derived { return e.views[region] }
@@ -118,6 +119,7 @@ func (e *Entries) view(region string) *Derived {
 	if v == nil {
 		v = NewDerived(crdt.Origin{Class: crdt.ClassView, Region: region, Node: e.node, Inc: e.inc}, e.cat)
 		e.views[region] = v
+		e.names = slices.Sorted(maps.Keys(e.views))
 	}
 	return v
 }

@@ -14,6 +14,7 @@ type Views struct {
 	cat    *Catalog
 	from   map[crdt.Origin]*Replica
 	joined map[string]*Derived
+	names  []string // of the joined regions, in order
 }
 
 // NewViews returns an empty set.
@@ -36,8 +37,8 @@ func (v *Views) Origins() []crdt.Origin {
 	return slices.SortedFunc(maps.Keys(v.from), crdt.Origin.Compare)
 }
 
-// Regions returns the regions of which there is a view, in order.
-func (v *Views) Regions() []string { return slices.Sorted(maps.Keys(v.joined)) }
+// Regions returns the regions of which there is a view, in order. The slice must not be modified.
+func (v *Views) Regions() []string { return v.names }
 
 // Region returns the joined cells of a region, or nil.
 func (v *Views) Region(region string) *Derived { return v.joined[region] }
@@ -61,6 +62,7 @@ func (v *Views) Apply(f *wire.Frame) error {
 	if d == nil {
 		d = NewDerived(crdt.Origin{Class: crdt.ClassView, Region: f.Origin.Region}, v.cat)
 		v.joined[f.Origin.Region] = d
+		v.names = slices.Sorted(maps.Keys(v.joined))
 	}
 	for i := range f.Cells {
 		c := &f.Cells[i]

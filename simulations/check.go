@@ -199,18 +199,9 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 	if c.NodesExpected != len(names) { // somebody was never heard of: nothing is said of it
 		return
 	}
-	want := make([]moment, len(w.truth.series))
-	for _, o := range w.machines {
-		if o.region != region || o.lost || names[o.spec.Name] || slices.Contains(c.Missing, o.spec.Name) {
-			continue
-		}
-		for i := range want {
-			h := o.history.until(until, i)
-			want[i].p, _ = want[i].p.Add(h.p)
-			want[i].n, _ = want[i].n.Add(h.n)
-			want[i].b += h.b
-		}
-	}
+	want := w.acceptedBy(region, until, func(o *machine) bool {
+		return o.lost || names[o.spec.Name] || slices.Contains(c.Missing, o.spec.Name)
+	})
 	w.saw(sawComplete)
 	for i := range want {
 		got := &a.sums[region][i]
@@ -231,8 +222,8 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 // names returns the nodes of a region that ever ran, and whether writes of one may be lost.
 func (w *World) names(region int) map[string]bool {
 	out := map[string]bool{}
-	for _, m := range w.machines {
-		if m.region == region && m.gen > 0 {
+	for _, m := range w.byRegion[region] {
+		if m.gen > 0 {
 			out[m.spec.Name] = out[m.spec.Name] || m.lost
 		}
 	}

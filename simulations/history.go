@@ -1,6 +1,7 @@
 package simulations
 
 import (
+	"slices"
 	"sort"
 
 	"meshd/crdt"
@@ -31,6 +32,30 @@ func (h *history) add(at int64, series int, a *amounts) {
 		m.b += n
 	}
 	h.series[series] = append(ms, m)
+}
+
+// acceptedBy returns, by series, what clients of a region's machines were told is accepted before a time, without
+// those that without names. Mostly that is nobody, and the region's own history has the sums.
+func (w *World) acceptedBy(region int, until int64, without func(*machine) bool) []moment {
+	want := make([]moment, len(w.truth.series))
+	if !slices.ContainsFunc(w.byRegion[region], without) {
+		for i := range want {
+			want[i] = w.accepted[region].until(until, i)
+		}
+		return want
+	}
+	for _, o := range w.byRegion[region] {
+		if without(o) {
+			continue
+		}
+		for i := range want {
+			h := o.history.until(until, i)
+			want[i].p, _ = want[i].p.Add(h.p)
+			want[i].n, _ = want[i].n.Add(h.n)
+			want[i].b += h.b
+		}
+	}
+	return want
 }
 
 // until returns what was accepted before a time.

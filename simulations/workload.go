@@ -234,6 +234,7 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 				w.follow.wrote(w, m, it.series, it.sums.P)
 			}
 			m.history.add(w.now, it.series, &it.sums)
+			w.accepted[m.region].add(w.now, it.series, &it.sums)
 		}
 		if err != nil {
 			w.fail(err.Error()[:2], "%v", err)

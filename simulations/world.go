@@ -22,6 +22,8 @@ type World struct {
 	machines  []*machine
 	hubs      []*machine
 	regions   []string
+	byRegion  [][]*machine
+	accepted  []*history // by region
 	sessions  []*session
 	truth     *truth
 	cuts      [][]uint8 // how many faults cut the way from one machine to another
@@ -122,6 +124,10 @@ func newWorld(p *Plan) *World {
 		m.clock.ppm = clocks.Int64N(2*p.Clocks.PPM+1) - p.Clocks.PPM
 		m.clock.offset = 1000 * (clocks.Int64N(2*p.Clocks.Offset+1) - p.Clocks.Offset)
 		w.machines = append(w.machines, m)
+		if m.region == len(w.byRegion) {
+			w.byRegion = append(w.byRegion, nil)
+		}
+		w.byRegion[m.region] = append(w.byRegion[m.region], m)
 		w.cuts = append(w.cuts, make([]uint8, len(p.Nodes)))
 		if spec.Role == node.RoleHub {
 			m.place = len(w.hubs)
@@ -131,6 +137,9 @@ func newWorld(p *Plan) *World {
 	w.destroyed = make([]bool, len(w.regions))
 	series := drawSeries(p)
 	w.truth = newTruth(series, len(w.regions))
+	for range w.regions {
+		w.accepted = append(w.accepted, newHistory(len(series)))
+	}
 	for _, m := range w.machines {
 		m.acked, m.history = make([]amounts, len(series)), newHistory(len(series))
 		if m.spec.Role == node.RoleEdge || !p.Load.Edges {
