@@ -60,7 +60,7 @@ func TestFrameThatComesWhileItsOriginGoesColdCountsOnce(t *testing.T) {
 // cold and wanted again, after a restart only they are in the cold sums, not the totals.
 func TestAHubsTotalsAreNotTakenForItsColdCells(t *testing.T) {
 	w := newWorld(t, 8)
-	w.cfg = CoreConfig{ColdAfter: 1000}
+	w.cfg = CoreConfig{ColdAfter: 1000, LogBytes: 1}
 	hub := w.start("east-hub0", "east", RoleHub)
 	up := PeerUp{ID: 1, Peer: PeerInfo{Region: "east", Node: "east-hub1", Role: RoleHub, Inc: crdt.Incarnation{1}}}
 	frame := func(class crdt.Class, seq, total uint64) {
@@ -79,15 +79,20 @@ func TestAHubsTotalsAreNotTakenForItsColdCells(t *testing.T) {
 		w.step(hub, Received{ID: 1, Msg: Decoded{Msg: &wire.FrameMsg{Raw: raw}, Frame: f}})
 		w.run(100)
 	}
+	restart := func(logBytes int64) {
+		w.kill("east-hub0")
+		w.cfg.LogBytes = logBytes
+		hub = w.start("east-hub0", "east", RoleHub)
+	}
 	w.step(hub, up)
 	frame(crdt.ClassNode, 1, 40)
-	w.run(2000) // cold
-	frame(crdt.ClassNode, 2, 42)
 	frame(crdt.ClassRegion, 1, 40)
-	for range 2 { // the first writes a checkpoint, the second believes it
-		w.kill("east-hub0")
-		w.cfg.LogBytes = 1
-		hub = w.start("east-hub0", "east", RoleHub)
+	w.run(3000) // the cells are cold, the totals in a checkpoint
+	restart(1 << 20)
+	w.step(hub, up)
+	frame(crdt.ClassNode, 2, 42) // in the log
+	for range 2 {                // the first writes the sums, the second believes them
+		restart(1)
 		w.run(3000)
 		w.mustTotal("clicks", 42)
 	}
