@@ -63,9 +63,9 @@ func TestAHubsTotalsAreNotTakenForItsColdCells(t *testing.T) {
 	w.cfg = CoreConfig{ColdAfter: 1000, LogBytes: 1}
 	hub := w.start("east-hub0", "east", RoleHub)
 	up := PeerUp{ID: 1, Peer: PeerInfo{Region: "east", Node: "east-hub1", Role: RoleHub, Inc: crdt.Incarnation{1}}}
-	frame := func(class crdt.Class, seq, total uint64) {
+	frame := func(class crdt.Class, node string, seq, total uint64) {
 		f := &wire.Frame{
-			Origin: crdt.Origin{Class: class, Region: "east", Node: "east-hub1", Inc: crdt.Incarnation{2}},
+			Origin: crdt.Origin{Class: class, Region: "east", Node: node, Inc: crdt.Incarnation{2, node[len(node)-1]}},
 			From:   seq - 1, To: seq, Head: seq,
 			Cells: []wire.Cell{{Seq: seq, Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(total)}}},
 		}
@@ -85,15 +85,16 @@ func TestAHubsTotalsAreNotTakenForItsColdCells(t *testing.T) {
 		hub = w.start("east-hub0", "east", RoleHub)
 	}
 	w.step(hub, up)
-	frame(crdt.ClassNode, 1, 40)
-	frame(crdt.ClassRegion, 1, 40)
+	frame(crdt.ClassNode, "east-edge9", 1, 1000)
+	frame(crdt.ClassNode, "east-hub1", 1, 40)
+	frame(crdt.ClassRegion, "east-hub1", 1, 40)
 	w.run(3000) // the cells are cold, the totals in a checkpoint
 	restart(1 << 20)
 	w.step(hub, up)
-	frame(crdt.ClassNode, 2, 42) // in the log
-	for range 2 {                // the first writes the sums, the second believes them
+	frame(crdt.ClassNode, "east-hub1", 2, 42) // in the log
+	for range 2 {                             // the first writes the sums, the second believes them
 		restart(1)
 		w.run(3000)
-		w.mustTotal("clicks", 42)
+		w.mustTotal("clicks", 1042)
 	}
 }
