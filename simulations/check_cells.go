@@ -54,6 +54,31 @@ func (w *World) checkCells(m *machine) {
 	}
 }
 
+// checkRecovery compares what a process found on its disk with the oracle's own reading of it.
+func (w *World) checkRecovery(m *machine) {
+	disk := held{}
+	w.truth.gather(disk, m.disk)
+	c := m.proc.core
+	for _, r := range c.Replicas() {
+		if r.Origin.Class != crdt.ClassNode {
+			continue
+		}
+		have := make([]amounts, len(w.truth.series))
+		r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) {
+			if at, ok := w.truth.index[c.Series(id).Name]; ok {
+				have[at], _ = amountsOf(v)
+			}
+		})
+		for i, want := range disk[r.Origin.Inc] {
+			if have[i] != want {
+				w.fail("I2", "%s recovers %s of %s as +%s -%s %v, its disk says +%s -%s %v", m.spec.Name, w.truth.series[i], r.Origin,
+					have[i].P, have[i].N, have[i].B, want.P, want.N, want.B)
+				return
+			}
+		}
+	}
+}
+
 // checkSend holds every message against the sender's disk: nothing leaves that is not synced (I7).
 func (w *World) checkSend(m *machine, e *end, d node.Decoded) {
 	inc := m.proc.by.inc

@@ -51,36 +51,33 @@ func (v *Violation) Error() string { return v.What }
 
 // unconverged says what is still wrong, nil if nothing is.
 func (w *World) unconverged() error {
-	var first *answers
 	var who *machine
-	all := map[*machine]*answers{}
+	for _, m := range w.machines {
+		switch {
+		case m.dormant:
+			continue
+		case m.proc == nil || m.paused(w.now):
+			return fmt.Errorf("%s is not up", m.spec.Name)
+		case len(m.proc.asked) > 0:
+			return fmt.Errorf("%s has %d requests to answer", m.spec.Name, len(m.proc.asked))
+		case who == nil || who.spec.Role == node.RoleEdge && m.spec.Role == node.RoleHub:
+			who = m
+		}
+	}
+	first := w.ask(who)
 	for _, m := range w.machines {
 		if m.dormant {
 			continue
 		}
-		if m.proc == nil || m.paused(w.now) {
-			return fmt.Errorf("%s is not up", m.spec.Name)
-		}
-		if len(m.proc.asked) > 0 {
-			return fmt.Errorf("%s has %d requests to answer", m.spec.Name, len(m.proc.asked))
-		}
 		a := w.ask(m)
-		if a == nil {
-			return fmt.Errorf("%s does not answer", m.spec.Name)
+		if first == nil || a == nil {
+			return fmt.Errorf("%s or %s does not answer", who.spec.Name, m.spec.Name)
 		}
-		all[m] = a
-		if first == nil || who.spec.Role == node.RoleEdge && m.spec.Role == node.RoleHub {
-			first, who = a, m
+		if err := w.differ(who, first, m, a); err != nil {
+			return err
 		}
-	}
-	for _, m := range w.machines {
-		if a := all[m]; a != nil {
-			if err := w.differ(who, first, m, a); err != nil {
-				return err
-			}
-			if err := w.covered(m, a); err != nil {
-				return err
-			}
+		if err := w.covered(m, a); err != nil {
+			return err
 		}
 	}
 	return w.exact(who, first)

@@ -50,3 +50,15 @@ func (w *World) dump(series int) {
 		}
 	}
 }
+
+// traceDisk shows which origins a machine checkpoints, and which of them go cold.
+func (w *World) traceDisk(m *machine, ops []node.Op) {
+	for _, op := range ops {
+		if op.Delete || len(op.Key) < 2 || string(op.Key[:2]) != "p/" {
+			continue
+		}
+		if p, err := wire.ParseStoredProgress(op.Value); err == nil {
+			w.trace("%s checkpoints %s at %+v, cold %v", m.spec.Name, p.Origin, p.Progress[crdt.StreamLifetime], p.Cold)
+		}
+	}
+}

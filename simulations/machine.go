@@ -102,6 +102,8 @@ func (w *World) start(m *machine) {
 		w.saw(sawRestart)
 	}
 	w.trace("%s starts as %s", m.spec.Name, cfg.Inc.Short())
+	w.checkRecovery(m)
+	w.checkColdSums(m)
 	w.dialSoon(m, w.now)
 	if m.spec.Role == node.RoleHub { // the others hear of it
 		for _, o := range w.machines {
@@ -252,6 +254,9 @@ func (w *World) durable(m *machine) {
 		m.disk.apply(p.persist.Ops)
 		p.durable = true
 		w.hashDisk(p.persist.Ops)
+		if w.plan.Verbose {
+			w.traceDisk(m, p.persist.Ops)
+		}
 	}
 	at := w.now + w.rng.disk.Int64N(2000)
 	if m.trap == trapBetween && p.durable {

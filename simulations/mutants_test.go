@@ -31,13 +31,18 @@ func TestMutantsAreKilled(t *testing.T) {
 		if killed == 0 {
 			killed, tried, by = judge(*budget)
 		}
-		fmt.Fprintf(&table, "| %s | %d of %d | %s |\n", name, killed, tried, by)
+		line := fmt.Sprintf("| %s | %d of %d | %s |", name, killed, tried, by)
+		fmt.Println(line) // at once: a run takes minutes
+		table.WriteString(line + "\n")
 		if killed == 0 {
 			t.Errorf("mutant %q survives %d seeds", name, tried)
 		}
 	}
 	mutant.Set("")
 	t.Logf("killed by\n%s", table.String())
+	if killed, tried, by := judge(*rate); killed > 0 {
+		t.Errorf("without a mutant %d of %d seeds fail: %s", killed, tried, by)
+	}
 }
 
 // judge runs seeds, up to n of them, and returns how many noticed and the first rule that was broken. Where it may

@@ -1,0 +1,5 @@
+//go:build slow
+
+package simulations
+
+const quickSeeds = 2000
