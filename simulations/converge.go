@@ -128,7 +128,8 @@ func describe(v *crdt.Value) string {
 }
 
 // covered checks that every region is said to be complete and fresh: everybody is up and connected. A region of more
-// hubs than an edge has homes is left out: hubs do not tell each other whom they heard.
+// hubs than an edge has homes is left out, since hubs do not tell each other whom they heard, and one whose disks were
+// destroyed: it says that nobody knows until when it is complete.
 func (w *World) covered(m *machine, a *answers) error {
 	var names map[string]bool
 	for i := range a.coverage {
@@ -136,7 +137,7 @@ func (w *World) covered(m *machine, a *answers) error {
 		for region, r := range w.regions {
 			if r == c.Region {
 				names = w.names(region)
-				far = far || w.hubsOf(region) > homes
+				far = w.hubsOf(region) > homes || w.destroyed[region]
 			}
 		}
 		if far {
