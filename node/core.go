@@ -24,6 +24,7 @@ type CoreConfig struct {
 	Silence     int64 // a node not complete for this long is missing; 0 = 10,000
 	LogBytes    int64 // log kept before a checkpoint; 0 = 8 MiB. More is less writing and a longer recovery
 	ColdAfter   int64 // an incarnation without session or change goes cold; 0 = 300,000
+	FrameBytes  int   // size that frames to peers aim for; 0 = wire.TargetFrameBytes. Simulations make it small
 }
 
 func (c *CoreConfig) defaults() {
@@ -33,6 +34,7 @@ func (c *CoreConfig) defaults() {
 	c.Silence = cmp.Or(c.Silence, 10_000)
 	c.LogBytes = cmp.Or(c.LogBytes, 8<<20)
 	c.ColdAfter = cmp.Or(c.ColdAfter, 300_000)
+	c.FrameBytes = cmp.Or(c.FrameBytes, wire.TargetFrameBytes)
 	c.Limits.defaults()
 }
 

@@ -169,7 +169,7 @@ func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
 // sendFrames sends the frames that take the peer to cursor, as far as the bound on what is unacknowledged allows.
 func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, cursor uint64) {
 	for st.sent < cursor && s.inflight < maxInflight {
-		b, ok := c.build(r, st.sent, wire.TargetFrameBytes)
+		b, ok := c.build(r, st.sent, c.cfg.FrameBytes)
 		if !ok {
 			return
 		}
@@ -182,7 +182,7 @@ func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, curso
 			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, nil, false))
 			continue
 		}
-		c.sent(s, st, b.frame, c.sendRaw(s, b.msg, nil, bulk(len(b.raw))))
+		c.sent(s, st, b.frame, c.sendRaw(s, b.msg, nil, c.bulk(len(b.raw))))
 	}
 }
 
@@ -228,7 +228,7 @@ func encode(f *wire.Frame) *builtFrame {
 }
 
 // bulk reports whether a frame is catch-up rather than news, by its size: news of one flush stays well below it.
-func bulk(size int) bool { return size >= wire.TargetFrameBytes/4 }
+func (c *Core) bulk(size int) bool { return size >= c.cfg.FrameBytes/4 }
 
 func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
 	if len(st.unacked) == 0 {
@@ -252,7 +252,7 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		}
 		return p[crdt.StreamLifetime], ok
 	}
-	for size := wire.TargetFrameBytes; s.inflight < maxInflight; {
+	for size := c.cfg.FrameBytes; s.inflight < maxInflight; {
 		b, ok := c.build(&c.hub.region.Total.Replica, st.sent, size)
 		if !ok {
 			return
@@ -373,9 +373,9 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	case mutant.On("extras not relayed"):
 	case r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Top():
 		st.extras = r.Top()
-		for _, f := range r.Extras(wire.TargetFrameBytes) {
+		for _, f := range r.Extras(c.cfg.FrameBytes) {
 			b := encode(f)
-			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, bulk(len(b.raw))))
+			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, c.bulk(len(b.raw))))
 		}
 	}
 }
