@@ -65,7 +65,7 @@ type Core struct {
 	quarantined map[crdt.Origin]bool
 	nextAE      int64
 	wakeAt      int64
-	epoch       uint64 // grows when something changed that a peer may lack
+	epoch       uint64                   // grows when something changed that a peer may lack
 	built       map[frameKey]*builtFrame // by this step
 	Counts      Counters
 }

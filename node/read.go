@@ -19,7 +19,7 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	limit := cmp.Or(sel.Limit, defaultRows)
 	t := &Totals{Coverage: c.Coverage()}
 	regions := c.regions()
-	for id := range reconcile.SeriesID(c.cat.Len()) {
+	for _, id := range c.cat.Sorted() {
 		s := c.cat.Series(id)
 		if sel.Match != nil && !sel.Match(s) {
 			continue
@@ -33,7 +33,9 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 				continue
 			}
 			if sel.ByNode && region == c.cfg.Region {
+				first := len(t.Rows)
 				t.Rows, err = c.byNode(t.Rows, id, v)
+				slices.SortFunc(t.Rows[first:], func(a, b Row) int { return cmp.Compare(a.Node, b.Node) })
 			} else {
 				t.Rows = append(t.Rows, Row{Series: s, Region: region, Value: filled(v)})
 			}
@@ -45,20 +47,7 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 			}
 		}
 	}
-	sortRows(t.Rows)
 	return t, nil
-}
-
-func sortRows(rows []Row) {
-	keys := map[*crdt.Series]string{}
-	for i := range rows {
-		if s := rows[i].Series; keys[s] == "" {
-			keys[s] = string(s.AppendKey(nil))
-		}
-	}
-	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(keys[a.Series], keys[b.Series]), cmp.Compare(a.Region, b.Region), cmp.Compare(a.Node, b.Node))
-	})
 }
 
 // filled gives a bottom value of a kind with a state that state, so that readers need not ask.

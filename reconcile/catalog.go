@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,6 +23,7 @@ type Catalog struct {
 	byKey  map[string]SeriesID
 	series []*crdt.Series
 	key    []byte
+	sorted []SeriesID
 }
 
 // NewCatalog returns an empty catalog.
@@ -56,6 +58,18 @@ func (c *Catalog) Find(s *crdt.Series) (SeriesID, bool) {
 
 // Series returns the series numbered id. It must not be modified.
 func (c *Catalog) Series(id SeriesID) *crdt.Series { return c.series[id] }
+
+// Sorted returns the numbers of all series in the order of their keys. The slice must not be modified.
+func (c *Catalog) Sorted() []SeriesID {
+	if len(c.sorted) == len(c.series) {
+		return c.sorted
+	}
+	c.sorted = make([]SeriesID, 0, len(c.series))
+	for _, key := range slices.Sorted(maps.Keys(c.byKey)) {
+		c.sorted = append(c.sorted, c.byKey[key])
+	}
+	return c.sorted
+}
 
 // Len returns how many series are numbered: 0 to Len()-1.
 func (c *Catalog) Len() int { return len(c.series) }

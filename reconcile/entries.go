@@ -22,6 +22,7 @@ type Entries struct {
 	inc   crdt.Incarnation
 	node  string
 	all   map[crdt.Origin]*Replica
+	order order
 	views map[string]*Derived // by region: the join of its entries
 	names []string            // of the views, in order
 }
@@ -37,6 +38,7 @@ func (e *Entries) Replica(o crdt.Origin) *Replica {
 	if r == nil {
 		r = NewReplica(o, e.cat)
 		e.all[o] = r
+		e.order.forget()
 	}
 	return r
 }
@@ -44,9 +46,9 @@ func (e *Entries) Replica(o crdt.Origin) *Replica {
 // Held returns the copy of an entry, or nil.
 func (e *Entries) Held(o crdt.Origin) *Replica { return e.all[o] }
 
-// Origins returns the origins of all entries held, in order.
+// Origins returns the origins of all entries held, in order. The slice must not be modified.
 func (e *Entries) Origins() []crdt.Origin {
-	return slices.SortedFunc(maps.Keys(e.all), crdt.Origin.Compare)
+	return inOrder(&e.order, e.all)
 }
 
 // Regions returns the regions of which there are entries, in order. The slice must not be modified.
@@ -75,6 +77,7 @@ func (e *Entries) Apply(f *wire.Frame) (int, error) {
 // Take adds an entry that was restored from disk.
 func (e *Entries) Take(r *Replica) error {
 	e.all[r.Origin] = r
+	e.order.forget()
 	for ref := range r.cells {
 		if r.cells[ref].linked {
 			if err := e.raise(r, uint32(ref), &r.cells[ref].v); err != nil {

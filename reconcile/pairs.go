@@ -3,8 +3,6 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -72,8 +70,9 @@ type Slot struct {
 
 // Slots is an edge's view of its own region.
 type Slots struct {
-	cat *Catalog
-	all map[crdt.Origin]*Slot
+	cat   *Catalog
+	all   map[crdt.Origin]*Slot
+	order order
 }
 
 // NewSlots returns an empty view.
@@ -85,13 +84,14 @@ func (s *Slots) Slot(o crdt.Origin) *Slot {
 	if sl == nil {
 		sl = &Slot{Total: *NewReplica(o, s.cat), yours: map[crdt.Incarnation]map[SeriesID]*crdt.Value{}}
 		s.all[o] = sl
+		s.order.forget()
 	}
 	return sl
 }
 
-// Origins returns the hub incarnations heard, in order.
+// Origins returns the hub incarnations heard, in order. The slice must not be modified.
 func (s *Slots) Origins() []crdt.Origin {
-	return slices.SortedFunc(maps.Keys(s.all), crdt.Origin.Compare)
+	return inOrder(&s.order, s.all)
 }
 
 // Apply takes a push that passed Check and CheckPairs: totals and pairs in one step, never one without the other. own
@@ -254,6 +254,7 @@ func (s *Slots) Prune(dead func(crdt.Origin) bool, own []*Replica) error {
 			}
 			if ok {
 				delete(s.all, d)
+				s.order.forget()
 				break
 			}
 		}

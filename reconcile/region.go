@@ -16,6 +16,7 @@ type Region struct {
 
 	cat    *Catalog
 	raw    map[crdt.Origin]*Replica
+	order  order
 	gauges map[SeriesID]*gaugeSeries
 }
 
@@ -36,6 +37,7 @@ func (g *Region) Replica(o crdt.Origin) *Replica {
 	if r == nil {
 		r = NewReplica(o, g.cat)
 		g.raw[o] = r
+		g.order.forget()
 	}
 	return r
 }
@@ -43,9 +45,9 @@ func (g *Region) Replica(o crdt.Origin) *Replica {
 // Held returns the copy of a node origin, or nil.
 func (g *Region) Held(o crdt.Origin) *Replica { return g.raw[o] }
 
-// Origins returns all node origins held, in order.
+// Origins returns all node origins held, in order. The slice must not be modified.
 func (g *Region) Origins() []crdt.Origin {
-	return slices.SortedFunc(maps.Keys(g.raw), crdt.Origin.Compare)
+	return inOrder(&g.order, g.raw)
 }
 
 // Len returns the number of node origins held.
@@ -60,6 +62,7 @@ func (g *Region) Apply(f *wire.Frame) (int, error) {
 // Take adds the cells of a replica that was restored from disk, as if its frames had come one by one.
 func (g *Region) Take(r *Replica) error {
 	g.raw[r.Origin] = r
+	g.order.forget()
 	sink := &regionSink{Derived: g.Total, region: g, from: r}
 	for ref := range r.cells {
 		c := &r.cells[ref]
@@ -80,6 +83,7 @@ func (g *Region) Take(r *Replica) error {
 // Restore puts back a replica whose cells the totals contain already: a cold origin that is needed again.
 func (g *Region) Restore(r *Replica, now int64) {
 	g.raw[r.Origin] = r
+	g.order.forget()
 	r.Touched = now
 	sink := &regionSink{Derived: g.Total, region: g, from: r}
 	r.Each(func(id SeriesID, _ *crdt.Value, _ uint64) {
@@ -96,6 +100,7 @@ func (g *Region) Drop(o crdt.Origin) {
 		return
 	}
 	delete(g.raw, o)
+	g.order.forget()
 	for _, s := range g.gauges {
 		if hs := s.holders[o.Node]; hs[r] {
 			delete(hs, r)

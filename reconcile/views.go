@@ -13,6 +13,7 @@ import (
 type Views struct {
 	cat    *Catalog
 	from   map[crdt.Origin]*Replica
+	order  order
 	joined map[string]*Derived
 	names  []string // of the joined regions, in order
 }
@@ -28,13 +29,14 @@ func (v *Views) Replica(o crdt.Origin) *Replica {
 	if r == nil {
 		r = NewReplica(o, v.cat)
 		v.from[o] = r
+		v.order.forget()
 	}
 	return r
 }
 
-// Origins returns the views heard, in order.
+// Origins returns the views heard, in order. The slice must not be modified.
 func (v *Views) Origins() []crdt.Origin {
-	return slices.SortedFunc(maps.Keys(v.from), crdt.Origin.Compare)
+	return inOrder(&v.order, v.from)
 }
 
 // Regions returns the regions of which there is a view, in order. The slice must not be modified.
@@ -46,6 +48,7 @@ func (v *Views) Region(region string) *Derived { return v.joined[region] }
 // Forget drops the numbering of the views of hub incarnations other than live ones; their cells stay joined.
 func (v *Views) Forget(live func(crdt.Origin) bool) {
 	maps.DeleteFunc(v.from, func(o crdt.Origin, _ *Replica) bool { return !live(o) })
+	v.order.forget()
 }
 
 // Apply joins a frame of a view that passed Check.
