@@ -46,6 +46,7 @@ func commands() []command {
 		{"members", "list the nodes of the mesh", askMembers},
 		{"status", "show how a node is", askStatus},
 		{"bench", "measure, on this machine", runBench},
+		{"simulate", "try a mesh and its faults in virtual time", runSimulate},
 		{"ca", "make, sign and revoke certificates", runCA},
 		{"version", "print the version", printVersion},
 	}
