@@ -9,6 +9,8 @@ TOOL    := go tool -modfile=tools/go.mod
 # A test run: its events go to build/NAME.json, failures and a summary to the terminal.
 TESTRUN  = mkdir -p build && $(TOOL) gotestsum --format=pkgname --hide-summary=skipped --jsonfile=build/$(1).json --
 COUNT    = go run -C tools ./count
+# The race detector needs a C compiler. Where there is none the tests run without it, and say so.
+RACE     = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race,$(info no C compiler: the tests run without the race detector))
 # The laws of the system live in these packages: what no test reaches there is a promise nobody checks.
 COVERED := ./crdt ./internal/wire ./reconcile
 FLOOR   := 90
@@ -37,14 +39,14 @@ tidy:
 	go -C tools mod tidy -diff
 
 race: ## all quick tests under the race detector
-	$(call TESTRUN,race) -race -timeout=15m ./...
+	$(call TESTRUN,race) $(RACE) -timeout=15m ./...
 
 slow: ## everything: race detector, scenarios with real processes, coverage, fuzzing; goes on after a failure
 	status=0; for step in slow-tests coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 20s || status=1; exit $$status
 
 slow-tests:
-	$(call TESTRUN,slow) -race -tags=slow -timeout=15m ./... && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
+	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=15m ./... && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt
