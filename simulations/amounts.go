@@ -80,8 +80,6 @@ func (a *amounts) within(b *amounts) bool {
 	return true
 }
 
-func (a *amounts) zero() bool { return *a == amounts{} }
-
 // amountsOf returns the additive parts of v. ok is false if v counts a sample that no client ever wrote.
 func amountsOf(v *crdt.Value) (a amounts, ok bool) {
 	a.P, a.N = v.P, v.N

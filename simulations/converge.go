@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"meshd/crdt"
@@ -36,7 +37,7 @@ func (w *World) probe() {
 		w.done = true
 	case after > w.plan.Bound:
 		rule := "I10"
-		if v, ok := missing.(*Violation); ok {
+		if v, ok := errors.AsType[*Violation](missing); ok {
 			rule = v.Rule
 		}
 		w.dump(w.suspect)
@@ -181,7 +182,7 @@ func (w *World) exact(m *machine, a *answers) error {
 	for region := range w.regions {
 		for i, s := range w.truth.series {
 			got, want := &a.sums[region][i], &total[region][i]
-			if *got != *want && !(w.destroyed[region] && want.within(got)) {
+			if *got != *want && (!w.destroyed[region] || !want.within(got)) {
 				w.suspect = i
 				return &Violation{Rule: "I2", What: fmt.Sprintf("%s answers %s of %s: +%s -%s %v, the disks say +%s -%s %v", m.spec.Name, s, w.regions[region],
 					got.P, got.N, got.B, want.P, want.N, want.B)}

@@ -128,6 +128,7 @@ func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
 		f.X = r.Int64N(2) // whether the copy stays
 	case Jump:
 		f.X = pick[int64](r, -3_600_000, -1000, -100, 100, 1000, 3_600_000)
+	default: // strikes one, with nothing more to draw
 	}
 }
 
@@ -224,6 +225,7 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 		}
 	case Redial:
 		w.redial(m)
+	default: // strikes the network or all machines at once, see strike
 	}
 }
 

@@ -35,6 +35,7 @@ func (w *World) strikeNetwork(f *Fault, end int64) {
 		}
 	case Swizzle:
 		w.swizzle(f, end)
+	default: // not of the network
 	}
 }
 

@@ -41,9 +41,6 @@ type message struct {
 
 func (e *end) other() *end { return &e.s.ends[1-e.side] }
 
-// alive reports whether the process at this end still runs.
-func (e *end) alive() bool { return e.m.proc != nil && e.m.gen == e.gen && !e.down }
-
 const (
 	laneNews = 0
 	laneBulk = 1
@@ -52,7 +49,7 @@ const (
 )
 
 // connect opens a session between two running processes.
-func (w *World) connect(a, b *machine) *session {
+func (w *World) connect(a, b *machine) {
 	s := &session{}
 	w.ids += 2
 	for i, m := range [2]*machine{a, b} {
@@ -66,7 +63,6 @@ func (w *World) connect(a, b *machine) *session {
 		e := &s.ends[i]
 		w.enqueue(e, laneNews, message{up: true, at: w.now + w.delay(e.other().m, e.m)/4})
 	}
-	return s
 }
 
 func (w *World) enqueue(e *end, ln int, m message) {

@@ -150,6 +150,7 @@ func (w *World) drawWrite(r *rand.Rand, series int) write {
 		}
 	case crdt.KindGauge:
 		wr.gauge = 1 + float64(r.IntN(1_000_000))
+	default: // no series of other kinds is drawn
 	}
 	return wr
 }

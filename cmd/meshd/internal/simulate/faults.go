@@ -54,7 +54,7 @@ func (f *Fault) validate() error {
 		"for": f.For > 0, "period": f.Period > 0, "loss": f.Loss > 0, "delay": f.Delay > 0, "jump": f.Jump != 0, "stagger": f.Stagger > 0,
 		"from": f.From != nil, "to": f.To != nil,
 	}
-	for _, key := range strings.Fields(k.must) {
+	for key := range strings.FieldsSeq(k.must) {
 		if !given[key] {
 			return fmt.Errorf("%s: the key %s is missing: %s", f.Kind, key, k.about)
 		}
