@@ -67,6 +67,7 @@ type Core struct {
 	wakeAt      int64
 	epoch       uint64                   // grows when something changed that a peer may lack
 	built       map[frameKey]*builtFrame // by this step
+	beats       []*statement             // of this step
 	Counts      Counters
 }
 

@@ -40,6 +40,7 @@ func (c *Core) flushSessions() {
 		}
 	}
 	clear(c.built)
+	c.beats = nil
 	if compare {
 		c.age()
 		c.nextAE = c.now + c.cfg.AntiEntropy
@@ -152,7 +153,7 @@ func (c *Core) flush(s *session) {
 			c.sendPushes(s, st)
 			continue
 		}
-		c.sendFrames(s, st, r, r.Progress[crdt.StreamLifetime].Cursor)
+		c.sendFrames(s, st, r, false)
 	}
 	c.sendMarks(s, false, func(o crdt.Origin) bool { _, ok := s.sources[o]; return ok })
 }
@@ -166,8 +167,10 @@ func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
 	return st
 }
 
-// sendFrames sends the frames that take the peer to cursor, as far as the bound on what is unacknowledged allows.
-func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, cursor uint64) {
+// sendFrames sends the frames that take the peer to the cursor, as far as the bound on what is unacknowledged allows.
+// Relayed ones need no order among news. Those of a writer do: what it states of its cells comes behind them.
+func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay bool) {
+	cursor := r.Progress[crdt.StreamLifetime].Cursor
 	for st.sent < cursor && s.inflight < maxInflight {
 		b, ok := c.build(r, st.sent, c.cfg.FrameBytes)
 		if !ok {
@@ -182,7 +185,7 @@ func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, curso
 			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, nil, false))
 			continue
 		}
-		c.sent(s, st, b.frame, c.sendRaw(s, b.msg, nil, c.bulk(len(b.raw))))
+		c.sent(s, st, b.frame, c.sendRaw(s, b.msg, nil, relay))
 	}
 }
 
@@ -226,9 +229,6 @@ func encode(f *wire.Frame) *builtFrame {
 	}
 	return &builtFrame{frame: f, raw: raw, msg: msg}
 }
-
-// bulk reports whether a frame is catch-up rather than news, by its size: news of one flush stays well below it.
-func (c *Core) bulk(size int) bool { return size >= c.cfg.FrameBytes/4 }
 
 func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
 	if len(st.unacked) == 0 {
@@ -281,8 +281,7 @@ func headOf(named []reconcile.Named, inc crdt.Incarnation) uint64 {
 
 // retry resumes streams whose frames were not acknowledged for long: the peer may have had no room for them.
 func (c *Core) retry(s *session) {
-	for _, o := range s.sortedStreams() {
-		st := s.streams[o]
+	for o, st := range s.streams { // in any order: nothing is sent here
 		if len(st.unacked) == 0 || c.now < st.since+retryAfter || mutant.On("unacknowledged never resumed") {
 			continue
 		}
@@ -357,6 +356,10 @@ func (c *Core) compare(s *session) {
 func (c *Core) relay(s *session, r *reconcile.Replica) {
 	p := r.Progress[crdt.StreamLifetime]
 	mark := s.marks[r.Origin]
+	old := mark.Covered < min(c.hub.aged[r.Origin], p.Cursor)
+	if !old && (r.Top() <= p.Cursor || mark.Covered >= r.Top()) {
+		return
+	}
 	st := c.stream(s, r.Origin, true)
 	if len(st.unacked) > 0 {
 		return
@@ -364,9 +367,9 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	// Equal cursors do not mean equal cells while something is owed: each version is relayed once all the same.
 	helps := p.Covered > mark.Covered || p.Cursor > mark.Cursor || st.relayed != r.Version
 	switch {
-	case mark.Covered < min(c.hub.aged[r.Origin], p.Cursor) && helps:
+	case old && helps:
 		st.sent = s.resume(r.Origin, true)
-		c.sendFrames(s, st, r, p.Cursor)
+		c.sendFrames(s, st, r, true)
 		if st.sent == p.Cursor {
 			st.relayed = r.Version
 		}
@@ -375,7 +378,7 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 		st.extras = r.Top()
 		for _, f := range r.Extras(c.cfg.FrameBytes) {
 			b := encode(f)
-			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, c.bulk(len(b.raw))))
+			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, true))
 		}
 	}
 }

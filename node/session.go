@@ -1,9 +1,7 @@
 package node
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"meshd/crdt"
@@ -140,8 +138,15 @@ func (c *Core) peerDown(id uint64) {
 
 // send encodes m and queues it. What does not encode is a bug, not the peer's fault.
 func (c *Core) send(s *session, m wire.Message) {
+	c.sendRaw(s, encodeMessage(m), nil, false)
+}
+
+func encodeMessage(m wire.Message) []byte {
 	msg, err := wire.AppendMessage(nil, m)
-	c.sendRaw(s, msg, err, false)
+	if err != nil {
+		panic(fmt.Sprintf("node: message does not encode: %v", err))
+	}
+	return msg
 }
 
 func (c *Core) sendRaw(s *session, msg []byte, err error, bulk bool) int {
@@ -388,9 +393,4 @@ func (s *session) wake(c *Core) int64 {
 		return max(c.nextFlush(s), c.now+1)
 	}
 	return max(s.lastBeat+c.cfg.Beat, c.now+1)
-}
-
-// sortedStreams returns the origins sent on a session in order.
-func (s *session) sortedStreams() []crdt.Origin {
-	return slices.SortedFunc(maps.Keys(s.streams), func(a, b crdt.Origin) int { return cmp.Compare(a.String(), b.String()) })
 }

@@ -164,27 +164,53 @@ func (c *Core) beat(s *session) {
 	if s.peer.Role == RoleEdge && s.peer.Region != c.cfg.Region {
 		return
 	}
+	b := c.coverageFor(s.peer.Role)
+	if wall, ok := s.unchanged(b.regions); ok {
+		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: wall})
+		return
+	}
+	for _, rc := range b.regions {
+		s.stated[rc.Region] = rc
+	}
+	if b.msg == nil {
+		b.msg = encodeMessage(&wire.Coverage{Regions: b.regions})
+	}
+	c.sendRaw(s, b.msg, nil, false)
+}
+
+// statement is the coverage that a hub states to all peers of one role in one step.
+type statement struct {
+	role    Role
+	regions []wire.RegionCoverage
+	msg     []byte // made when the first peer needs it
+}
+
+// coverageFor returns what this step states to peers of a role: to hubs of its own region, to edges of all regions.
+func (c *Core) coverageFor(role Role) *statement {
+	for _, b := range c.beats {
+		if b.role == role {
+			return b
+		}
+	}
 	now := []wire.RegionCoverage{c.inWall(c.extent())}
-	if s.peer.Role == RoleEdge {
-		for _, r := range c.hub.entries.Regions() {
+	if role == RoleEdge {
+		for _, r := range c.regions() { // also those in which nothing was counted yet: an answer must say whether they are heard
 			if rc := c.best(r); r != c.cfg.Region && rc != nil {
 				v := c.inWall(*rc)
 				if c.stale(rc) {
 					v.Heard = 0
 				}
-				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, c.hub.entries.View(r).Seq(), c.wall
+				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, 0, c.wall
+				if view := c.hub.entries.View(r); view != nil {
+					v.Seq = view.Seq()
+				}
 				now = append(now, v)
 			}
 		}
 	}
-	if wall, ok := s.unchanged(now); ok {
-		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: wall})
-		return
-	}
-	for i := range now {
-		s.stated[now[i].Region] = now[i]
-	}
-	c.send(s, &wire.Coverage{Regions: now})
+	b := &statement{role: role, regions: now}
+	c.beats = append(c.beats, b)
+	return b
 }
 
 // sentAll reports whether everything committed was sent to the peer.
