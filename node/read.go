@@ -76,9 +76,9 @@ func (c *Core) regions() []string {
 // answer returns the total of series id in a region as far as it is known here; the value is the caller's.
 func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
 	if c.hub == nil {
-		v, ok, err := cellOf(c.views.Region(region), id)
+		v, ok := cellOf(c.views.Region(region), id)
 		if region != c.cfg.Region {
-			return v, ok, err
+			return v, ok, nil
 		}
 		own, has, err := c.slots.Answer(id, c.mine)
 		if err != nil || !has {
@@ -89,11 +89,11 @@ func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, e
 		}
 		return own, true, err
 	}
-	v, ok, err := cellOf(c.hub.entries.View(region), id)
+	v, ok := cellOf(c.hub.entries.View(region), id)
 	if region != c.cfg.Region {
-		return v, ok, err
+		return v, ok, nil
 	}
-	t, has, _ := cellOf(c.hub.region.Total, id)
+	t, has := cellOf(c.hub.region.Total, id)
 	switch {
 	case !has:
 		return v, ok, nil
@@ -103,19 +103,19 @@ func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, e
 		best := reconcile.PickRollup([]*crdt.Rollup{t.X.(*crdt.Rollup), v.X.(*crdt.Rollup)})
 		return crdt.Value{Kind: crdt.KindRollup, X: best}, true, nil
 	}
-	_, err = t.Join(&v, 0, nil, 0)
+	_, err := t.Join(&v, 0, nil, 0)
 	return t, true, err
 }
 
-func cellOf(d *reconcile.Derived, id reconcile.SeriesID) (crdt.Value, bool, error) {
+func cellOf(d *reconcile.Derived, id reconcile.SeriesID) (crdt.Value, bool) {
 	if d == nil {
-		return crdt.Value{}, false, nil
+		return crdt.Value{}, false
 	}
 	v, _ := d.Cell(id)
 	if v == nil {
-		return crdt.Value{}, false, nil
+		return crdt.Value{}, false
 	}
-	return v.Clone(), true, nil
+	return v.Clone(), true
 }
 
 // raws returns the copies of single origins of the own region that hold series id, in order.
