@@ -28,6 +28,23 @@ func TestTotalsReachEveryNode(t *testing.T) {
 	}
 }
 
+// TestARegionThatCountedNothingIsCovered asks before anything was counted anywhere: an edge that did not know of the other
+// region would call its answer complete.
+func TestARegionThatCountedNothingIsCovered(t *testing.T) {
+	w := newWorld(t, 1)
+	mesh(w)
+	w.run(3000)
+	for _, p := range w.sorted() {
+		heard := map[string]int{}
+		for _, c := range p.core.Coverage() {
+			heard[c.Region] = c.NodesHeard
+		}
+		if want := map[string]int{"east": 5, "west": 5}; !maps.Equal(heard, want) {
+			t.Errorf("%s hears %v, want %v", p.name, heard, want)
+		}
+	}
+}
+
 func TestBothSidesOfACutCountOn(t *testing.T) {
 	w := newWorld(t, 2)
 	mesh(w)
