@@ -93,6 +93,7 @@ func Draw(seed uint64) *Plan {
 			Flush: pick[int64](r, 20, 100, 100, 300), AntiEntropy: pick[int64](r, 200, 500, 1000, 1000),
 			Beat: pick[int64](r, 300, 1000), Silence: pick[int64](r, 2000, 5000),
 			LogBytes: pick[int64](r, 1, 3000, 50_000, 8<<20), ColdAfter: pick[int64](r, 600, 3000, 300_000),
+			FrameBytes: pick(r, 30, 100, 400, 0),
 		},
 		Net: Net{
 			Local: pick[int64](r, 1, 5, 20), Far: pick[int64](r, 20, 80, 200), Jitter: pick[int64](r, 0, 2, 30),
