@@ -50,36 +50,19 @@ func (r *run) startMesh(ctx context.Context, layout cluster.Layout, args ...stri
 	}
 	m := &mesh{Cluster: c, run: r, clients: make(map[string]*query.Client)}
 	started := time.Now()
-	if err = m.form(ctx); err != nil {
+	err = m.Start()
+	if err == nil {
+		err = m.WaitFormed(ctx)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		m.Stop()
 		return nil, err
 	}
 	r.say("%d nodes hear each other after %.1f s", len(nodes), time.Since(started).Seconds())
 	return m, nil
-}
-
-// form starts the nodes and waits until each hears all. Each counts something: edges do not hear of a region in which
-// nothing was ever counted.
-func (m *mesh) form(ctx context.Context) error {
-	if err := m.Start(); err != nil {
-		return err
-	}
-	s := newSender(1)
-	defer s.close()
-	nodes := m.Nodes()
-	first := newBatcher("bench.start", nodes, true, 0)
-	for _, n := range nodes {
-		if err := m.waitReady(ctx, n.Name); err != nil {
-			return err
-		}
-		if err := s.sendUntilAcked(ctx, first.next(1)); err != nil {
-			return err
-		}
-	}
-	if err := m.WaitFormed(ctx); err != nil {
-		return err
-	}
-	return ctx.Err()
 }
 
 // role lists the nodes of a role.
