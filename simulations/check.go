@@ -164,7 +164,7 @@ func registersWithin(a, b *crdt.Unique) bool {
 func (w *World) slack() int64 {
 	n := &w.plan.Net
 	s := 3*(1000*(n.Far+n.Local+n.Jitter)+50_000) + w.now/2000
-	if n.Loss > 0 || w.seen.Faults[Storm] > 0 {
+	if n.Loss > 0 || w.seen.Faults[Storm]+w.seen.Faults[Loss]+w.seen.Faults[Delay] > 0 {
 		s += 3 * (10_000*n.Far + 700_000)
 	}
 	if w.seen.Faults[Pause] > 0 {

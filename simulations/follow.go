@@ -11,12 +11,13 @@ import (
 // of the probes: a cell of one region and series has one writer, so its value tells which updates it contains, as
 // long as no disaster destroys some and no request goes unanswered.
 type Spread struct {
-	Updates  int       // accepted while Follow was set
+	Updates  int       // followed: accepted after Plan.Warm
+	Accepted int       // of all series in that time, not only the probes'
 	Pairs    Latencies // of every update and node, the writer excepted
 	Hubs     Latencies // the pairs whose node is a hub
 	Last     Latencies // of every update, to the last node
 	Unseen   int64     // pairs that never happened
-	Messages int64     // of every kind, over all links, while updates were made and until all were seen
+	Messages int64     // of every kind, over all links, from Plan.Warm until everything heals
 	Frames   int64     // the messages among them that carry cells
 	Cells    int64     // the cells in those
 }
@@ -54,7 +55,7 @@ type follower struct {
 
 type followed struct {
 	sum  crdt.Fixed // value of the cell with this update
-	at   int64
+	at   int64      // 0: before Plan.Warm
 	left int
 }
 
@@ -70,30 +71,41 @@ func newFollower(w *World) *follower {
 
 // wrote records an accepted update.
 func (f *follower) wrote(w *World, m *machine, series int, amount crdt.Fixed) {
+	warm := w.now >= 1000*w.plan.Warm
+	if warm {
+		f.Accepted++
+	}
 	if series < f.first {
 		return
 	}
 	at := m.region*f.series + series
 	us := f.cells[at]
-	u := followed{at: w.now, left: len(w.machines) - 1}
+	u := followed{left: len(w.machines) - 1}
+	if warm {
+		u.at = w.now
+		f.Updates++
+	}
 	if n := len(us); n > 0 {
 		u.sum = us[n-1].sum
 	}
 	u.sum, _ = u.sum.Add(amount)
 	f.cells[at] = append(us, u)
-	f.Updates++
 	f.seen[m.index][at] = int32(len(f.cells[at]))
 }
 
 // sends learns an origin's numbers and counts messages that carry cells.
 func (f *follower) sends(w *World, dec *node.Decoded) {
-	f.Messages++
 	fr := dec.Frame
+	if w.now >= 1000*w.plan.Warm && !w.healed {
+		f.Messages++
+		if fr != nil {
+			f.Frames++
+			f.Cells += int64(len(fr.Cells))
+		}
+	}
 	if fr == nil {
 		return
 	}
-	f.Frames++
-	f.Cells += int64(len(fr.Cells))
 	if len(fr.Defs) == 0 {
 		return
 	}
@@ -153,12 +165,15 @@ func (f *follower) reached(w *World, m *machine, at int, have crdt.Fixed) {
 	us := f.cells[at]
 	for next := &f.seen[m.index][at]; int(*next) < len(us) && !have.Less(us[*next].sum); *next++ {
 		u := &us[*next]
+		if u.left--; u.at == 0 {
+			continue
+		}
 		took := w.now - u.at
 		f.Pairs.add(took)
 		if m.spec.Role == node.RoleHub {
 			f.Hubs.add(took)
 		}
-		if u.left--; u.left == 0 {
+		if u.left == 0 {
 			f.Last.add(took)
 		}
 	}
@@ -168,7 +183,9 @@ func (f *follower) reached(w *World, m *machine, at int, have crdt.Fixed) {
 func (f *follower) done() *Spread {
 	for _, us := range f.cells {
 		for i := range us {
-			f.Unseen += int64(us[i].left)
+			if us[i].at > 0 {
+				f.Unseen += int64(us[i].left)
+			}
 		}
 	}
 	return &f.Spread

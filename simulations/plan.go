@@ -21,8 +21,9 @@ type Plan struct {
 	Clocks  Clocks
 	Load    Load
 	Faults  []Fault
-	Verbose bool // write every event to standard output
-	Follow  bool // measure how updates spread: Report.Spread
+	Verbose bool  // write every event to standard output
+	Follow  bool  // measure how updates spread: Report.Spread
+	Warm    int64 // updates are followed from then on: meshes form first
 	Watch   *Watch
 }
 

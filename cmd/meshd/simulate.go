@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -72,6 +73,7 @@ func runSimulate(args []string, out io.Writer) error {
 	if err := s.prepare(); err != nil {
 		return usagef("simulate: %w", err)
 	}
+	debug.SetGCPercent(400) // a run lives on short-lived messages, and there is nobody else in this process
 	show := simulate.NewProgress(os.Stderr)
 	run, err := simulate.Start(s.mesh, show.Step)
 	show.Close()

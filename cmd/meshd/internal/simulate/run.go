@@ -80,7 +80,7 @@ func Start(m Mesh, progress func(*simulations.World, *simulations.Plan)) (*Run, 
 			}
 		},
 	}
-	p.Follow = true
+	p.Follow, p.Warm = true, min(3000+3*m.Flush.Milliseconds(), m.Duration.Milliseconds()/2)
 	began := time.Now()
 	r.Report = simulations.Run(p)
 	r.Wall = time.Since(began)
@@ -211,7 +211,7 @@ func (r *Run) Result(replay string) *Result {
 		c.Updates, c.Unseen = s.Updates, s.Unseen
 		c.PairsP50Ms, c.PairsP99Ms, c.HubsP99Ms = s.Pairs.Quantile(0.5), s.Pairs.Quantile(0.99), s.Hubs.Quantile(0.99)
 		c.LastP50Ms, c.LastP99Ms = s.Last.Quantile(0.5), s.Last.Quantile(0.99)
-		if all := float64(st.Accepted) * float64(r.Mesh.Nodes); all > 0 {
+		if all := float64(s.Accepted) * float64(r.Mesh.Nodes); all > 0 {
 			c.SendsPerUpdate, c.CellsPerUpdate = float64(s.Messages)/all, float64(s.Cells)/all
 		}
 	}

@@ -12,7 +12,7 @@ func BenchmarkMesh(b *testing.B) {
 		nodes, regions int
 	}{{"100 nodes", 100, 20}, {"1000 nodes", 1000, 20}} {
 		b.Run(c.name, func(b *testing.B) {
-			const virtual = 5 * time.Second
+			const virtual = 15 * time.Second
 			for range b.N {
 				r, err := Start(Mesh{Nodes: c.nodes, Regions: c.regions, Duration: virtual, Flush: time.Second, Seed: 1}, nil)
 				if err != nil || len(r.Report.Violations) > 0 {
