@@ -23,7 +23,7 @@ type Spread struct {
 }
 
 // Latencies counts durations by millisecond; the last one takes all that are longer.
-type Latencies [4096]int64
+type Latencies [1 << 16]int64
 
 func (l *Latencies) add(us int64) { l[min(us/1000, int64(len(l)-1))]++ }
 

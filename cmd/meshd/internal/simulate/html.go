@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 
 	"meshd/simulations"
@@ -60,12 +61,26 @@ func (r *Run) chart() *chartData {
 	return d
 }
 
-// struck says whom a fault struck: names, or how many.
+// struck says whom a fault struck: a set that a schedule has a name for by that, others by their names.
 func (r *Run) struck(f *simulations.Fault) string {
+	who := r.named(f.A)
+	if f.To != nil {
+		who += " and " + r.named(f.To)
+	}
+	return who
+}
+
+func (r *Run) named(who []int) string {
+	specs := r.Mesh.specsOf(r.Plan)
+	for _, name := range known(specs) {
+		if of, err := machines(specs, []string{name}); err == nil && slices.Equal(of, who) {
+			return name
+		}
+	}
 	var names []string
-	for _, i := range f.A {
-		if len(names) == 4 {
-			return strings.Join(names[:3], ", ") + " and others"
+	for _, i := range who {
+		if len(names) == 3 {
+			return strings.Join(names, ", ") + " and others"
 		}
 		names = append(names, r.Plan.Nodes[i].Name)
 	}
