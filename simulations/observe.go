@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"meshd/crdt"
+	"meshd/node"
 )
 
 // Watch looks at a run from outside. Reading a node is an event for it, so what Look reads is part of the run: for equal
@@ -99,4 +100,12 @@ func (p *Plan) Spans() (from, to []time.Duration) {
 		from, to = append(from, time.Duration(f.At)*time.Millisecond), append(to, time.Duration(end)*time.Millisecond)
 	}
 	return from, to
+}
+
+// Core returns the core of machine i, nil while it is down. It may be read, not stepped.
+func (w *World) Core(i int) *node.Core {
+	if p := w.machines[i].proc; p != nil {
+		return p.core
+	}
+	return nil
 }
