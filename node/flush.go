@@ -10,6 +10,10 @@ import (
 	"meshd/reconcile"
 )
 
+// relayAfter is for how many comparisons a new session relays nothing: after a cut the writers catch up by themselves,
+// and what they send need not come twice.
+const relayAfter = 2
+
 // minPush is the size of totals below which a push always fits: with pairs for wire.MaxYours incarnations.
 const minPush = 512
 
@@ -335,7 +339,7 @@ func (c *Core) forgetHubs() {
 // region the cells of all nodes, of all regions the entries of all hubs, dead ones included.
 func (c *Core) compare(s *session) {
 	c.sendMarks(s, false, func(crdt.Origin) bool { return true })
-	if c.hub == nil || s.peer.Role != RoleHub {
+	if c.hub == nil || s.peer.Role != RoleHub || c.now < s.since+relayAfter*c.cfg.AntiEntropy {
 		return
 	}
 	if s.peer.Region == c.cfg.Region {
