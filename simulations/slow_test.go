@@ -2,4 +2,4 @@
 
 package simulations
 
-const quickSeeds = 2000
+const quickSeeds = 600
