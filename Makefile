@@ -11,12 +11,14 @@ TESTRUN  = mkdir -p build && $(TOOL) gotestsum --format=pkgname --hide-summary=s
 COUNT    = go run -C tools ./count
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE     = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race,$(info no C compiler: the tests run without the race detector))
+# A simulated mesh is one goroutine: the race detector has nothing to find there and takes ten times as long.
+RACED    = $(filter-out meshd/simulations,$(shell go list ./...))
 # The laws of the system live in these packages: what no test reaches there is a promise nobody checks.
 COVERED := ./crdt ./internal/wire ./reconcile
 FLOOR   := 90
 T       ?= 60s
 
-.PHONY: build test check format lint tidy race slow slow-tests coverage fuzz bench vuln
+.PHONY: build test check format lint tidy race slow slow-tests slow-seeds coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -38,15 +40,19 @@ tidy:
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 
-race: ## all quick tests under the race detector
-	$(call TESTRUN,race) $(RACE) -timeout=15m ./...
+race: ## all quick tests, under the race detector
+	$(call TESTRUN,race) $(RACE) -timeout=15m $(RACED)
+	$(call TESTRUN,seeds) -timeout=8m ./simulations
 
-slow: ## everything: race detector, scenarios with real processes, coverage, fuzzing; goes on after a failure
-	status=0; for step in slow-tests coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
+slow: ## everything: race detector, scenarios with real processes, 2,000 seeds, coverage, fuzzing; goes on after a failure
+	status=0; for step in slow-tests slow-seeds coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 20s || status=1; exit $$status
 
 slow-tests:
-	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=15m ./... && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
+	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=10m $(RACED) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
+
+slow-seeds:
+	$(call TESTRUN,slow-seeds) -tags=slow -timeout=12m ./simulations && status=0 || status=$$?; $(COUNT) ../build/slow-seeds.json; exit $$status
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt
