@@ -10,9 +10,9 @@ import (
 	"meshd/reconcile"
 )
 
-// relayAfter is for how many comparisons a new session relays nothing: after a cut the writers catch up by themselves,
+// relayAfter is for how many comparison intervals a new session relays nothing: after a cut the writers catch up themselves,
 // and what they send need not come twice.
-const relayAfter = 2
+const relayAfter = 1
 
 // minPush is the size of totals below which a push always fits: with pairs for wire.MaxYours incarnations.
 const minPush = 512
@@ -30,11 +30,12 @@ func (c *Core) flushSessions() {
 			c.compare(s)
 			s.lag.known = false
 		}
+		behind := c.behind(s)
 		if c.now < c.nextFlush(s) {
 			continue
 		}
 		beat := c.now >= s.lastBeat+c.cfg.Beat
-		if c.behind(s) {
+		if behind {
 			c.rollup()
 			c.flush(s)
 			beat = true
@@ -52,29 +53,40 @@ func (c *Core) flushSessions() {
 }
 
 // nextFlush returns when a session may be flushed again: once in every interval of a grid that all sessions of the
-// node share, so that what goes to many peers is built for them together. Nodes have different grids.
+// node share, so that what goes to many peers is built for them together. Nodes have different grids. Cells wait for
+// cells only: a flush of nothing but acknowledgements does not use up their interval.
 func (c *Core) nextFlush(s *session) int64 {
-	if s.lastFlush == 0 {
+	last := s.lastFlush
+	if s.lag.cells {
+		last = s.lastCells
+	}
+	if last == 0 {
 		return 0
 	}
 	phase := int64(c.cfg.Inc[0]) * c.cfg.Flush / 256
-	return (s.lastFlush-phase)/c.cfg.Flush*c.cfg.Flush + c.cfg.Flush + phase
+	return (last-phase)/c.cfg.Flush*c.cfg.Flush + c.cfg.Flush + phase
 }
 
 // behind reports whether the peer lacks something that a flush would send it, or waits for an acknowledgement.
 func (c *Core) behind(s *session) bool {
-	if l := &s.lag; !l.known || !l.behind && l.epoch != c.epoch {
-		*l = lag{known: true, behind: c.lacks(s), epoch: c.epoch}
+	if l := &s.lag; !l.known || !l.cells && l.epoch != c.epoch {
+		cells := c.lacksCells(s)
+		*l = lag{known: true, cells: cells, behind: cells || c.lacksMarks(s), epoch: c.epoch}
 	}
 	return s.lag.behind
 }
 
-func (c *Core) lacks(s *session) bool {
+// lacksMarks reports whether something came from the peer that was not acknowledged.
+func (c *Core) lacksMarks(s *session) bool {
 	for o := range s.sources {
 		if p, ok := c.held(o); ok && s.told[o] != p {
 			return true
 		}
 	}
+	return false
+}
+
+func (c *Core) lacksCells(s *session) bool {
 	for _, r := range c.direct(s) {
 		if st := s.streams[r.Origin]; st == nil && r.Progress[crdt.StreamLifetime].Cursor > s.resume(r.Origin, false) {
 			return true
@@ -150,6 +162,9 @@ func (c *Core) rollup() {
 }
 
 func (c *Core) flush(s *session) {
+	if s.lag.cells {
+		s.lastCells = c.now
+	}
 	s.lastFlush, s.lag.known = c.now, false
 	for _, r := range c.direct(s) {
 		st := c.stream(s, r.Origin, false)

@@ -41,15 +41,18 @@ type session struct {
 	ownTo               uint64 // how far the peer sent its own live incarnation
 	inflight            int
 	lastFlush           int64
+	lastCells           int64 // when cells were last flushed
 	lastBeat            int64
 	framesIn, framesOut uint64
 }
 
-// lag is what is known of whether a peer lacks something. That it does stays true until something is sent to it or
-// heard from it; that it does not, as long as nothing else changed here.
+// lag is what is known of whether a peer lacks something. That it lacks cells stays true until something is sent to it
+// or heard from it; the rest, as long as nothing else changed here.
 type lag struct {
-	known, behind bool
-	epoch         uint64 // Core.epoch when it was found out
+	known  bool
+	cells  bool   // it lacks cells
+	behind bool   // it lacks cells or waits for an acknowledgement
+	epoch  uint64 // Core.epoch when it was found out
 }
 
 // outStream is how far one origin was sent on a session.
