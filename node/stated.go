@@ -34,6 +34,7 @@ func (c *Core) gotCoverage(s *session, m *wire.Coverage) {
 			c.Counts.Refused++
 			continue
 		}
+		c.measure(s, rc.AtMs)
 		c.state(s, rc, rc.AtMs)
 		if rc.Region == c.cfg.Region {
 			c.siblingClaim(s, rc.AtMs+s.offset.value())
