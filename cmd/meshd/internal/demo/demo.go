@@ -127,10 +127,13 @@ func runGroup(exe string, s *cluster.Cluster, c controller, screen *screen) erro
 // errOrphan ends a demo whose `go run` was killed: nobody would ever stop it.
 var errOrphan = errors.New("go run is gone")
 
-// underGoRun reports whether exe was built by `go run`, which puts it into a folder of its own that is deleted later.
+// underGoRun reports whether exe was built by `go run`: into a folder of its own that is deleted later
+// (go-build123/b001/exe/meshd) or, the second time, into the build cache (go-build/ab/ab12...-d/meshd).
 func underGoRun(exe string) bool {
 	dir := filepath.Dir(exe)
-	return filepath.Base(dir) == "exe" && strings.Contains(dir, "go-build")
+	built := filepath.Base(dir) == "exe" && strings.Contains(dir, "go-build")
+	cached := strings.HasSuffix(filepath.Base(dir), "-d") && len(filepath.Base(filepath.Dir(dir))) == 2
+	return built || cached
 }
 
 // watchParent returns when the parent process has changed, which is how an orphan sees its parent's death. A demo
