@@ -95,10 +95,12 @@ func (g *Gossip) connect(ctx context.Context, addr string, kind byte, conf *quic
 	return nil, nil, err
 }
 
-// share keeps the keys for Serf's packets if both ends take part in Serf. The thousands of edges that do not must not
-// push the hubs' keys out.
+// share keeps the keys for Serf's packets of a connection on which both ends do so: a stream of Serf's, or a session of two
+// hubs. A key that only one end has would seal packets for nobody. The thousands of edges that take no part must not push
+// the hubs' keys out.
 func (g *Gossip) share(conn *quic.Conn, gr *greeting, dialed bool) {
-	if g.cfg.Reachable && (Role(gr.peer.Role) == Hub || gr.kind == kindSerf) {
+	hubs := g.cfg.Role == Hub && Role(gr.peer.Role) == Hub
+	if gr.kind == kindSerf || (gr.kind == kindSession && hubs) {
 		g.keys.install(conn, gr.peer, dialed)
 	}
 }
