@@ -20,7 +20,6 @@ import (
 // request collects what the body of one request says.
 type request struct {
 	now    time.Time
-	meter  *meter
 	series map[string]*crdt.Series // by key: events of one series share it
 	key    []byte
 
@@ -36,10 +35,8 @@ type request struct {
 }
 
 // read takes the body in. Its errors are of the type *httpError.
-func (q *request) read(body io.Reader, contentType string) error {
-	counted := &countingReader{r: body}
-	br := bufio.NewReader(counted)
-	defer func() { q.meter.bytes.Add(float64(counted.n)) }()
+func (q *request) read(body []byte, contentType string) error {
+	br := bufio.NewReader(bytes.NewReader(body))
 	first, err := firstByte(br)
 	switch mediaType, _, _ := mime.ParseMediaType(contentType); {
 	case errors.Is(err, io.EOF):
@@ -52,17 +49,6 @@ func (q *request) read(body io.Reader, contentType string) error {
 		return q.readObjects(json.NewDecoder(br), func(*json.Decoder) bool { return true })
 	}
 	return q.readLines(br)
-}
-
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	return n, err
 }
 
 // firstByte returns the first byte that is not white space, without reading it.
@@ -202,10 +188,7 @@ func (q *request) listed() []rejectedEvent {
 	return append([]rejectedEvent{}, q.rejections[:min(len(q.rejections), maxRejections)]...)
 }
 
-// bodyError returns the answer to a body that cannot be read to its end.
+// bodyError returns the answer to a body that is not what it claims to be.
 func bodyError(err error) error {
-	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-		return errBodyTooLong()
-	}
 	return &httpError{http.StatusBadRequest, reasonSyntax, "nothing was counted, the body is not JSON: " + err.Error()}
 }

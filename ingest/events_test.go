@@ -24,9 +24,7 @@ var testNow = time.UnixMilli(1_700_000_000_000)
 func newTestEvents(t testing.TB) (*Events, *fakeNode, *prometheus.Registry) {
 	m, reg := newTestMetrics(t)
 	n := newFakeNode()
-	e := NewEvents(n, m)
-	e.now = func() time.Time { return testNow }
-	return e, n, reg
+	return NewEvents(newTestDoor(t, n, m)), n, reg
 }
 
 func post(e *Events, contentType string, body io.Reader) *httptest.ResponseRecorder {
@@ -183,7 +181,8 @@ func TestRequestsThatCannotBeReadCountNothing(t *testing.T) {
 		{"too many events", "POST", "", "", "", strings.NewReader(many), 413, "100000"},
 		{"not POST", "GET", "", "", "", strings.NewReader(`[]`), 405, "POST"},
 		{"ack by a hub", "POST", "?ack=hub", "", "", strings.NewReader(`[{"event":"a"}]`), 400, "ack=hub is not supported by this version"},
-		{"compressed", "POST", "", "gzip", "", strings.NewReader(`[{"event":"a"}]`), 415, "compressed"},
+		{"not gzip", "POST", "", "gzip", "", strings.NewReader(`[{"event":"a"}]`), 400, "cannot be read"},
+		{"compressed twice", "POST", "", "gzip, zstd", "", strings.NewReader(`[{"event":"a"}]`), 415, "want one of gzip, zstd, snappy"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e, n, reg := newTestEvents(t)
@@ -201,7 +200,7 @@ func TestRequestsThatCannotBeReadCountNothing(t *testing.T) {
 			if got := metric(t, reg, "rejected_total", "protocol", "events"); got != 1 {
 				t.Errorf("rejected_total is %v, want 1", got)
 			}
-			if got := e.bodies.Load(); got != 0 {
+			if got := e.door.held.Load(); got != 0 {
 				t.Errorf("%d bytes of bodies still accounted, want 0", got)
 			}
 		})
@@ -232,11 +231,11 @@ func TestErrorsOfTheNodeBecomeStatuses(t *testing.T) {
 
 func TestTooManyBodiesAtOnceAreRefused(t *testing.T) {
 	e, n, _ := newTestEvents(t)
-	e.bodies.Store(maxBodiesBytes)
+	e.door.held.Store(maxBodiesBytes)
 	if w := post(e, "", strings.NewReader(`[{"event":"a"}]`)); w.Code != 503 || n.calls != 0 {
 		t.Errorf("status %d after %d batches, want 503 after none", w.Code, n.calls)
 	}
-	e.bodies.Store(0)
+	e.door.held.Store(0)
 	if w := post(e, "", strings.NewReader(`[{"event":"a"}]`)); w.Code != 202 {
 		t.Errorf("status %d, want 202", w.Code)
 	}
@@ -377,7 +376,7 @@ func FuzzEvents(f *testing.F) {
 
 func BenchmarkEvents(b *testing.B) {
 	m, _ := newTestMetrics(b)
-	e := NewEvents(acceptAll{}, m)
+	e := NewEvents(newTestDoor(b, acceptAll{}, m))
 	const events = 1000
 	body := "[" + strings.Repeat(`{"event":"api.requests","value":3,"labels":{"route":"/v1/items","method":"get"},"source":"pos-1","seq":7},`, events-1) + `{"event":"a"}]`
 	b.ReportAllocs()

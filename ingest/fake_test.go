@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -91,6 +92,16 @@ func newTestMetrics(t testing.TB) (*Metrics, *prometheus.Registry) {
 		t.Fatal(err)
 	}
 	return m, reg
+}
+
+func newTestDoor(t testing.TB, s Submitter, m *Metrics) *Door {
+	t.Helper()
+	d, err := NewDoor(s, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.now = func() time.Time { return testNow }
+	return d
 }
 
 // metric returns the value of the one metric with the name whose labels include all of those given.

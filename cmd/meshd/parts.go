@@ -91,12 +91,16 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	}); err != nil {
 		return listenError("--statsd", cfg.StatsD, err)
 	}
+	door, err := ingest.NewDoor(p.node, metrics)
+	if err != nil {
+		return err
+	}
 	if cfg.HostMetrics {
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
 	}
 	p.http, err = query.New(query.Config{
 		Source: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
-		Events: ingest.NewEvents(p.node, metrics), TokenFile: cfg.HTTPTokenFile,
+		Events: ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	})
 	return err
 }
