@@ -12,12 +12,8 @@ import (
 	"meshd/node"
 )
 
-const (
-	// maxTokenBytes bounds sources and idempotency keys: the node remembers them.
-	maxTokenBytes = 256
-	// maxAhead is how far ahead of this node's clock an event may be.
-	maxAhead = 10 * time.Minute
-)
+// maxTokenBytes bounds sources and idempotency keys: the node remembers them.
+const maxTokenBytes = 256
 
 // eventFields are the keys of an event.
 var eventFields = []string{"event", "value", "ts", "type", "labels", "source", "seq", "idempotency_key"}
@@ -121,14 +117,10 @@ func (e *event) item(now time.Time) (it node.Item, clamped bool, err error) {
 	if err != nil {
 		return it, false, err
 	}
-	at := now.UnixMilli()
+	s.stamp = crdt.HLCFrom(now.UnixMilli(), 0)
 	if e.ts != 0 && kind == crdt.KindGauge {
-		clamped = e.ts > now.Add(maxAhead).UnixMilli()
-		if !clamped {
-			at = e.ts
-		}
+		s.stamp, clamped = stampAt(e.ts, s.stamp)
 	}
-	s.stamp = crdt.HLCFrom(at, 0)
 	it, err = newItem(e.name, kind, e.labels, s)
 	it.Token = token
 	return it, clamped, err

@@ -11,28 +11,30 @@ import (
 type reason uint8
 
 const (
-	reasonNone     reason = iota
-	reasonSyntax          // the line or object does not have the shape of the protocol
-	reasonName            // empty metric name
-	reasonNumber          // a value that is not a number
-	reasonType            // unknown type
-	reasonRate            // sample rate outside (0, 1]
-	reasonTag             // tag without a name
-	reasonUTF8            // bytes that are not UTF-8
-	reasonTooLong         // beyond a limit of bytes or labels
-	reasonRange           // number too large for its kind
-	reasonNegative        // negative count of a metric that only counts up
-	reasonSeries          // series definition refused
-	reasonLimit           // series limit of the node or of the accumulators
-	reasonToken           // unusable or unsupported token
-	reasonBusy            // the node could not take it now
+	reasonNone       reason = iota
+	reasonSyntax            // the line or object does not have the shape of the protocol
+	reasonName              // empty metric name
+	reasonNumber            // a value that is not a number
+	reasonType              // unknown type
+	reasonRate              // sample rate outside (0, 1]
+	reasonTag               // tag without a name
+	reasonUTF8              // bytes that are not UTF-8
+	reasonTooLong           // beyond a limit of bytes or labels
+	reasonRange             // number too large for its kind
+	reasonNegative          // negative count of a metric that only counts up
+	reasonSeries            // series definition refused
+	reasonLimit             // series limit of the node or of the accumulators
+	reasonToken             // unusable or unsupported token
+	reasonBusy              // the node could not take it now
+	reasonCut               // a connection ended within a line or a packet
+	reasonConnection        // a connection that was not accepted: too many
 	reasonOther
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
 	"", "syntax", "name", "number", "type", "rate", "tag", "utf8", "too_long", "range", "negative", "series",
-	"series_limit", "token", "busy", "other",
+	"series_limit", "token", "busy", "cut", "connection", "other",
 }
 
 func (r reason) String() string { return reasonNames[r] }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -22,6 +23,18 @@ type sample struct {
 	weight float64 // distribution: how many samples this one stands for, at least 1
 
 	hash uint64 // unique: hashOf the value
+}
+
+// maxAhead is how far ahead of this node's clock a client's time may be.
+const maxAhead = 10 * time.Minute
+
+// stampAt returns a client's time, in milliseconds, as a stamp. One that is too far ahead of now, or before 1970, is
+// replaced by now.
+func stampAt(ms int64, now crdt.HLC) (stamp crdt.HLC, clamped bool) {
+	if ms <= 0 || ms > now.Millis()+maxAhead.Milliseconds() {
+		return now, true
+	}
+	return crdt.HLCFrom(ms, 0), false
 }
 
 // hashOf is the hash under which every protocol counts distinct values: xxHash64 of their bytes.

@@ -18,6 +18,13 @@ type StatsDConfig struct {
 	// Addr is the UDP address to listen on; "off" switches StatsD off. Default 127.0.0.1:8125.
 	Addr string
 
+	// TCP is the address to listen on for lines; "" or "off": none.
+	TCP string
+
+	// Unix and UnixStream are paths of sockets to make: one for datagrams, one for connections with packets behind
+	// their lengths. "": none.
+	Unix, UnixStream string
+
 	// UpDown names the metrics whose counts ("c") go down as well as up: exact names, or beginnings that end in '*'.
 	// All counts of these become the kind updown. Counts of other metrics must not be negative.
 	UpDown []string
@@ -39,7 +46,8 @@ const (
 	maxReaders         = 4 // a reader parses over 1,000,000 lines a second: more than one socket delivers
 )
 
-// StatsD receives the StatsD protocol with DogStatsD's extensions over UDP.
+// StatsD receives the StatsD protocol with DogStatsD's extensions over UDP, over TCP (lines), and over Unix sockets
+// (datagrams, or a stream of packets behind their lengths, as DogStatsD's clients send them).
 //
 // How types map to kinds:
 //
@@ -48,22 +56,25 @@ const (
 //	          metrics named in StatsDConfig.UpDown all counts are updowns, of both signs.
 //	ms, h, d  distribution: each value with weight 1 / rate. Fractions of weights are carried to the next sample of
 //	          the series. Units are not converted.
-//	g         gauge, stamped at arrival. A value with a sign moves the last setting, so a negative setting takes two
+//	g         gauge, stamped with the line's timestamp (T) or at arrival. A value with a sign moves the last setting, so a negative setting takes two
 //	          lines, 0 and then -n. Rates have no meaning and are ignored.
 //	s         unique: xxHash64 of the value's bytes, which may hold ':'. Rates are ignored.
 //
 // Several values (name:1:2|ms) count as that many lines; if one of them is bad none counts. A tag without a value is
 // the label tag="true"; of tags with one name the last counts; node and region become exported_node and
-// exported_region. Container, external data, cardinality and timestamp fields are skipped: a packet counts when it
-// arrives. Events and service checks are accepted, counted in meshd_ingest_ignored_total and not stored.
+// exported_region. Container, external data and cardinality fields are skipped. A timestamp stamps gauges; one more
+// than 10 minutes ahead is replaced by the time of arrival. Events and service checks are accepted, counted in meshd_ingest_ignored_total and not stored.
 //
 // A line that is refused is counted by reason in meshd_ingest_rejected_total; the other lines of its packet count.
 // UDP is at most once: what the kernel drops is counted where it tells (Linux) and reported to the node as lost.
+// Streams and Unix sockets push back on their senders instead; what a connection leaves incomplete is refused.
 type StatsD struct {
-	cfg   StatsDConfig
-	meter *meter
-	sock  *socket // nil if off
-	flush flusher
+	cfg     StatsDConfig
+	meter   *meter
+	sock    *socket   // nil if off
+	gram    *unixgram // nil if none
+	streams []*stream
+	flush   flusher
 }
 
 // NewStatsD opens the socket. Packets wait in it until Run.
@@ -82,18 +93,42 @@ func NewStatsD(cfg StatsDConfig) (*StatsD, error) {
 		acc: newAccumulators(cfg.Series * spellingsPerSeries), to: cfg.Submit, meter: m, log: cfg.Logger,
 		interval: flushInterval,
 	}}
-	if cfg.Addr == "off" {
-		return s, nil
+	if err := s.listen(); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
-	sock, err := listenUDP(cfg.Addr, cfg.Logger)
-	if err != nil {
-		return nil, fmt.Errorf("ingest: statsd: %w: choose another address with --statsd, or off", err)
-	}
-	s.sock = sock
 	return s, nil
 }
 
-// Addr returns the address that StatsD listens on, nil if it is off.
+// listen opens all sockets. Its errors name the flag whose address cannot be had.
+func (s *StatsD) listen() (err error) {
+	if s.cfg.Addr != "off" {
+		if s.sock, err = listenUDP(s.cfg.Addr, s.cfg.Logger); err != nil {
+			return fmt.Errorf("ingest: statsd: %w: choose another address with --statsd, or off", err)
+		}
+	}
+	if s.cfg.TCP != "" && s.cfg.TCP != "off" {
+		ln, err := net.Listen("tcp", s.cfg.TCP)
+		if err != nil {
+			return fmt.Errorf("ingest: statsd: %w: choose another address with --statsd-tcp, or off", err)
+		}
+		s.streams = append(s.streams, &stream{ln: ln, cut: cutLines, meter: s.meter, log: s.cfg.Logger})
+	}
+	if s.cfg.UnixStream != "" {
+		ln, err := listenUnix(s.cfg.UnixStream)
+		if err != nil {
+			return fmt.Errorf("ingest: statsd: %w: choose another path with --statsd-unix-stream", err)
+		}
+		s.streams = append(s.streams, &stream{ln: ln, cut: cutFramed, meter: s.meter, log: s.cfg.Logger})
+	}
+	if s.cfg.Unix != "" {
+		if s.gram, err = listenUnixgram(s.cfg.Unix); err != nil {
+			return fmt.Errorf("ingest: statsd: %w: choose another path with --statsd-unix", err)
+		}
+	}
+	return nil
+}
+
+// Addr returns the UDP address that StatsD listens on, nil if it is off.
 func (s *StatsD) Addr() net.Addr {
 	if s.sock == nil {
 		return nil
@@ -101,20 +136,23 @@ func (s *StatsD) Addr() net.Addr {
 	return s.sock.conn.LocalAddr()
 }
 
-// Close closes the socket of a StatsD that Run is not called for. Run closes it itself.
+// Close closes the sockets of a StatsD that Run is not called for. Run closes them itself.
 func (s *StatsD) Close() error {
-	if s.sock == nil {
-		return nil
+	var errs []error
+	if s.sock != nil {
+		errs = append(errs, s.sock.conn.Close())
 	}
-	return s.sock.conn.Close()
+	if s.gram != nil {
+		errs = append(errs, s.gram.Close())
+	}
+	for _, st := range s.streams {
+		errs = append(errs, st.ln.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Run receives until ctx ends and returns when what was received until then is on disk: end the node after it.
 func (s *StatsD) Run(ctx context.Context) error {
-	if s.sock == nil {
-		<-ctx.Done()
-		return nil
-	}
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(reading, func() { _ = s.Close() })()
@@ -122,13 +160,25 @@ func (s *StatsD) Run(ctx context.Context) error {
 	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
 	var flushed, readers sync.WaitGroup
 	flushed.Go(func() { s.flush.run(flushing) })
-	for range min(runtime.GOMAXPROCS(0), maxReaders) {
+	read := func(f func() error) {
 		readers.Go(func() {
-			if err := s.sock.read(s.reader()); err != nil {
+			if err := f(); err != nil {
 				stop(fmt.Errorf("ingest: statsd: %w", err))
 			}
 		})
 	}
+	if s.sock != nil {
+		for range min(runtime.GOMAXPROCS(0), maxReaders) {
+			read(func() error { return s.sock.read(s.reader()) })
+		}
+	}
+	if s.gram != nil {
+		read(func() error { return s.gram.read(s.single()) })
+	}
+	for _, st := range s.streams {
+		read(func() error { return st.run(reading, s.single) })
+	}
+	readers.Go(func() { <-reading.Done() }) // with every socket off there is nobody else to wait for
 	readers.Wait()
 	drained()
 	flushed.Wait()
@@ -136,6 +186,16 @@ func (s *StatsD) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// single returns a handler of one packet, or of the lines of a stream, for one goroutine.
+func (s *StatsD) single() func(packet []byte) {
+	read := s.reader()
+	one := make([][]byte, 1)
+	return func(packet []byte) {
+		one[0] = packet
+		read(one, 0)
+	}
 }
 
 // reader returns a handler of packets for one goroutine.

@@ -16,7 +16,7 @@ import (
 
 var (
 	numberShape = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?0*([0-9]{1,3}))?$`)
-	fieldShape  = regexp.MustCompile(`(?s)^(@.*|#.*|T.*|c:.*|e:.*|card:.*)$`)
+	fieldShape  = regexp.MustCompile(`(?s)^(@.*|#.*|T[0-9]{1,12}|c:.*|e:.*|card:.*)$`)
 )
 
 func referenceNumber(s string) (*big.Rat, bool) {

@@ -19,6 +19,7 @@ type line struct {
 	kind   byte   // 'c', 'g', 'd' for ms, h and d, 's'
 	rate   decimal
 	tags   []byte // as given, without '#'
+	time   int64  // the client's, in seconds; 0 if it gives none
 }
 
 // parseLine takes b apart. It checks everything that does not need the values or a known series: those are checked
@@ -45,7 +46,7 @@ func (l *line) parseLine(b []byte) reason {
 	if l.kind == 0 {
 		return reasonType
 	}
-	l.rate, l.tags = one, nil
+	l.rate, l.tags, l.time = one, nil, 0
 	for more {
 		field, b, more = bytes.Cut(b, []byte("|"))
 		if r := l.parseField(field); r != reasonNone {
@@ -68,13 +69,31 @@ func (l *line) parseField(f []byte) reason {
 		l.rate = d
 	case '#':
 		l.tags = f[1:]
-	case 'T': // the client's timestamp: packets count when they arrive
+	case 'T':
+		var ok bool
+		if l.time, ok = parseSeconds(f[1:]); !ok {
+			return reasonSyntax
+		}
 	default:
 		if !bytes.HasPrefix(f, []byte("c:")) && !bytes.HasPrefix(f, []byte("e:")) && !bytes.HasPrefix(f, []byte("card:")) {
 			return reasonSyntax
 		}
 	}
 	return reasonNone
+}
+
+// parseSeconds reads a time in seconds since 1970, of up to 12 digits: the year 33658.
+func parseSeconds(b []byte) (s int64, ok bool) {
+	if len(b) == 0 || len(b) > 12 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		s = s*10 + int64(c-'0')
+	}
+	return s, true
 }
 
 // minRate is the smallest sample rate: one line may stand for at most a million samples.

@@ -27,6 +27,7 @@ type tally struct {
 	packets, bytes, lines, samples uint64
 	events, checks                 uint64
 	rejected                       [numReasons]uint64
+	clamped                        uint64 // stamps
 	overflow                       uint64 // samples refused for want of an accumulator: lost, though well-formed
 }
 
@@ -97,6 +98,13 @@ func (p *packetParser) takeLine(b []byte, now crdt.HLC) reason {
 // takeValues reads all values of the line into p.samples before any is counted: a line counts whole or not at all.
 func (p *packetParser) takeValues(kind byte, now crdt.HLC) reason {
 	p.samples = p.samples[:0]
+	stamp := now
+	if kind == 'g' && p.line.time > 0 {
+		var clamped bool
+		if stamp, clamped = stampAt(p.line.time*1000, now); clamped {
+			p.tally.clamped++
+		}
+	}
 	var v []byte
 	for rest, more := p.line.values, true; more; {
 		v, rest, more = p.line.nextValue(rest)
@@ -104,7 +112,7 @@ func (p *packetParser) takeValues(kind byte, now crdt.HLC) reason {
 		if r != reasonNone {
 			return r
 		}
-		s.stamp = now
+		s.stamp = stamp
 		p.samples = append(p.samples, s)
 	}
 	return reasonNone
@@ -160,6 +168,7 @@ func (p *packetParser) publish(m *meter) (lost uint64) {
 			m.rejected[r].Add(float64(n))
 		}
 	}
+	m.clamped.Add(float64(t.clamped))
 	if t.events > 0 {
 		m.ignored.WithLabelValues("event").Add(float64(t.events))
 	}

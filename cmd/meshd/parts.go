@@ -87,9 +87,10 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 		return err
 	}
 	if p.statsd, err = ingest.NewStatsD(ingest.StatsDConfig{
-		Addr: cfg.StatsD, UpDown: cfg.StatsDUpDown, Submit: p.node, Metrics: metrics, Logger: log,
+		Addr: cfg.StatsD, TCP: cfg.StatsDTCP, Unix: cfg.StatsDUnix, UnixStream: cfg.StatsDStream, UpDown: cfg.StatsDUpDown,
+		Submit: p.node, Metrics: metrics, Logger: log,
 	}); err != nil {
-		return listenError("--statsd", cfg.StatsD, err)
+		return err
 	}
 	door, err := ingest.NewDoor(p.node, metrics)
 	if err != nil {

@@ -31,6 +31,9 @@ type Config struct {
 	HTTP          string   // host:port of API and pages; default "127.0.0.1:8946"
 	HTTPTokenFile string   // file with the bearer token that HTTP then demands; default none
 	StatsD        string   // host:port, UDP, or "off"; default "127.0.0.1:8125"
+	StatsDTCP     string   // host:port, TCP, or "off", which is the default
+	StatsDUnix    string   // path of a datagram socket; default none
+	StatsDStream  string   // path of a stream socket; default none
 	StatsDUpDown  []string // metrics whose StatsD counts go down as well as up: names, or beginnings that end in "*"
 	HostMetrics   bool     // count what the machine does; default on
 
@@ -67,6 +70,9 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8946", "`host:port` of the API and the pages")
 	fs.StringVar(&c.HTTPTokenFile, "http-token-file", "", "`file` with the bearer token that HTTP then demands")
 	fs.StringVar(&c.StatsD, "statsd", "127.0.0.1:8125", "UDP `host:port|off` for StatsD packets")
+	fs.StringVar(&c.StatsDTCP, "statsd-tcp", "off", "TCP `host:port|off` for StatsD lines")
+	fs.StringVar(&c.StatsDUnix, "statsd-unix", "", "`path` of a Unix socket for StatsD datagrams")
+	fs.StringVar(&c.StatsDStream, "statsd-unix-stream", "", "`path` of a Unix socket for streams of DogStatsD packets")
 	fs.StringSliceVar(&c.StatsDUpDown, "statsd-updown", nil, "`name,...` of StatsD counts that go down as well as up; jobs.* for all that begin so")
 	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
 	fs.StringVar(&c.TLSCA, "tls-ca", "", "PEM `file` of the mesh's certificate authority")
@@ -151,8 +157,10 @@ func (c *Config) checkHTTP() error {
 
 func (c *Config) checkAddresses() error {
 	addrs := []struct{ flag, addr string }{{"--listen", c.Listen}, {"--http", c.HTTP}}
-	if c.StatsD != "off" {
-		addrs = append(addrs, struct{ flag, addr string }{"--statsd", c.StatsD})
+	for _, door := range []struct{ flag, addr string }{{"--statsd", c.StatsD}, {"--statsd-tcp", c.StatsDTCP}} {
+		if door.addr != "off" {
+			addrs = append(addrs, door)
+		}
 	}
 	if c.Advertise != "" {
 		addrs = append(addrs, struct{ flag, addr string }{"--advertise", c.Advertise})
