@@ -181,7 +181,7 @@ func (c *Core) startCooling() bool {
 			c.Counts.Rejected++
 			continue
 		}
-		ops, _ = snapshotOps(ops, r, true, 0)
+		ops, _ = c.disk.snapshotOps(ops, r, true, 0)
 		done = append(done, r)
 	}
 	if len(done) == 0 {
@@ -199,6 +199,7 @@ func (c *Core) startCooling() bool {
 			delete(c.hub.cold.thawed, r.Origin)
 			c.hub.region.Drop(r.Origin)
 			delete(c.disk.first, r)
+			delete(c.disk.parts, r.Origin)
 			delete(c.hub.aged, r.Origin)
 		}
 	})
@@ -265,6 +266,7 @@ func (c *Core) loaded(in Loaded) {
 		return
 	}
 	r.Progress = p
+	c.disk.parts[in.Origin] = len(in.Snapshot)
 	delete(c.hub.cold.index, in.Origin.Inc)
 	c.hub.cold.thawed[in.Origin] = cellsOf(r)
 	if mutant.On("cold loaded twice") {

@@ -79,6 +79,8 @@ type hubState struct {
 	floor   *reconcile.Floor
 	cold    coldStore
 	aged    map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
+	retired []retired              // dead entries to drop
+	beyond  map[string]bool        // regions of which a dead entry says more than the living ones
 }
 
 // Counters are the core's own figures, exported as metrics.
@@ -87,6 +89,7 @@ type Counters struct {
 	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut             uint64
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
+	EntriesDropped                                                          uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -121,7 +124,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 			Class: crdt.ClassView, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc,
 		}, c.cat),
 		cold: newColdStore(c.cat),
-		aged: map[crdt.Origin]uint64{},
+		aged: map[crdt.Origin]uint64{}, beyond: map[string]bool{},
 	}
 	c.live = c.hub.region.Replica(c.own)
 	c.hub.watch.Expect(cfg.Node)

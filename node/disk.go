@@ -60,10 +60,11 @@ type diskLog struct {
 	bytes   map[uint64]int
 	total   int64 // bytes of the records in bytes
 	first   map[*reconcile.Replica]uint64
+	parts   map[crdt.Origin]int // values that the cells of an origin take at its last checkpoint; not of cold ones
 }
 
 func (d *diskLog) init() {
-	d.bytes, d.first = map[uint64]int{}, map[*reconcile.Replica]uint64{}
+	d.bytes, d.first, d.parts = map[uint64]int{}, map[*reconcile.Replica]uint64{}, map[crdt.Origin]int{}
 }
 
 func (d *diskLog) nextToken() uint64 {
@@ -112,7 +113,7 @@ func (d *diskLog) trim(ops []Op) []Op {
 // startCheckpoint writes the origins whose changes are oldest in the log, when the log is large enough, so that its
 // old end can go. It runs only while no commit waits. Each origin's snapshot and progress go in one persist.
 func (c *Core) startCheckpoint() {
-	if c.startCooling() || c.disk.total < c.cfg.LogBytes {
+	if c.startCooling() || c.startDropping() || c.disk.total < c.cfg.LogBytes {
 		return
 	}
 	order := slices.SortedFunc(maps.Keys(c.disk.first), func(a, b *reconcile.Replica) int {
@@ -130,7 +131,7 @@ func (c *Core) startCheckpoint() {
 			c.Counts.Rejected++
 			continue
 		}
-		ops, size = snapshotOps(ops, r, cold, size)
+		ops, size = c.disk.snapshotOps(ops, r, cold, size)
 		done = append(done, r)
 	}
 	if c.hub != nil {
@@ -153,6 +154,14 @@ func (c *Core) startCheckpoint() {
 	})
 }
 
+// dropCells appends the deletion of the cells of an origin at its last checkpoint.
+func (d *diskLog) dropCells(ops []Op, o crdt.Origin) []Op {
+	for part := range d.parts[o] {
+		ops = append(ops, Op{Key: cellsKey(o, part), Delete: true})
+	}
+	return ops
+}
+
 // coldOnDisk reports whether r is in memory but, on disk, among the cold origins and in their sums.
 func (c *Core) coldOnDisk(r *reconcile.Replica) bool {
 	return c.hub != nil && c.hub.cold.thawed[r.Origin] != nil
@@ -165,7 +174,7 @@ func (c *Core) persistCheckpoint(ops []Op, after func()) {
 }
 
 // snapshotOps appends the writes that hold all of r, and adds their bytes to size.
-func snapshotOps(ops []Op, r *reconcile.Replica, cold bool, size int) ([]Op, int) {
+func (d *diskLog) snapshotOps(ops []Op, r *reconcile.Replica, cold bool, size int) ([]Op, int) {
 	part := 0
 	err := r.Snapshot(snapshotBytes, func(f *wire.Frame) error {
 		raw, err := wire.AppendFrame(nil, f)
@@ -180,6 +189,7 @@ func snapshotOps(ops []Op, r *reconcile.Replica, cold bool, size int) ([]Op, int
 	if err != nil {
 		panic(fmt.Sprintf("node: snapshot of %s does not encode: %v", r.Origin, err))
 	}
+	d.parts[r.Origin] = max(d.parts[r.Origin], part)
 	rec, err := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: r.Origin, Progress: r.Progress, Cold: cold})
 	if err != nil {
 		panic(fmt.Sprintf("node: progress of %s does not encode: %v", r.Origin, err))

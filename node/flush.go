@@ -106,6 +106,9 @@ func (c *Core) held(o crdt.Origin) (crdt.Progress, bool) {
 	case c.hub == nil:
 		r = c.views.Replica(o)
 	case o.Class == crdt.ClassRegion:
+		if p, ok := c.hub.entries.Dropped(o); ok {
+			return p[crdt.StreamLifetime], true
+		}
 		r = c.hub.entries.Held(o)
 	default:
 		if p, ok := c.hub.cold.progress(o); ok {
@@ -320,8 +323,7 @@ func (c *Core) age() {
 		c.forgetHubs()
 		return
 	}
-	c.check(c.hub.floor.Update(c.hub.entries, c.hub.region.Total, c.replaced()))
-	c.hub.floor.Cells.Close()
+	c.judgeDead()
 	clear(c.hub.aged)
 	for _, o := range c.hub.region.Origins() {
 		c.hub.aged[o] = c.hub.region.Held(o).Progress[crdt.StreamLifetime].Cursor

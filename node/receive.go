@@ -64,6 +64,9 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	if s.peer.Role == RoleHub && o.Node == s.peer.Node && o.Inc == s.peer.Inc && o.Class == crdt.ClassNode {
 		s.ownTo = max(s.ownTo, f.To)
 	}
+	if p, ok := c.hub.entries.Dropped(o); ok && max(f.To, f.Head) <= p[f.Stream].Covered {
+		return // all of it was here
+	}
 	if p, ok := c.hub.cold.progress(o); ok {
 		if f.Head <= p[f.Stream].Covered {
 			return // all of it is here
@@ -94,6 +97,9 @@ func (c *Core) enqueue(q queuedFrame) {
 // applyPeer joins a peer's frame that is on disk now.
 func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 	f := q.frame
+	if c.hub.entries.Late(f) {
+		return
+	}
 	r := c.replicaOf(f.Origin)
 	if err := r.Check(f); err != nil {
 		c.quarantine(f.Origin, err)

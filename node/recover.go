@@ -63,6 +63,10 @@ func (rec *recovery) progress() error {
 			rec.c.hub.cold.put(p.Origin, p.Progress)
 			return nil
 		}
+		if p.Dropped && rec.c.hub != nil {
+			rec.c.hub.entries.Restored(p.Origin, p.Progress)
+			return nil
+		}
 		rec.replica(p.Origin).Progress = p.Progress
 		return nil
 	})
@@ -95,6 +99,7 @@ func (rec *recovery) cells() error {
 		if err != nil {
 			return err
 		}
+		rec.c.disk.parts[r.Origin]++
 		progress := r.Progress // a snapshot moves no cursor
 		rec.apply(r, f)
 		r.Progress = progress
@@ -140,6 +145,9 @@ func (rec *recovery) sums() error {
 // log applies the records in order.
 func (rec *recovery) log() error {
 	return rec.frames(func(lsn uint64, f *wire.Frame) error {
+		if rec.c.hub != nil && rec.c.hub.entries.Late(f) {
+			return nil
+		}
 		r := rec.replica(f.Origin)
 		rec.apply(r, f)
 		rec.c.disk.dirty(r, lsn)

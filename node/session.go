@@ -81,6 +81,9 @@ func (c *Core) peerUp(in PeerUp) {
 			c.remove(old.id)
 		}
 	}
+	if c.hub != nil && in.Peer.Role == RoleHub && in.Peer.Region != c.cfg.Region {
+		c.replacedHub(in.Peer)
+	}
 	c.sessions[in.ID] = s
 	c.order = append(slices.Clone(c.order), s)
 	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.wall, Inc: c.cfg.Inc}
@@ -327,6 +330,9 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 	}
 	for i := range m.Marks {
 		mk := &m.Marks[i]
+		if c.isDropped(mk.Origin) {
+			continue // it is not sent to anybody: what a peer has of it is no matter
+		}
 		s.marks[mk.Origin] = mk.Progress[crdt.StreamLifetime]
 		if st := s.streams[mk.Origin]; st != nil {
 			c.acked(s, st, mk.Progress[crdt.StreamLifetime].Cursor)

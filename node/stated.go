@@ -112,6 +112,11 @@ func (c *Core) best(region string) *wire.RegionCoverage {
 			best = h.current
 		}
 	}
+	if best != nil && c.hub != nil && c.hub.beyond[region] && !mutant.On("region complete below a dead entry") {
+		short := *best // a process that is over knew more: until when anything is complete is unknown
+		short.CompleteUntilMs = 0
+		return &short
+	}
 	return best
 }
 

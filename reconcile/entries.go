@@ -15,7 +15,7 @@ import (
 const rollupAge = 5000
 
 // Entries is what a hub holds of the entries that hubs wrote, its own excepted: every incarnation it ever heard, of
-// every region. The answer for a region is the maximum of each monotone part over its entries, never their sum:
+// every region, but for dead ones whose cells living ones contain. The answer for a region is the maximum of each monotone part over its entries, never their sum:
 // the maximum of lower bounds is a lower bound, and it is exact as soon as one of them is complete.
 type Entries struct {
 	cat   *Catalog
@@ -25,11 +25,12 @@ type Entries struct {
 	order order
 	views map[string]*Derived // by region: the join of its entries
 	names []string            // of the views, in order
+	dead  dead
 }
 
 // NewEntries returns an empty set. node and inc name the hub that writes the views.
 func NewEntries(node string, inc crdt.Incarnation, cat *Catalog) *Entries {
-	return &Entries{cat: cat, node: node, inc: inc, all: map[crdt.Origin]*Replica{}, views: map[string]*Derived{}}
+	return &Entries{cat: cat, node: node, inc: inc, all: map[crdt.Origin]*Replica{}, views: map[string]*Derived{}, dead: newDead()}
 }
 
 // Replica returns the copy of an entry, an empty new one if it was not heard of.

@@ -46,6 +46,18 @@ func (f *Floor) Update(e *Entries, total *Derived, dead func(crdt.Origin) bool) 
 	return nil
 }
 
+// Contains reports whether the totals contain all of a dead entry, as it was at the last Update.
+func (f *Floor) Contains(r *Replica) bool {
+	v, ok := f.below[r.Origin]
+	return ok && v == r.Version
+}
+
+// Contained returns how many dead entries the totals contain.
+func (f *Floor) Contained() int { return len(f.below) }
+
+// Forget is told that an entry was dropped.
+func (f *Floor) Forget(o crdt.Origin) { delete(f.below, o) }
+
 // compare raises the floor by what r has beyond the totals and reports whether that is nothing. Rollups are of the
 // moment: those of a dead hub are old.
 func (f *Floor) compare(r *Replica, total *Derived) (contained bool, err error) {

@@ -43,6 +43,9 @@ func (w *World) checkCells(m *machine) {
 	if counts.Checkpoints > 0 {
 		w.saw(sawCheckpoint)
 	}
+	if counts.EntriesDropped > 0 {
+		w.saw(sawDeadEntryDropped)
+	}
 	if counts.Resyncs > 0 {
 		w.saw(sawResync)
 	}

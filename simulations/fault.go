@@ -31,10 +31,11 @@ const (
 	Clone      FaultKind = "clone"    // the spare machine B starts with a copy of the disk of A, beside it
 	FullDisk   FaultKind = "full-disk"
 	SlowDisk   FaultKind = "slow-disk"
-	Jump       FaultKind = "jump"  // the wall clock of A is set by X milliseconds
-	Loss       FaultKind = "loss"  // between A and To X of 1,000 messages are lost at first
-	Delay      FaultKind = "delay" // between A and To messages take X milliseconds longer
-	Storm      FaultKind = "storm" // a third of all messages is lost at first, some arrive damaged
+	Jump       FaultKind = "jump"   // the wall clock of A is set by X milliseconds
+	Loss       FaultKind = "loss"   // between A and To X of 1,000 messages are lost at first
+	Delay      FaultKind = "delay"  // between A and To messages take X milliseconds longer
+	Bounce     FaultKind = "bounce" // A is started again and again, each time after X milliseconds at most
+	Storm      FaultKind = "storm"  // a third of all messages is lost at first, some arrive damaged
 )
 
 // Fault is one fault: when it strikes, for how long, whom. Times are milliseconds.
@@ -54,7 +55,7 @@ func (f Fault) String() string {
 
 var allFaults = []FaultKind{
 	Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle, Drop, Redial, Crash, TrapBefore, TrapSynced, TrapAnswer,
-	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm,
+	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm, Bounce,
 }
 
 // drawFaults draws which kinds a run has at all and then the faults, some kinds more often than others: crashes and
@@ -126,6 +127,8 @@ func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
 		f.B = len(p.Nodes)
 		p.Nodes = append(p.Nodes, spec)
 		f.X = r.Int64N(2) // whether the copy stays
+	case Bounce:
+		f.X = pick[int64](r, 300, 2000)
 	case Jump:
 		f.X = pick[int64](r, -3_600_000, -1000, -100, 100, 1000, 3_600_000)
 	default: // strikes one, with nothing more to draw
@@ -186,6 +189,8 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 	case Crash:
 		w.crash(m)
 		w.restartIn(m, end-w.now)
+	case Bounce:
+		w.bounce(m, f.X, end)
 	case TrapBefore:
 		m.trap = trapBefore
 	case TrapSynced:
@@ -239,6 +244,16 @@ func (w *World) redial(m *machine) {
 		w.saw(sawSecondSession)
 		w.connect(m, o)
 	}
+}
+
+// bounce crashes a machine again and again: each time it leaves an incarnation, and a hub an entry, that is over.
+func (w *World) bounce(m *machine, every, end int64) {
+	if w.healed || w.now >= end {
+		return
+	}
+	w.crash(m)
+	w.restartIn(m, w.rng.life.Int64N(100_000))
+	w.call(w.now+200_000+w.rng.life.Int64N(1000*every), func() { w.bounce(m, every, end) })
 }
 
 // pause stops a process. Its peers give it up after a while; it hears of that when it goes on.

@@ -30,6 +30,7 @@ const (
 	sawIncomplete
 	sawComplete
 	sawDenseUnique
+	sawDeadEntryDropped
 	numSights
 )
 
@@ -40,6 +41,7 @@ var sightNames = [numSights]string{
 	"second session beside the first", "end of a replaced session", "messages lost with a session", "failback to a home hub",
 	"bulk message", "send queue full", "damaged message", "stream resumed for want of an acknowledgement",
 	"region said to be incomplete", "completeness checked against acks", "dense unique",
+	"cells of a dead hub process dropped",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.

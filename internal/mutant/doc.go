@@ -35,4 +35,6 @@ var Names = []string{
 	"beat before all is sent",
 	"hub names its live incarnation only",
 	"unacknowledged never resumed",
+	"dead entry dropped undominated",
+	"region complete below a dead entry",
 }

@@ -11,9 +11,10 @@ type StoredProgress struct {
 	Origin   crdt.Origin
 	Progress [crdt.NumStreams]crdt.Progress
 	Cold     bool // its cells are on disk and in the running sums only
+	Dropped  bool // its cells are nowhere: living ones contain them
 }
 
-const storedFields = markFields + 1
+const storedFields = markFields + 2
 
 // AppendStoredProgress appends p behind the version byte. On error dst is returned unchanged.
 func AppendStoredProgress(dst []byte, p *StoredProgress) ([]byte, error) {
@@ -21,6 +22,7 @@ func AppendStoredProgress(dst []byte, p *StoredProgress) ([]byte, error) {
 	w.array(storedFields)
 	w.mark(&Mark{Origin: p.Origin, Progress: p.Progress})
 	w.bool(p.Cold)
+	w.bool(p.Dropped)
 	return w.sealed(dst, "stored progress")
 }
 
@@ -35,7 +37,7 @@ func ParseStoredProgress(b []byte) (*StoredProgress, error) {
 	r := newReader(b[1:])
 	extra := r.array(storedFields)
 	m := r.mark()
-	p := StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: r.bool()}
+	p := StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: r.bool(), Dropped: r.bool()}
 	r.skip(extra)
 	if err := r.end(); err != nil {
 		return nil, fmt.Errorf("wire: parse stored progress: %w", err)

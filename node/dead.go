@@ -1,0 +1,151 @@
+package node
+
+import (
+	"fmt"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+)
+
+// process names what runs under one name in one region.
+type process struct{ region, node string }
+
+// running returns which processes this node has sessions with, itself included.
+func (c *Core) running() map[process]map[crdt.Incarnation]bool {
+	out := map[process]map[crdt.Incarnation]bool{{c.cfg.Region, c.cfg.Node}: {c.cfg.Inc: true}}
+	for _, s := range c.order {
+		p := process{s.peer.Region, s.peer.Node}
+		if out[p] == nil {
+			out[p] = map[crdt.Incarnation]bool{}
+		}
+		out[p][s.peer.Inc] = true
+	}
+	return out
+}
+
+// deadHubs returns a test for entries of hub processes that are over, and one for those of processes that run: over is
+// what runs as another process now. One that is only silent is neither.
+func (c *Core) deadHubs() (dead, live func(crdt.Origin) bool) {
+	now := c.running()
+	live = func(o crdt.Origin) bool { return now[process{o.Region, o.Node}][o.Inc] }
+	dead = func(o crdt.Origin) bool { return len(now[process{o.Region, o.Node}]) > 0 && !live(o) }
+	return dead, live
+}
+
+// judgeDead finds the entries of dead hub processes that nothing needs any more, and the regions of which a dead
+// process knew more than the living ones do.
+func (c *Core) judgeDead() {
+	dead, live := c.deadHubs()
+	c.check(c.hub.floor.Update(c.hub.entries, c.hub.region.Total, dead))
+	c.hub.floor.Cells.Close()
+	c.hub.retired = c.hub.retired[:0]
+	clear(c.hub.beyond)
+	for _, o := range c.hub.entries.Origins() {
+		if !dead(o) {
+			continue
+		}
+		r := c.hub.entries.Held(o)
+		contained := c.hub.floor.Contains(r)
+		if o.Region != c.cfg.Region { // of its own region a hub believes its own sum only
+			var err error
+			contained, err = c.hub.entries.Dominated(o, live)
+			c.check(err)
+		}
+		switch {
+		case !contained:
+			c.hub.beyond[o.Region] = true
+		case c.hub.entries.Settled(o):
+			c.hub.retired = append(c.hub.retired, retired{o, r.Version})
+		}
+	}
+}
+
+// retired is an entry that may be dropped, as it was when that was found out.
+type retired struct {
+	origin  crdt.Origin
+	version uint64
+}
+
+// replacedHub is told that a hub runs as a new process: until its entry, or another, is found to contain what the one
+// before it said, its region is not known to be complete.
+func (c *Core) replacedHub(peer PeerInfo) {
+	for _, o := range c.hub.entries.Origins() {
+		if o.Region == peer.Region && o.Node == peer.Node && o.Inc != peer.Inc {
+			c.hub.beyond[peer.Region] = true
+		}
+	}
+}
+
+// startDropping deletes the cells of dead entries that the living ones contain. How far they were held stays, so that
+// a late frame of one is known for what it is. It reports whether there were any.
+func (c *Core) startDropping() bool {
+	if c.hub == nil || len(c.hub.retired) == 0 {
+		return false
+	}
+	batch := c.hub.retired[:min(coldBatch, len(c.hub.retired))]
+	c.hub.retired = c.hub.retired[len(batch):]
+	var ops []Op
+	var done []crdt.Origin
+	for _, x := range batch {
+		r := c.hub.entries.Held(x.origin)
+		if r == nil || r.Version != x.version || c.queued(x.origin) {
+			continue
+		}
+		ops = c.disk.dropCells(ops, x.origin)
+		rec, err := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: x.origin, Progress: r.Progress, Dropped: true})
+		if err != nil {
+			panic(fmt.Sprintf("node: progress of %s does not encode: %v", x.origin, err))
+		}
+		ops = append(ops, Op{Key: originKey(prefixProgress, x.origin), Value: rec})
+		done = append(done, x.origin)
+	}
+	if len(done) == 0 {
+		return false
+	}
+	excess := c.hub.entries.Excess(len(done))
+	for _, o := range excess {
+		ops = append(ops, Op{Key: originKey(prefixProgress, o), Delete: true})
+	}
+	c.persistCheckpoint(ops, func() {
+		c.hub.entries.Forget(len(excess))
+		for _, o := range done {
+			c.dropped(o)
+		}
+	})
+	return true
+}
+
+// dropped takes an entry out of memory whose cells are not on disk any more.
+func (c *Core) dropped(o crdt.Origin) {
+	delete(c.disk.first, c.hub.entries.Held(o))
+	delete(c.disk.parts, o)
+	c.hub.entries.Drop(o)
+	c.hub.floor.Forget(o)
+	delete(c.hub.aged, o)
+	c.unlearn(o)
+	c.Counts.EntriesDropped++
+}
+
+// unlearn lets sessions forget what they keep of an origin, however long they last.
+func (c *Core) unlearn(o crdt.Origin) {
+	for _, s := range c.order {
+		if st := s.streams[o]; st != nil {
+			for _, f := range st.unacked {
+				s.inflight -= f.size
+			}
+			delete(s.streams, o)
+		}
+		delete(s.told, o)
+		delete(s.marks, o)
+		delete(s.sources, o)
+	}
+}
+
+// isDropped reports whether o is an entry of which nothing but the progress is held.
+func (c *Core) isDropped(o crdt.Origin) bool {
+	if c.hub == nil {
+		return false
+	}
+	_, ok := c.hub.entries.Dropped(o)
+	return ok
+}

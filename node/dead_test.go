@@ -1,0 +1,109 @@
+package node
+
+import (
+	"testing"
+
+	"meshd/crdt"
+)
+
+// TestAThousandHubRestartsLeaveBoundedState: each restart of a hub leaves an entry and an incarnation that is over.
+func TestAThousandHubRestartsLeaveBoundedState(t *testing.T) {
+	w := newWorld(t, 11)
+	w.cfg = CoreConfig{AntiEntropy: 100, LogBytes: 2000, ColdAfter: 1000}
+	for _, name := range []string{"east-hub0", "east-hub1", "west-hub0"} {
+		w.start(name, name[:4], RoleHub)
+	}
+	w.start("east-edge0", "east", RoleEdge)
+	restarts := 1000
+	if testing.Short() {
+		restarts = 100
+	}
+	for i := range restarts {
+		w.count("east-edge0", "clicks", 1, Token{})
+		w.count("east-hub1", "clicks", 1, Token{})
+		w.run(150)
+		w.kill("east-hub0")
+		w.start("east-hub0", "east", RoleHub)
+		if i == restarts/2 { // a reader that starts in the middle has dropped nothing that it needs
+			w.kill("west-hub0")
+			w.start("west-hub0", "west", RoleHub)
+		}
+	}
+	w.run(5000)
+	w.mustTotal("clicks", 2*uint64(restarts))
+	for _, name := range []string{"east-hub0", "east-hub1", "west-hub0"} {
+		c := w.procs[name].core
+		if n := len(c.hub.entries.Origins()); n > 2 {
+			t.Errorf("%s holds the cells of %d entries, want those of the two other hubs", name, n)
+		}
+		cells := 0
+		for k := range w.procs[name].disk {
+			if k[:2] == prefixCells && k[2] == byte(crdt.ClassRegion) {
+				cells++
+			}
+		}
+		if cells > 4 {
+			t.Errorf("%s has %d values of cells of entries on disk", name, cells)
+		}
+		for _, s := range c.order {
+			if n := len(s.told) + len(s.marks) + len(s.streams) + len(s.sources); n > 20 {
+				t.Errorf("%s remembers %d things of its session with %s", name, n, s.peer.Node)
+			}
+		}
+		if n := c.hub.floor.Contained(); n > 2 {
+			t.Errorf("%s compares %d entries with its totals", name, n)
+		}
+	}
+}
+
+// TestAReaderSaysThatADeadEntryKnewMore: a hub of another region comes back without its disk. What it said before is
+// still the answer; the region is not complete until somebody says as much again.
+func TestAReaderSaysThatADeadEntryKnewMore(t *testing.T) {
+	w := newWorld(t, 12)
+	w.start("east-hub0", "east", RoleHub)
+	w.start("west-hub0", "west", RoleHub)
+	w.start("east-edge0", "east", RoleEdge)
+	w.count("east-hub0", "clicks", 40, Token{})
+	w.count("east-edge0", "clicks", 2, Token{})
+	w.run(3000)
+	west := w.procs["west-hub0"].core
+	known := func() bool {
+		for _, c := range west.Coverage() {
+			if c.Region == "east" {
+				return !c.CompleteUntil.IsZero()
+			}
+		}
+		return false
+	}
+	if !known() {
+		t.Fatal("the region is not complete to begin with")
+	}
+	w.kill("east-hub0")
+	w.procs["east-hub0"].disk = map[string][]byte{}
+	w.start("east-hub0", "east", RoleHub)
+	for range 20 {
+		w.run(100)
+		if known() {
+			t.Fatalf("the region is called complete, and its living hub answers %s", w.total("east-hub0", "clicks"))
+		}
+	}
+	w.run(3000)
+	if got := w.total("west-hub0", "clicks"); got != "42" {
+		t.Errorf("west answers %s, want 42 as before", got)
+	}
+	if n := len(west.hub.entries.Origins()); n != 2 {
+		t.Errorf("west holds %d entries, want the dead one and the living one", n)
+	}
+	w.count("east-hub0", "clicks", 40, Token{}) // the sum passes the old maximum
+	w.run(3000)
+	if !known() {
+		t.Error("the region is not complete although its living hub contains the dead entry")
+	}
+	if n := len(west.hub.entries.Origins()); n != 1 {
+		t.Errorf("west holds %d entries, want the living one", n)
+	}
+	w.kill("west-hub0")
+	w.start("west-hub0", "west", RoleHub)
+	w.run(2000)
+	w.mustTotal("clicks", 42) // what only the lost disk held hides as much of what came after
+}
