@@ -18,7 +18,7 @@ COVERED := ./crdt ./internal/wire ./reconcile
 FLOOR   := 90
 T       ?= 60s
 
-.PHONY: build test check format lint tidy race slow slow-tests slow-seeds coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -26,7 +26,10 @@ build: ## bin/meshd
 test: ## all quick tests
 	$(call TESTRUN,test) -timeout=8m ./... && status=0 || status=$$?; $(COUNT) ../build/test.json; exit $$status
 
-check: format lint tidy race ## what every commit passes
+clients: ## the doors with clients that others wrote, in a module of their own
+	go -C ingest/clients test ./...
+
+check: format lint tidy race clients ## what every commit passes
 
 format:
 	@unformatted=$$($(TOOL) gofumpt -l .); \
@@ -39,6 +42,7 @@ lint:
 tidy:
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C ingest/clients mod tidy -diff
 
 race: ## all quick tests, under the race detector
 	$(call TESTRUN,race) $(RACE) -timeout=15m $(RACED)

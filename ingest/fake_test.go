@@ -174,3 +174,22 @@ type acceptAll struct{}
 func (acceptAll) Submit(_ context.Context, b *node.Batch) node.Result {
 	return node.Result{Accepted: len(b.Items)}
 }
+
+// observedTotal returns the sum over all sources and runs of a series.
+func (f *fakeNode) observedTotal(series string) string {
+	o, ok := f.value(series).X.(*crdt.Observed)
+	if !ok {
+		return "none"
+	}
+	return o.Total().String()
+}
+
+// checkItems fails if a door submitted what a node must refuse.
+func (f *fakeNode) checkItems(t testing.TB) {
+	t.Helper()
+	for _, it := range f.items {
+		if err := it.Series.Check(); err != nil || it.Inc.Kind != it.Series.Kind {
+			t.Errorf("submitted %s of %s: %v", it.Inc.Kind, it.Series, err)
+		}
+	}
+}

@@ -27,6 +27,7 @@ const (
 	reasonToken             // unusable or unsupported token
 	reasonBusy              // the node could not take it now
 	reasonCut               // a connection ended within a line or a packet
+	reasonDenied            // without a token that the node knows
 	reasonConnection        // a connection that was not accepted: too many
 	reasonOther
 	numReasons
@@ -34,7 +35,7 @@ const (
 
 var reasonNames = [numReasons]string{
 	"", "syntax", "name", "number", "type", "rate", "tag", "utf8", "too_long", "range", "negative", "series",
-	"series_limit", "token", "busy", "cut", "connection", "other",
+	"series_limit", "token", "busy", "cut", "denied", "connection", "other",
 }
 
 func (r reason) String() string { return reasonNames[r] }

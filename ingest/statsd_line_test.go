@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -27,6 +28,14 @@ func describe(v crdt.Value) string {
 		return strconv.FormatUint(x.Count(), 10) + " sum " + x.Sum().String()
 	case *crdt.Unique:
 		return "about " + strconv.Itoa(int(math.Round(x.Estimate())))
+	}
+	if o, ok := v.X.(*crdt.Observed); ok {
+		var runs []string
+		for s := range o.Samples() {
+			source, _, _ := strings.Cut(s.Source, "/") // the hash behind it says nothing here
+			runs = append(runs, fmt.Sprintf("%s@%d=%v", source, s.Start, s.Value))
+		}
+		return strings.Join(runs, " ")
 	}
 	return "?"
 }

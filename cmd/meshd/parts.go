@@ -27,6 +27,7 @@ type parts struct {
 	statsd *ingest.StatsD
 	host   *ingest.Host // nil if host metrics are off
 	http   *query.Server
+	otlp   *ingest.OTLPgRPC // nil if off
 }
 
 // openParts opens the parts from the bottom up. On an error it closes what it opened.
@@ -99,10 +100,18 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if cfg.HostMetrics {
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
 	}
-	p.http, err = query.New(query.Config{
+	if p.http, err = query.New(query.Config{
 		Source: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
 		Events: ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
-	})
+	}); err != nil {
+		return err
+	}
+	otlp := ingest.NewOTLP(door)
+	p.http.Handle("/v1/metrics", otlp)
+	p.http.Handle("/api/v1/otlp/v1/metrics", otlp)
+	if cfg.OTLPgRPC != "off" {
+		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.http.Allows)
+	}
 	return err
 }
 
@@ -111,6 +120,9 @@ func (p *parts) close() error {
 	var errs []error
 	if p.statsd != nil {
 		errs = append(errs, p.statsd.Close())
+	}
+	if p.otlp != nil {
+		errs = append(errs, p.otlp.Close())
 	}
 	if p.gossip != nil {
 		errs = append(errs, p.gossip.Close())
@@ -130,6 +142,12 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	}
 	if p.host != nil {
 		list = append(list, actor{"host metrics", p.host.Run})
+	}
+	if p.otlp != nil {
+		list = append(list, actor{"otlp", p.otlp.Run})
+	}
+	if s.otlp != nil {
+		list = append(list, actor{"otlp over http", func(ctx context.Context) error { return p.http.Serve(ctx, s.otlp) }})
 	}
 	return append(list,
 		actor{"statsd", p.statsd.Run},

@@ -84,6 +84,7 @@ type sockets struct {
 	mesh   net.PacketConn
 	filter *filter.Conn // around mesh in a demo, else nil
 	http   net.Listener
+	otlp   net.Listener // a second one for HTTP, nil if off
 }
 
 func openSockets(cfg *config.Config) (*sockets, error) {
@@ -97,6 +98,12 @@ func openSockets(cfg *config.Config) (*sockets, error) {
 		return nil, listenError("--listen", cfg.Listen, err)
 	}
 	s := &sockets{mesh: udp, http: l}
+	if cfg.OTLPHTTP != "off" {
+		if s.otlp, err = net.Listen("tcp", cfg.OTLPHTTP); err != nil {
+			s.close()
+			return nil, listenError("--otlp-http", cfg.OTLPHTTP, err)
+		}
+	}
 	if cfg.DemoChild {
 		s.filter = filter.New(udp)
 		s.mesh = s.filter
@@ -107,6 +114,9 @@ func openSockets(cfg *config.Config) (*sockets, error) {
 func (s *sockets) close() {
 	s.mesh.Close()
 	s.http.Close()
+	if s.otlp != nil {
+		s.otlp.Close()
+	}
 }
 
 // listenError names the flag whose address cannot be had.

@@ -35,6 +35,8 @@ type Config struct {
 	StatsDUnix    string   // path of a datagram socket; default none
 	StatsDStream  string   // path of a stream socket; default none
 	StatsDUpDown  []string // metrics whose StatsD counts go down as well as up: names, or beginnings that end in "*"
+	OTLPHTTP      string   // host:port, TCP, of a second door to the HTTP API, where OTLP clients look; default "off"
+	OTLPgRPC      string   // host:port, TCP, of OTLP over gRPC; default "off"
 	HostMetrics   bool     // count what the machine does; default on
 
 	TLSCA, TLSCert, TLSKey string // PEM files, all three or none
@@ -74,6 +76,8 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.StatsDUnix, "statsd-unix", "", "`path` of a Unix socket for StatsD datagrams")
 	fs.StringVar(&c.StatsDStream, "statsd-unix-stream", "", "`path` of a Unix socket for streams of DogStatsD packets")
 	fs.StringSliceVar(&c.StatsDUpDown, "statsd-updown", nil, "`name,...` of StatsD counts that go down as well as up; jobs.* for all that begin so")
+	fs.StringVar(&c.OTLPHTTP, "otlp-http", "off", "TCP `host:port|off` where OTLP clients look, as :4318; --http takes OTLP in any case")
+	fs.StringVar(&c.OTLPgRPC, "otlp-grpc", "off", "TCP `host:port|off` for OTLP over gRPC, as :4317")
 	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
 	fs.StringVar(&c.TLSCA, "tls-ca", "", "PEM `file` of the mesh's certificate authority")
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "PEM `file` of this node's certificate, read again when it changes")
@@ -149,15 +153,21 @@ func (c *Config) completeListen() error {
 }
 
 func (c *Config) checkHTTP() error {
-	if c.HTTPTokenFile == "" && !c.Insecure && !loopback(c.HTTP) {
-		return fmt.Errorf("--http %s: beyond loopback HTTP needs --http-token-file, or --insecure", c.HTTP)
+	for _, door := range []struct{ flag, addr string }{
+		{"--http", c.HTTP}, {"--otlp-http", c.OTLPHTTP}, {"--otlp-grpc", c.OTLPgRPC},
+	} {
+		if door.addr != "off" && c.HTTPTokenFile == "" && !c.Insecure && !loopback(door.addr) {
+			return fmt.Errorf("%s %s: beyond loopback HTTP needs --http-token-file, or --insecure", door.flag, door.addr)
+		}
 	}
 	return nil
 }
 
 func (c *Config) checkAddresses() error {
 	addrs := []struct{ flag, addr string }{{"--listen", c.Listen}, {"--http", c.HTTP}}
-	for _, door := range []struct{ flag, addr string }{{"--statsd", c.StatsD}, {"--statsd-tcp", c.StatsDTCP}} {
+	for _, door := range []struct{ flag, addr string }{
+		{"--statsd", c.StatsD}, {"--statsd-tcp", c.StatsDTCP}, {"--otlp-http", c.OTLPHTTP}, {"--otlp-grpc", c.OTLPgRPC},
+	} {
 		if door.addr != "off" {
 			addrs = append(addrs, door)
 		}

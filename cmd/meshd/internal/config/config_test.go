@@ -30,7 +30,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		Node: "n1", Region: "default", Role: "hub", Mesh: "default", Data: "meshd-data",
-		Listen: "127.0.0.1:8946", HTTP: "127.0.0.1:8946", StatsD: "127.0.0.1:8125", StatsDTCP: "off", HostMetrics: true,
+		Listen: "127.0.0.1:8946", HTTP: "127.0.0.1:8946", StatsD: "127.0.0.1:8125", StatsDTCP: "off", OTLPHTTP: "off", OTLPgRPC: "off", HostMetrics: true,
 		Memory: 256 << 20, Flush: 100 * time.Millisecond, LogLevel: slog.LevelInfo,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -62,7 +62,7 @@ func TestPrecedence(t *testing.T) {
 func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 	values := map[string]string{
 		"node": "n", "region": "r", "role": "edge", "mesh": "m", "data": "d", "listen": "127.0.0.1:1", "advertise": "h:1",
-		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-tcp": "127.0.0.1:3",
+		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-tcp": "127.0.0.1:3", "otlp-http": "127.0.0.1:4", "otlp-grpc": "127.0.0.1:5",
 		"statsd-unix": "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
 		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "flush": "1s", "insecure": "true", "log-level": "debug",
 	}
@@ -123,6 +123,7 @@ func TestRefusals(t *testing.T) {
 		{name: "half of TLS", args: []string{"--tls-ca", "x"}, wantErr: "give all three or none"},
 		{name: "open mesh", args: []string{"--listen", ":8946"}, wantErr: "without certificates a node listens on loopback only"},
 		{name: "open HTTP", args: []string{"--http", ":8946"}, wantErr: "beyond loopback HTTP needs --http-token-file"},
+		{name: "open OTLP", args: []string{"--otlp-grpc", ":4317"}, wantErr: "--otlp-grpc :4317: beyond loopback HTTP needs --http-token-file"},
 		{name: "address", args: []string{"--join", "host"}, wantErr: `--join "host": must be host:port`},
 		{name: "port", args: []string{"--http", "127.0.0.1:99999"}, wantErr: "port must be a number"},
 		{name: "size", args: []string{"--memory", "10 apples"}, wantErr: "must be a size"},

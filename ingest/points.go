@@ -1,0 +1,127 @@
+package ingest
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// points collects the data points of a request and what became of each. A point may make several items (a histogram
+// has many series): it counts whole or not at all, but for what the node itself refuses.
+type points struct {
+	now   crdt.HLC
+	seen  int // points so far: the number of the one that is read
+	items []node.Item
+	point []int // of each item
+
+	rejected map[int]reason // points
+	first    string         // why the first one was refused
+	clamped  int
+}
+
+func newPoints(now crdt.HLC) *points { return &points{now: now, rejected: make(map[int]reason)} }
+
+// take reads one point with read, which adds its items. On an error none of them stay and the point is rejected.
+func (p *points) take(read func() error) error {
+	before := len(p.items)
+	err := read()
+	if err == nil && len(p.items) > maxItems {
+		return &httpError{
+			http.StatusRequestEntityTooLarge, reasonTooLong,
+			fmt.Sprintf("more than %d series in a request: send less at once", maxItems),
+		}
+	}
+	if err != nil {
+		p.items, p.point = p.items[:before], p.point[:before]
+		p.reject(p.seen, err)
+	}
+	p.seen++
+	return nil
+}
+
+func (p *points) reject(point int, err error) {
+	if _, known := p.rejected[point]; known {
+		return
+	}
+	p.rejected[point] = reasonOf(err)
+	if p.first == "" {
+		p.first = fmt.Sprintf("point %d: %v", point, err)
+	}
+}
+
+// add adds an item to the point that is read.
+func (p *points) add(s *crdt.Series, inc crdt.Value) {
+	p.items = append(p.items, node.Item{Series: s, Inc: inc})
+	p.point = append(p.point, p.seen)
+}
+
+// settle counts what became of the points once the node has answered.
+func (p *points) settle(m *meter, refused []node.Rejection) {
+	for _, r := range refused {
+		p.reject(p.point[r.Index], r.Err)
+	}
+	m.lines.Add(float64(p.seen))
+	m.clamped.Add(float64(p.clamped))
+	for _, r := range p.rejected {
+		m.rejected[r].Inc()
+	}
+}
+
+// gauge returns the setting of a gauge. at is the client's time in milliseconds, 0 if it gave none.
+func (p *points) gauge(value float64, at int64) (crdt.Value, error) {
+	if value-value != 0 {
+		return crdt.Value{}, refuse(reasonRange, "value %v of a gauge is not finite", value)
+	}
+	stamp := p.now
+	if at != 0 {
+		var clamped bool
+		if stamp, clamped = stampAt(at, p.now); clamped {
+			p.clamped++
+		}
+	}
+	return crdt.Value{Kind: crdt.KindGauge, X: &crdt.Gauge{Time: stamp, Value: value + 0}}, nil
+}
+
+// run names one life of a source outside the mesh whose counts are cumulative.
+type run struct {
+	source    string
+	start, at int64 // milliseconds since 1970; start is 0 if unknown
+}
+
+// observed returns what was seen of a cumulative count.
+func (p *points) observed(r run, value crdt.Fixed) (crdt.Value, error) {
+	o := new(crdt.Observed)
+	if err := o.Put(crdt.Sample{Source: r.source, Start: r.start, Time: p.clampTime(r.at), Value: value}); err != nil {
+		return crdt.Value{}, err
+	}
+	return crdt.Value{Kind: crdt.KindObserved, X: o}, nil
+}
+
+// clampTime keeps a clock that runs ahead from making a reading newer than all that follow.
+func (p *points) clampTime(at int64) int64 {
+	stamp, clamped := stampAt(at, p.now)
+	if clamped && at != 0 {
+		p.clamped++
+	}
+	return stamp.Millis()
+}
+
+// amountOfFloat returns a count or a sum, which must not be negative.
+func amountOfFloat(v float64) (crdt.Fixed, error) {
+	if v < 0 {
+		return crdt.Fixed{}, refuse(reasonNegative, "value %v of what only goes up", v)
+	}
+	return magnitude(v)
+}
+
+// magnitude returns |v|, rounded once.
+func magnitude(v float64) (crdt.Fixed, error) {
+	f, err := crdt.FixedFromFloat(math.Abs(v))
+	if err != nil {
+		return f, refuse(reasonRange, "value %v is out of range", v)
+	}
+	return f, nil
+}
