@@ -89,7 +89,7 @@ type Counters struct {
 	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut             uint64
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
-	EntriesDropped                                                          uint64
+	EntriesDropped, RolledBack                                              uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.

@@ -76,6 +76,7 @@ type Node struct {
 
 	mu      sync.Mutex
 	waiting map[uint64]chan Result
+	fatal   error // set by the loop
 	nextID  uint64
 	full    bool
 }
@@ -109,7 +110,8 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// Run works until ctx ends, and returns when its goroutines have ended and every accepted batch is answered.
+// Run works until ctx ends, and returns when its goroutines have ended and every accepted batch is answered. An error
+// that wraps ErrForked says that the process must start again.
 func (n *Node) Run(ctx context.Context) error {
 	defer close(n.done)
 	var wg sync.WaitGroup
@@ -126,7 +128,7 @@ func (n *Node) Run(ctx context.Context) error {
 		ch <- Result{Err: ErrClosed}
 		delete(n.waiting, id)
 	}
-	return nil
+	return n.fatal
 }
 
 // now reads both clocks. The monotonic one counts from the wall time of the start, so that it reads like a time.
@@ -180,7 +182,13 @@ func (n *Node) loop(ctx context.Context) {
 	defer timer.Stop()
 	var pendingLoads []crdt.Origin
 	busy := false
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	act := func() {
+		if out.Fatal != nil {
+			n.fatal = out.Fatal
+			end()
+		}
 		n.wakeAt(timer, out.Wake)
 		pendingLoads = append(pendingLoads, out.Loads...)
 		busy = n.act(&out) || busy

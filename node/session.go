@@ -216,8 +216,13 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 		c.hub.watch.Names(s.peer.Node, s.named)
 		for _, n := range s.named {
 			o := c.peerOrigin(s, n.Inc)
-			if p, ok := c.hub.cold.progress(o); ok && p[crdt.StreamLifetime].Covered < n.Head[crdt.StreamLifetime] {
+			p, cold := c.hub.cold.progress(o)
+			back := n.Live && !mutant.On("live incarnation stays cold") // its gauges count again
+			if cold && (back || p[crdt.StreamLifetime].Covered < n.Head[crdt.StreamLifetime]) {
 				c.thaw(o, nil)
+			}
+			if held, _ := c.held(o); held.Covered > n.Head[crdt.StreamLifetime] && !n.Live {
+				c.Counts.RolledBack++
 			}
 		}
 	}
@@ -330,6 +335,10 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 	}
 	for i := range m.Marks {
 		mk := &m.Marks[i]
+		if mk.Origin == c.own && s.peer.Role == RoleHub && mk.Progress[crdt.StreamLifetime].Cursor > c.live.Progress[crdt.StreamLifetime].Cursor {
+			c.out.Fatal = fmt.Errorf("node: %w: %s holds it up to %d, this process wrote %d", ErrForked, s.peer.Node,
+				mk.Progress[crdt.StreamLifetime].Cursor, c.live.Progress[crdt.StreamLifetime].Cursor)
+		}
 		if c.isDropped(mk.Origin) {
 			continue // it is not sent to anybody: what a peer has of it is no matter
 		}

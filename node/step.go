@@ -87,6 +87,7 @@ type Output struct {
 	Replies []Reply
 	Loads   []crdt.Origin
 	Close   []CloseSession
+	Fatal   error // the process must end, and answer nobody any more: it may start again, as another incarnation
 	Wake    int64 // the next Tick is wanted at this Mono
 }
 

@@ -113,5 +113,9 @@ type DiskStatus struct {
 	LogBytes     uint64 // used by the store
 }
 
+// ErrForked ends a process that is not the only one of its incarnation: the machine was resumed twice from one snapshot of
+// its memory. What the copies count from then on is joined, never added, so some of it is lost.
+var ErrForked = errors.New("another process writes under this incarnation: this machine is a copy of a running one; start it again, as a node of its own if both shall live")
+
 // ErrTooMany refuses a read whose answer would exceed Select.Limit.
 var ErrTooMany = errors.New("too many rows: narrow the selection")

@@ -37,4 +37,5 @@ var Names = []string{
 	"unacknowledged never resumed",
 	"dead entry dropped undominated",
 	"region complete below a dead entry",
+	"live incarnation stays cold",
 }
