@@ -8,7 +8,7 @@ import (
 
 // TestStepsThatRunAheadChangeNothing compares runs on one goroutine with the same runs on several.
 func TestStepsThatRunAheadChangeNothing(t *testing.T) {
-	each(*from, 60, func(seed uint64) {
+	each(20, 10, func(seed uint64) {
 		p := Draw(seed)
 		p.Workers = 1
 		want := Run(p)
