@@ -59,16 +59,20 @@ func (b *book) up(addr string, id uint64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.targets[addr]; t != nil {
-		t.up, t.since, t.seen, t.failures, t.next = id, now, now, 0, now
+		t.up, t.since, t.seen, t.failures, t.refusals, t.next = id, now, now, 0, 0, now
 	}
 }
 
-func (b *book) down(addr string, id uint64, now time.Time) {
+func (b *book) down(addr string, id uint64, now time.Time, refused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.targets[addr]; t != nil && t.up == id {
 		t.up, t.since, t.seen = 0, now, now
-		b.failed(t, now)
+		if refused {
+			t.refused(now)
+		} else {
+			b.failed(t, now)
+		}
 	}
 }
 
@@ -96,9 +100,9 @@ func (b *book) dialed(addr string, err error, now time.Time) {
 	case ok && refused.code == refuseSelf:
 		t.self = true
 	case ok && refused.lasting():
-		t.failures++
-		t.next = now.Add(refusedPause())
+		t.refused(now)
 	default:
+		t.refusals = 0
 		b.failed(t, now)
 	}
 }

@@ -79,7 +79,7 @@ func (g *Gossip) connect(ctx context.Context, addr string, kind byte, conf *quic
 			return conn, gr, nil
 		}
 	}
-	err = explain(err)
+	err = g.explain(err)
 	g.metrics.dialFailures.Inc()
 	no, refusal := errors.AsType[*refusedError](err)
 	if refusal {
@@ -106,13 +106,17 @@ func (g *Gossip) share(conn *quic.Conn, gr *greeting, dialed bool) {
 }
 
 // explain turns a TLS alert into the refusal it is.
-func explain(err error) error {
+func (g *Gossip) explain(err error) error {
 	te, ok := errors.AsType[*quic.TransportError](err)
 	if !ok || !te.ErrorCode.IsCryptoError() {
 		return err
 	}
 	if te.Remote {
-		return &refusedError{code: refuseIdentity, text: "it does not accept this node's certificate, see its log: check authority, expiry and deny list there"}
+		text := "it does not accept this node's certificate, see its log: check authority, expiry and deny list there"
+		if g.cfg.TLS != nil && g.cfg.TLS.Err() != nil {
+			text += ": " + g.cfg.TLS.Err().Error()
+		}
+		return &refusedError{code: refuseIdentity, text: text}
 	}
 	return &refusedError{code: refuseIdentity, text: te.Error(), ours: true}
 }
@@ -163,6 +167,7 @@ func (g *Gossip) accept(ctx context.Context, ln *quic.Listener) error {
 
 // serveStreams handles what the peer opens on one connection until that closes.
 func (g *Gossip) serveStreams(ctx context.Context, conn *quic.Conn, dialed bool) {
+	defer g.tracked.add(conn, dialed)()
 	if !dialed {
 		silent := time.AfterFunc(2*greetWithin, func() { _ = conn.CloseWithError(codeFailed, "no preface came") })
 		defer silent.Stop()
@@ -188,6 +193,9 @@ func (g *Gossip) serveStream(ctx context.Context, conn *quic.Conn, st *quic.Stre
 		err = g.serveKind(ctx, conn, gr, dialed)
 	}
 	if err == nil {
+		if gr.kind == kindHubs || gr.kind == kindRevoked || gr.kind == kindRenew {
+			st.CancelRead(0) // all was said: an end that nobody reads would count against maxStreams for ever
+		}
 		return
 	}
 	st.CancelRead(0)
@@ -210,6 +218,10 @@ func (g *Gossip) serveKind(ctx context.Context, conn *quic.Conn, gr *greeting, d
 		return g.serveHubs(gr)
 	case gr.kind == kindSerf:
 		return g.serveSerf(conn, gr)
+	case gr.kind == kindRevoked:
+		return g.serveRevoked(gr)
+	case gr.kind == kindRenew:
+		return g.serveRenew(conn, gr)
 	case gr.kind == kindSession && !dialed:
 		return g.serveSession(ctx, conn, gr)
 	case gr.kind == kindBulk && !dialed:
@@ -229,7 +241,7 @@ func (g *Gossip) serveSession(ctx context.Context, conn *quic.Conn, gr *greeting
 		return g.refuse(gr, &refusedError{code: refuseRole, ours: true, text: "both are edges: dial a hub"})
 	}
 	g.noteNamesake(conn, gr.peer)
-	s := g.newSession(conn, gr.peer, false)
+	s := g.newSession(conn, gr.peer, false, time.Now().Add(-greetWithin))
 	if no := g.enter(s); no != nil {
 		return g.refuse(gr, no)
 	}

@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,7 +16,6 @@ import (
 func (g *Gossip) plan(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	trust := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -35,37 +33,10 @@ func (g *Gossip) plan(ctx context.Context) {
 				s.end(errSurplus)
 			}
 		}
-		if now.Sub(trust) >= recheckTrust {
-			trust = now
-			g.checkTrust()
-		}
 		if g.pool == nil {
 			g.reportHubs()
 		}
 		timer.Reset(max(again.Sub(now), 10*time.Millisecond))
-	}
-}
-
-// recheckTrust is how often the certificates of sessions are checked again: a revoked or expired one loses its session
-// within this time.
-const recheckTrust = 10 * time.Second
-
-func (g *Gossip) checkTrust() {
-	if g.cfg.TLS == nil {
-		return
-	}
-	for _, s := range g.allSessions() {
-		usage := x509.ExtKeyUsageClientAuth
-		if s.info.Dialed {
-			usage = x509.ExtKeyUsageServerAuth
-		}
-		if _, err := g.cfg.TLS.Verify(s.conn.ConnectionState().TLS.PeerCertificates, usage); err != nil {
-			g.metrics.refusals.WithLabelValues("certificate").Inc()
-			s.end(errors.Join(errUntrusted, err))
-		}
-	}
-	if err := g.cfg.TLS.Err(); err != nil {
-		g.quiet.warn(g.log, "certificate files", "error", err.Error())
 	}
 }
 
@@ -85,12 +56,14 @@ func (g *Gossip) dialHub(ctx context.Context, h hub) {
 	s.run(ctx, gr)
 }
 
+// openSession dials a session. It takes the place of an older one with the same process.
 func (g *Gossip) openSession(ctx context.Context, h hub) (*session, *greeting, error) {
+	began := time.Now()
 	conn, gr, err := g.connect(ctx, h.Addr, kindSession, sessionConfig(g.timing))
 	if err != nil {
 		return nil, nil, err
 	}
-	s := g.newSession(conn, gr.peer, true)
+	s := g.newSession(conn, gr.peer, true, began)
 	if Role(gr.peer.Role) == Hub {
 		// It answered here, whatever it advertises: the book must see the target it dialed as up.
 		s.info.Addr = h.Addr
@@ -98,6 +71,9 @@ func (g *Gossip) openSession(ctx context.Context, h hub) (*session, *greeting, e
 	if no := g.enter(s); no != nil {
 		_ = conn.CloseWithError(codeBye, no.text)
 		return nil, nil, no
+	}
+	if g.cfg.TLS != nil {
+		g.spawn(func() { g.compare(ctx, conn) })
 	}
 	return s, gr, nil
 }
@@ -160,15 +136,15 @@ const (
 // connected to. Evicted Serf members never come back by themselves, and two halves of a mesh that forgot each other only
 // meet here.
 func (g *Gossip) rejoin(ctx context.Context) {
-	refusedUntil := make(map[string]time.Time)
-	for patience := rejoinAlone; ; {
+	var asked patience
+	for pause := rejoinAlone; ; {
 		known, up := g.book.remembered()
 		missing := up < known // hubs remember what they have seen
 		if g.cfg.Role == Edge {
 			missing = up < g.cfg.Homes
 		}
 		if up == 0 || (missing && g.cfg.Role == Hub) {
-			g.askJoin(ctx, refusedUntil)
+			g.askJoin(ctx, &asked)
 		} else if g.cfg.Role == Edge {
 			g.refresh(ctx)
 		}
@@ -177,10 +153,10 @@ func (g *Gossip) rejoin(ctx context.Context) {
 		case up == 0:
 			wait = rejoinAlone
 		case missing:
-			patience = min(2*patience, rejoinIdle)
-			wait = patience
+			pause = min(2*pause, rejoinIdle)
+			wait = pause
 		default:
-			patience = rejoinAlone
+			pause = rejoinAlone
 		}
 		if !sleep(ctx, wait/2+rand.N(wait/2)) {
 			return
@@ -189,18 +165,15 @@ func (g *Gossip) rejoin(ctx context.Context) {
 }
 
 // askJoin asks every join address, but for those that refused this node a short while ago.
-func (g *Gossip) askJoin(ctx context.Context, refusedUntil map[string]time.Time) {
+func (g *Gossip) askJoin(ctx context.Context, asked *patience) {
 	for _, i := range rand.Perm(len(g.cfg.Join)) {
 		addr := g.cfg.Join[i]
-		if ctx.Err() != nil || time.Now().Before(refusedUntil[addr]) {
+		if ctx.Err() != nil || !asked.may(addr, time.Now(), g.pardons.Load()) || g.book.refuses(addr, time.Now()) {
 			continue
 		}
 		list, from, err := g.ask(ctx, addr)
-		if no, ok := errors.AsType[*refusedError](err); ok && no.lasting() {
-			refusedUntil[addr] = time.Now().Add(refusedPause())
-			if no.code != refuseSelf {
-				g.quiet.warn(g.log, "cannot join", "at", addr, "reason", err.Error())
-			}
+		if no := asked.note(addr, time.Now(), err); no != nil && no.code != refuseSelf {
+			g.quiet.warn(g.log, "cannot join", "at", addr, "reason", err.Error())
 		}
 		if err == nil {
 			g.book.learn(time.Now(), Role(from.Role) == Hub, list...)

@@ -27,6 +27,9 @@ type Gossip struct {
 	transport *quic.Transport
 	serverTLS *tls.Config
 	clientTLS *tls.Config
+	tracked   tracked
+	suspect   chan struct{} // cap 1: guard should look again
+	pardons   atomic.Uint64 // how often this node's certificate was replaced
 	keys      *keyring
 	book      *book
 	pool      *pool // nil on edges that are not reachable; set before the listener opens
@@ -50,7 +53,7 @@ func New(cfg Config) (*Gossip, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
-	g := &Gossip{cfg: cfg.withDefaults(), keys: newKeyring(), wake: make(chan struct{}, 1)}
+	g := &Gossip{cfg: cfg.withDefaults(), keys: newKeyring(), wake: make(chan struct{}, 1), suspect: make(chan struct{}, 1)}
 	g.log = g.cfg.Logger.With("component", "gossip")
 	g.self = identity{g.cfg.Region, g.cfg.Node, g.cfg.Inc, g.cfg.Nonce}
 	g.timing = timings[g.cfg.Link]
@@ -100,6 +103,9 @@ func (g *Gossip) Run(ctx context.Context) error {
 	g.spawn(func() { failed <- g.accept(work, ln) })
 	g.spawn(func() { g.plan(work) })
 	g.spawn(func() { g.rejoin(work) })
+	if g.cfg.TLS != nil {
+		g.spawn(func() { g.guard(work) })
+	}
 	if g.pool != nil {
 		g.spawn(func() { g.pool.transport.readPackets(work) })
 		g.spawn(func() { g.pool.watch(work) })

@@ -21,6 +21,8 @@ const (
 	kindBulk    byte = 2 // the same for bulk messages, on a connection of its own
 	kindHubs    byte = 3 // the answer is followed by the list of hubs
 	kindSerf    byte = 4 // a stream of memberlist's
+	kindRevoked byte = 5 // both ends tell each other the revocations that one of them lacks
+	kindRenew   byte = 6 // the opener shows a new certificate: please dial a new session
 
 	accepted byte = 0
 	refused  byte = 1

@@ -53,6 +53,3 @@ func backoff(n int, limit time.Duration) time.Duration {
 	ceiling := min(limit, 200*time.Millisecond<<min(n-1, 16))
 	return rand.N(ceiling)
 }
-
-// refusedPause draws the pause after a refusal.
-func refusedPause() time.Duration { return refusedMin + rand.N(refusedMax-refusedMin) }

@@ -20,7 +20,9 @@ type metrics struct {
 	lost                    prometheus.Counter
 	packetsDropped          *prometheus.CounterVec // reason
 	bufferRefused           prometheus.Gauge
-	queued, certExpiry      prometheus.GaugeFunc
+	queued                  prometheus.GaugeFunc
+	renewals                prometheus.Counter
+	trust                   []prometheus.Collector // of certificates; none without them
 }
 
 func newMetrics(g *Gossip) *metrics {
@@ -49,22 +51,26 @@ func newMetrics(g *Gossip) *metrics {
 		bufferRefused:  prometheus.NewGauge(gauge("udp_buffer_missing_bytes", "How much less UDP buffer the kernel granted than wanted.")),
 		queued: prometheus.NewGaugeFunc(gauge("send_queue_bytes", "Bytes that wait in all send queues."),
 			func() float64 { return float64(g.queued.Load()) }),
-		certExpiry: prometheus.NewGaugeFunc(gauge("certificate_expiry_seconds", "When this node's certificate ends, Unix time; 0 without one."),
-			func() float64 {
-				if g.cfg.TLS == nil {
-					return 0
-				}
-				return float64(g.cfg.TLS.Expiry().Unix())
-			}),
+		renewals: counter("sessions_renewed_total", "Sessions made anew because a certificate was replaced."),
+	}
+	if g.cfg.TLS == nil {
+		return m
+	}
+	m.trust = append(m.trust, prometheus.NewGaugeFunc(gauge("revocations", "Revoked certificates that this node knows of."),
+		func() float64 { lines, _ := g.cfg.TLS.Revocations(); return float64(len(lines)) }))
+	for _, of := range []string{OwnCertificate, AuthorityCertificate, PeerCertificate} {
+		opts := gauge("certificate_seconds_left", "How long the certificate is valid, negative once it has ended; of peers with a session the nearest end.")
+		opts.ConstLabels = prometheus.Labels{"of": of}
+		m.trust = append(m.trust, prometheus.NewGaugeFunc(opts, func() float64 { return g.secondsLeft(of) }))
 	}
 	return m
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{
+	return append([]prometheus.Collector{
 		m.sessions, m.dials, m.dialFailures, m.refusals, m.badStreams, m.messagesIn, m.messagesOut, m.bytesIn, m.bytesOut,
-		m.sendDrops, m.lost, m.packetsDropped, m.bufferRefused, m.queued, m.certExpiry,
-	}
+		m.sendDrops, m.lost, m.packetsDropped, m.bufferRefused, m.queued, m.renewals,
+	}, m.trust...)
 }
 
 // register adds all metrics to r, or none.

@@ -3,6 +3,7 @@ package gossip
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -51,6 +52,9 @@ type pairKey struct {
 	opens   cipher.AEAD
 	counter atomic.Uint64
 
+	chain  []*x509.Certificate // of the other end, nil without certificates
+	dialed bool
+
 	mu     sync.Mutex
 	newest uint64 // highest counter opened
 	window uint64 // bit i: newest-i was opened
@@ -83,7 +87,7 @@ func (k *keyring) install(conn *quic.Conn, peer *preface, dialed bool) {
 	if !dialed {
 		mine, theirs = theirs, mine
 	}
-	p := &pairKey{number: [8]byte(secret[:8]), seals: newGCM(mine), opens: newGCM(theirs)}
+	p := &pairKey{number: [8]byte(secret[:8]), seals: newGCM(mine), opens: newGCM(theirs), chain: state.PeerCertificates, dialed: dialed}
 	addrs := []string{addrString(conn.RemoteAddr())}
 	if Role(peer.Role) == Hub {
 		addrs = append(addrs, peerAddr(conn, peer))
@@ -136,6 +140,26 @@ func (k *keyring) forget(member string) {
 	for addr, m := range k.byAddr {
 		if m == member {
 			delete(k.byAddr, addr)
+		}
+	}
+}
+
+// prune forgets the keys whose other end is not trusted any more.
+func (k *keyring) prune(trusted func(chain []*x509.Certificate, dialed bool) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for member, keys := range k.byMember {
+		keys = slices.DeleteFunc(slices.Clone(keys), func(p *pairKey) bool {
+			bad := !trusted(p.chain, p.dialed)
+			if bad {
+				delete(k.byNumber, p.number)
+			}
+			return bad
+		})
+		k.byMember[member] = keys
+		if len(keys) == 0 {
+			k.forget(member)
+			k.order = slices.DeleteFunc(k.order, func(m string) bool { return m == member })
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -37,8 +38,12 @@ type session struct {
 	who    identity
 	conn   *quic.Conn
 	info   Peer
+	born   time.Time // the handshake began then or later: which of our certificates the peer saw
 	normal *queue
 	bulk   *queue
+
+	renewing     atomic.Bool // a successor is being dialed, or was asked for
+	renewalAsked atomic.Bool // by the other side, which accepted this session
 
 	wantBulk chan struct{} // cap 1, dialing side: bulk messages wait for a connection
 	done     chan struct{} // closed by end
@@ -51,9 +56,10 @@ type session struct {
 	wg       sync.WaitGroup
 }
 
-func (g *Gossip) newSession(conn *quic.Conn, peer *preface, dialed bool) *session {
+// newSession makes a session whose handshake began at born or later.
+func (g *Gossip) newSession(conn *quic.Conn, peer *preface, dialed bool, born time.Time) *session {
 	s := &session{
-		g: g, id: g.lastID.Add(1), who: identityOf(peer), conn: conn,
+		g: g, id: g.lastID.Add(1), who: identityOf(peer), conn: conn, born: born,
 		normal:   newQueue(g.cfg.PeerQueueBytes, &g.queued, g.cfg.QueueBytes),
 		bulk:     newQueue(g.cfg.PeerQueueBytes, &g.queued, g.cfg.QueueBytes),
 		wantBulk: make(chan struct{}, 1),
@@ -124,6 +130,9 @@ func (s *session) end(err error) {
 	code := codeFailed
 	if errors.Is(err, errBye) || errors.Is(err, errReplaced) || errors.Is(err, errSurplus) {
 		code = codeBye
+	}
+	if errors.Is(err, errUntrusted) {
+		code = codeRefused
 	}
 	_ = s.conn.CloseWithError(code, err.Error())
 	if s.bulkConn != nil {

@@ -160,6 +160,20 @@ func TestNewSessionOfSameProcessClosesTheOld(t *testing.T) {
 	})
 }
 
+// Short streams end on both sides: maxStreams bounds those that are open, not those of a session's life.
+func TestShortStreamsAreNotUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _, e := pair(t, func(*Config) {})
+		defer m.stop()
+		s := e.allSessions()[0]
+		for i := range 5 * maxStreams {
+			if _, err := e.askSession(t.Context(), s); err != nil {
+				t.Fatalf("after %d: %v", i, err)
+			}
+		}
+	})
+}
+
 func TestDisconnectedPeerComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h, e := pair(t, func(*Config) {})

@@ -2,9 +2,12 @@ package gossip
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 // sessions is the table of what is up.
@@ -62,8 +65,15 @@ func (g *Gossip) leave(s *session) {
 	}
 	t.mu.Unlock()
 	g.metrics.sessions.WithLabelValues(string(s.info.Role)).Dec()
-	g.book.down(s.info.Addr, s.id, time.Now())
+	g.book.down(s.info.Addr, s.id, time.Now(), refusedByPeer(s.err))
 	g.nudge()
+}
+
+// refusedByPeer tells whether a session ended because the other end does not believe this node any more: dialing again at
+// once would only meet a refusal.
+func refusedByPeer(err error) bool {
+	closed, ok := errors.AsType[*quic.ApplicationError](err)
+	return ok && closed.Remote && closed.ErrorCode == codeRefused
 }
 
 func (g *Gossip) sessionOf(who identity) *session {

@@ -15,9 +15,6 @@ const (
 	forgetAfter = 24 * time.Hour
 	// grace is how long the hub with the greater name waits for the other to dial.
 	grace = time.Second
-	// refusedMin and refusedMax bound the pause after a refusal: somebody has to change something first.
-	refusedMin = 15 * time.Second
-	refusedMax = 45 * time.Second
 )
 
 // target is a hub this node remembers and may dial. Owned by book; its mutex guards all fields.
@@ -27,6 +24,7 @@ type target struct {
 	since    time.Time // of the present state, up or not
 	up       uint64    // session, 0 when there is none
 	failures int       // in a row
+	refusals int       // of them, those that last until somebody changes something, in a row
 	next     time.Time // not dialed before
 	dialing  bool
 	self     bool // turned out to be this very process

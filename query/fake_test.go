@@ -250,7 +250,7 @@ func everyKind() *fakeSource {
 // newServer returns a server over src and the registry that it counts in.
 func newServer(t *testing.T, src Source, change func(*Config)) (*Server, *prometheus.Registry) {
 	t.Helper()
-	cfg := Config{Source: src, Registry: prometheus.NewRegistry()}
+	cfg := Config{Source: src, Registry: prometheus.NewRegistry(), Certificates: fakeCertificates}
 	if change != nil {
 		change(&cfg)
 	}
@@ -287,4 +287,15 @@ func decode(t *testing.T, body []byte, into any) {
 	if err := json.Unmarshal(body, into); err != nil {
 		t.Fatalf("%v: %s", err, body)
 	}
+}
+
+// fakeCertificates are those of a node whose operator is a little late.
+func fakeCertificates() *Certificates {
+	until := func(days int) Time { return Time{time.Date(2024, 3, 4+days, 0, 0, 0, 0, time.UTC)} }
+	return &Certificates{Error: "pki: changed files are not used: half a file", Revoked: 2, List: []Certificate{
+		{Of: "own", Name: "eu/eu-1", Until: until(5), Alarm: "ends within 7 days"},
+		{Of: "authority", Name: "default", Until: until(900)},
+		{Of: "peer", Name: "us/us-1", Until: until(20), Alarm: "ends within 30 days"},
+		{Of: "peer", Name: "eu/eu-2", Until: until(21), Alarm: "ends within 30 days"},
+	}}
 }

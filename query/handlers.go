@@ -118,7 +118,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, newStatusAnswer(st))
+	answer := newStatusAnswer(st)
+	answer.Certificates = s.cfg.Certificates()
+	writeJSON(w, http.StatusOK, answer)
 	return nil
 }
 

@@ -43,6 +43,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		{"written", fmt.Sprintf("up to %d, on disk up to %d", a.Head, a.Committed)},
 		{"disk", disk},
 	}
+	rows = append(rows, certificateRows(a.Certificates)...)
 	for _, name := range slices.Sorted(maps.Keys(a.Counters)) {
 		if n := a.Counters[name]; n > 0 {
 			rows = append(rows, []string{name, strconv.FormatUint(n, 10)})
@@ -67,6 +68,37 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		return err
 	}
 	return table(w, peers)
+}
+
+// certificateLabels name a certificate by what it is to the node.
+var certificateLabels = map[string]string{"own": "certificate", "authority": "authority", "peer": "first peer's"}
+
+// certificateRows are the node's own certificate, its authority's and of the peers' the one that ends first.
+func certificateRows(c *Certificates) (rows [][]string) {
+	if c == nil {
+		return nil
+	}
+	seen := make(map[string]bool)
+	for i := range c.List {
+		one := &c.List[i]
+		if seen[one.Of] {
+			continue
+		}
+		seen[one.Of] = true
+		text := "until " + one.Until.UTC().Format(timeLayout)
+		if one.Of != "own" {
+			text += " (" + printable(one.Name) + ")"
+		}
+		if one.Alarm != "" {
+			text += ": " + strings.ToUpper(one.Alarm)
+		}
+		rows = append(rows, []string{certificateLabels[one.Of], text})
+	}
+	rows = append(rows, []string{"revoked", strconv.Itoa(c.Revoked) + " certificates"})
+	if c.Error != "" {
+		rows = append(rows, []string{"ERROR", printable(c.Error)})
+	}
+	return rows
 }
 
 func startedText(t Time) string {

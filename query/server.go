@@ -21,6 +21,8 @@ type Config struct {
 	Registry *prometheus.Registry
 	// Members lists the mesh for /v1/members, in any order. nil: this node and the peers in Source's status.
 	Members func(context.Context) ([]Member, error)
+	// Certificates tells what the node shows and believes, for /v1/status. nil: it has no certificates.
+	Certificates func() *Certificates
 	// Ready tells why the node cannot serve (disk, sockets; never peers); nil error: it can. nil: always ready.
 	Ready func() error
 	// Events serves /v1/events. nil: no such route.
@@ -57,6 +59,9 @@ func (c *Config) validate() error {
 			}
 			return membersOf(st), nil
 		}
+	}
+	if c.Certificates == nil {
+		c.Certificates = func() *Certificates { return nil }
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }

@@ -52,6 +52,23 @@ type StatusAnswer struct {
 	Peers       []Peer            `json:"peers"`
 	Disk        Disk              `json:"disk"`
 	Counters    map[string]uint64 `json:"counters"` // refusals and losses by reason
+	// Certificates is nil for a node without any.
+	Certificates *Certificates `json:"certificates,omitempty"`
+}
+
+// Certificates is what a node shows to others and believes.
+type Certificates struct {
+	Error   string        `json:"error,omitempty"` // what is wrong with the files or their dates, and what to do
+	Revoked int           `json:"revoked"`         // certificates known to be revoked
+	List    []Certificate `json:"list"`            // its own, its authority's, then peers' with the nearest end
+}
+
+// Certificate is one that the node depends on.
+type Certificate struct {
+	Of    string `json:"of"` // "own", "authority" or "peer"
+	Name  string `json:"name"`
+	Until Time   `json:"until"`
+	Alarm string `json:"alarm,omitempty"` // how near the end is, "" if it is far
 }
 
 // Peer is one neighbour of the node.

@@ -1,7 +1,6 @@
 package simulations
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -9,28 +8,20 @@ import (
 	"meshd/node"
 )
 
-// planReads plans the reads of the near future: when, of which machine, and whether its cells are looked at, too.
-func (w *World) planReads(now int64) {
+// readOne reads the totals of one machine and checks them, and plans the next read.
+func (w *World) readOne() {
 	r := w.rng.read
-	for w.readAt <= now+500+2000*w.plan.Load.Reads+w.plan.Net.reach() {
-		m := w.machines[r.IntN(len(w.machines))]
-		w.push(event{at: w.readAt, kind: evRead, m: m, arg: r.Uint64N(4)})
-		w.readAt += 500 + r.Int64N(2000*w.plan.Load.Reads)
+	if !w.done {
+		w.agenda.push(event{at: w.now + 500 + r.Int64N(2000*w.plan.Load.Reads), kind: evRead})
 	}
-}
-
-// readOne reads the totals of one machine and checks them.
-func (w *World) readOne(ev *event) {
-	w.planReads(w.now)
-	m, j := ev.m, w.finish(ev)
-	if j == nil {
-		return // it is down
-	}
-	a := w.take(j)
-	if a == nil || !w.check(m, a) {
+	m := w.machines[r.IntN(len(w.machines))]
+	if m.proc == nil || m.paused(w.now) {
 		return
 	}
-	if m.spec.Role == node.RoleHub && ev.arg == 0 {
+	if w.check(m) == nil {
+		return
+	}
+	if m.spec.Role == node.RoleHub && r.IntN(4) == 0 {
 		w.checkCells(m)
 	}
 }
@@ -44,30 +35,14 @@ type answers struct {
 
 // ask reads the totals of a machine.
 func (w *World) ask(m *machine) *answers {
-	j := w.jobOf(m, evRead, nil, w.now)
-	j.execute()
-	return w.take(j)
-}
-
-// take returns the answers of a read, nil if they break a promise by themselves.
-func (w *World) take(j *job) *answers {
-	defer w.free(j)
-	switch {
-	case j.broke != "":
-		w.fail("panic", "%s: %s", j.m.spec.Name, j.broke)
-		return nil
-	case j.wrong != nil:
-		w.fail(j.wrong.Rule, "%s %s", j.m.spec.Name, j.wrong.What)
+	var t *node.Totals
+	var err error
+	if !w.guard(m, func() { t, err = m.proc.core.Totals(m.clock.at(w.now), node.Select{}) }) {
 		return nil
 	}
-	return j.answers
-}
-
-// answersOf reads the totals of a core.
-func (w *World) answersOf(c *node.Core, at node.Time) (*answers, *Violation) {
-	t, err := c.Totals(at, node.Select{})
 	if err != nil {
-		return nil, &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
+		w.fail("I13", "%s does not answer: %v", m.spec.Name, err)
+		return nil
 	}
 	a := &answers{coverage: t.Coverage}
 	for range w.regions {
@@ -79,20 +54,26 @@ func (w *World) answersOf(c *node.Core, at node.Time) (*answers, *Violation) {
 		at, ok := w.truth.index[row.Series.Name]
 		region := slices.Index(w.regions, row.Region)
 		if !ok || region < 0 {
-			return nil, &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s in region %q: nobody ever wrote it", row.Series, row.Region)}
+			w.fail("I3", "%s answers for %s in region %q: nobody ever wrote it", m.spec.Name, row.Series, row.Region)
+			return nil
 		}
 		sums, known := amountsOf(&row.Value)
 		if !known {
-			return nil, &Violation{Rule: "I3", What: fmt.Sprintf("counts samples of %s that nobody observed", row.Series)}
+			w.fail("I3", "%s counts samples of %s that nobody observed", m.spec.Name, row.Series)
+			return nil
 		}
 		a.sums[region][at], a.values[region][at] = sums, &row.Value
 	}
-	return a, nil
+	return a
 }
 
-// check compares the answers of a machine with what was written (I3), with its own earlier answers (I4), with what it
-// accepted itself (I5) and with what it says of completeness (I13). It reports whether all is well.
-func (w *World) check(m *machine, a *answers) bool {
+// check reads a machine and compares the answer with what was written (I3), with its own earlier answers (I4), with
+// what it accepted itself (I5) and with what it says of completeness (I13).
+func (w *World) check(m *machine) *answers {
+	a := w.ask(m)
+	if a == nil {
+		return nil
+	}
 	w.stats.Reads++
 	for region := range w.regions {
 		upper := w.truth.regions[region]
@@ -111,14 +92,17 @@ func (w *World) check(m *machine, a *answers) bool {
 				w.checkState(m, region, i, a.values[region][i])
 			}
 			if w.done && len(w.report.Violations) > 0 {
-				return false
+				return nil
 			}
 		}
 	}
 	for i := range a.coverage {
 		w.checkCoverage(m, a, &a.coverage[i])
 	}
-	return len(w.report.Violations) == 0
+	if len(w.report.Violations) > 0 {
+		return nil
+	}
+	return a
 }
 
 func (w *World) failSum(rule string, m *machine, region, series int, how string, got, want *amounts) {

@@ -29,9 +29,7 @@ func (w *World) probe() {
 			if m.proc == nil || len(w.report.Violations) > 0 {
 				continue
 			}
-			if a := w.ask(m); a != nil {
-				w.check(m, a)
-			}
+			w.check(m)
 			if m.spec.Role == node.RoleHub {
 				w.checkCells(m)
 			}

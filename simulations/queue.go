@@ -14,16 +14,14 @@ const (
 	evDial                  // a machine looks for sessions to open
 	evClient                // a client acts
 	evRead                  // somebody reads and the checker looks
-	evOwn                   // call do, which changes nothing but one machine
 )
 
-// event is one thing that happens at a time. Events of a process carry its generation: when that is over, they mean
-// nothing.
+// event is one thing that happens at a time. Events of a machine carry the generation of its process: when that is
+// over, they mean nothing.
 type event struct {
 	at   int64 // microseconds of true time
 	seq  uint64
 	kind kind
-	near bool // entered into its machine's queue: see ahead
 	gen  uint32
 	m    *machine
 	end  *end
@@ -33,34 +31,19 @@ type event struct {
 
 func (e *event) before(f *event) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }
 
-// agenda is a heap of events by time, then by the order in which they were added. It has four children a node: most
-// events go to the end, and those that sink look at neighbours in memory.
-type agenda struct{ heap []slot }
-
-type slot struct {
-	at  int64
-	seq uint64
-	ev  *event
+// agenda is a binary heap of events by time, then by the order in which they were added.
+type agenda struct {
+	heap []event
+	seq  uint64
 }
 
-func (e *slot) before(f *slot) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }
-
-func (a *agenda) len() int { return len(a.heap) }
-
-// first returns the event that is next, nil if there is none.
-func (a *agenda) first() *event {
-	if len(a.heap) == 0 {
-		return nil
-	}
-	return a.heap[0].ev
-}
-
-func (a *agenda) push(ev *event) {
-	e := slot{ev.at, ev.seq, ev}
+func (a *agenda) push(e event) {
+	a.seq++
+	e.seq = a.seq
 	h := append(a.heap, e)
 	i := len(h) - 1
 	for i > 0 {
-		up := (i - 1) / 4
+		up := (i - 1) / 2
 		if !e.before(&h[up]) {
 			break
 		}
@@ -71,25 +54,19 @@ func (a *agenda) push(ev *event) {
 	a.heap = h
 }
 
-func (a *agenda) pop() *event {
+func (a *agenda) pop() event {
 	h := a.heap
-	top, last := h[0].ev, h[len(h)-1]
-	h[len(h)-1] = slot{}
+	top, last := h[0], h[len(h)-1]
+	h[len(h)-1] = event{}
 	h = h[:len(h)-1]
-	a.heap = h
-	if len(h) == 0 {
-		return top
-	}
 	i := 0
 	for {
-		c := 4*i + 1
+		c := 2*i + 1
 		if c >= len(h) {
 			break
 		}
-		for o := c + 1; o < min(4*i+5, len(h)); o++ {
-			if h[o].before(&h[c]) {
-				c = o
-			}
+		if c+1 < len(h) && h[c+1].before(&h[c]) {
+			c++
 		}
 		if !h[c].before(&last) {
 			break
@@ -97,6 +74,9 @@ func (a *agenda) pop() *event {
 		h[i] = h[c]
 		i = c
 	}
-	h[i] = last
+	if len(h) > 0 {
+		h[i] = last
+	}
+	a.heap = h
 	return top
 }

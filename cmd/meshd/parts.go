@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -50,6 +51,11 @@ func openParts(cfg *config.Config, s *sockets, log *slog.Logger) (_ *parts, err 
 		Logger: log, Registerer: registry,
 	}); err != nil {
 		return nil, fmt.Errorf("--data %s: %w", cfg.Data, err)
+	}
+	if identity != nil {
+		if err = identity.Remember(filepath.Join(cfg.Data, "revoked.txt")); err != nil {
+			return nil, err
+		}
 	}
 	if err = p.openMesh(cfg, s, identity, log, registry); err != nil {
 		return nil, err
@@ -101,7 +107,7 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
 	}
 	if p.http, err = query.New(query.Config{
-		Source: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
+		Source: p.node, Registry: registry, Members: memberList(p.node, p.gossip), Certificates: certificateList(p.gossip),
 		Events: ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	}); err != nil {
 		return err

@@ -23,14 +23,21 @@ const (
 	DenyFile = "deny.txt"
 )
 
+// How long certificates are valid unless said otherwise.
 const (
-	caYears    = 10
-	nodeDays   = 365
-	clockSlack = time.Hour // certificates begin this long before now: nodes' clocks differ
+	AuthorityValid = 10 * 365 * 24 * time.Hour
+	NodeValid      = 365 * 24 * time.Hour
 )
 
-// Init makes a new authority for mesh in dir, which is created with mode 0700. It refuses to replace an existing one.
-func Init(dir, mesh string) error {
+// clockSlack is how long before now certificates begin: nodes' clocks differ.
+const clockSlack = time.Hour
+
+// Init makes a new authority for mesh in dir, which is created with mode 0700. It refuses to replace an existing one. The
+// authority ends after valid; 0 means AuthorityValid.
+func Init(dir, mesh string, valid time.Duration) error {
+	if valid == 0 {
+		valid = AuthorityValid
+	}
 	if err := (Name{Mesh: mesh, Region: "r", Node: "n", Role: "hub"}).validate(); err != nil {
 		return fmt.Errorf("pki: %w", err)
 	}
@@ -50,7 +57,7 @@ func Init(dir, mesh string) error {
 		Subject:               pkix.Name{CommonName: "meshd authority of " + mesh},
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: mesh}},
 		NotBefore:             now.Add(-clockSlack),
-		NotAfter:              now.AddDate(caYears, 0, 0),
+		NotAfter:              now.Add(valid),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		MaxPathLenZero:        true,
@@ -70,8 +77,9 @@ func Init(dir, mesh string) error {
 }
 
 // Issue makes a key and a certificate for n, writes them to NODE.key and NODE.crt in dir and returns their paths. An
-// empty n.Mesh means the authority's own; another mesh is refused.
-func Issue(dir string, n Name) (certPath, keyPath string, err error) {
+// empty n.Mesh means the authority's own; another mesh is refused. The certificate ends after valid, 0 means NodeValid, or with
+// the authority if that is earlier.
+func Issue(dir string, n Name, valid time.Duration) (certPath, keyPath string, err error) {
 	a, err := openAuthority(dir)
 	if err != nil {
 		return "", "", err
@@ -80,7 +88,7 @@ func Issue(dir string, n Name) (certPath, keyPath string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("pki: %w", err)
 	}
-	certPEM, err := a.sign(n, key.Public())
+	certPEM, err := a.sign(n, key.Public(), valid)
 	if err != nil {
 		return "", "", err
 	}
@@ -117,8 +125,8 @@ func Request(n Name) (csrPEM, keyPEM []byte, err error) {
 }
 
 // SignCSR signs a request made by Request (or any that carries exactly one mesh URI) with the authority in dir and
-// returns the certificate as PEM and the name it speaks for. Whoever calls it vouches for that name.
-func SignCSR(dir string, csrPEM []byte) (certPEM []byte, n Name, err error) {
+// returns the certificate as PEM and the name it speaks for. Whoever calls it vouches for that name. valid is as for Issue.
+func SignCSR(dir string, csrPEM []byte, valid time.Duration) (certPEM []byte, n Name, err error) {
 	a, err := openAuthority(dir)
 	if err != nil {
 		return nil, Name{}, err
@@ -133,7 +141,7 @@ func SignCSR(dir string, csrPEM []byte) (certPEM []byte, n Name, err error) {
 	if n, err = parseURI(csr.URIs[0]); err != nil {
 		return nil, Name{}, fmt.Errorf("pki: request: %w", err)
 	}
-	certPEM, err = a.sign(n, csr.PublicKey)
+	certPEM, err = a.sign(n, csr.PublicKey, valid)
 	return certPEM, n, err
 }
 
@@ -163,7 +171,10 @@ func openAuthority(dir string) (*authority, error) {
 	return &authority{cert.URIs[0].Host, cert, key}, nil
 }
 
-func (a *authority) sign(n Name, public crypto.PublicKey) ([]byte, error) {
+func (a *authority) sign(n Name, public crypto.PublicKey, valid time.Duration) ([]byte, error) {
+	if valid == 0 {
+		valid = NodeValid
+	}
 	if n.Mesh == "" {
 		n.Mesh = a.mesh
 	}
@@ -174,12 +185,15 @@ func (a *authority) sign(n Name, public crypto.PublicKey) ([]byte, error) {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
 	now := time.Now()
+	if now.After(a.cert.NotAfter) {
+		return nil, fmt.Errorf("pki: the authority ended at %s: make another with meshd ca init and add it to --tls-ca everywhere", date(a.cert.NotAfter))
+	}
 	template := &x509.Certificate{
 		SerialNumber: newSerial(),
 		Subject:      pkix.Name{CommonName: n.Node},
 		URIs:         []*url.URL{n.URI()},
 		NotBefore:    now.Add(-clockSlack),
-		NotAfter:     now.AddDate(0, 0, nodeDays),
+		NotAfter:     now.Add(valid),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}

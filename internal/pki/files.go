@@ -19,8 +19,8 @@ const (
 	requestBlock = "CERTIFICATE REQUEST"
 )
 
-// maxFile bounds what is read: a bundle of a hundred authorities, or a deny list of 30,000 serials.
-const maxFile = 1 << 20
+// maxFile bounds what is read: a deny list of MaxRevocations, and comments.
+const maxFile = 4 << 20
 
 // writeFile replaces path as a whole, readable by its owner only: a reader sees the old bytes or the new ones.
 func writeFile(path string, data []byte) error {

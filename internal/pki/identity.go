@@ -14,25 +14,43 @@ import (
 // statEvery is how often a handshake may look whether the files changed.
 const statEvery = time.Second
 
-// Identity is a node's certificate with its key, the authorities it trusts and the deny list. It follows its files: a
-// handshake that comes a second or more after the last look takes new contents. Safe for concurrent use.
-type Identity struct {
-	name  Name
-	files [4]string // authorities, certificate, key, deny list
+// The files of an identity, in the order of Identity.files.
+const (
+	fileAuthorities = iota
+	fileCert
+	fileKey
+	fileDeny    // the operator's, beside the authorities
+	fileLearned // the node's own; its name may be empty
+	numFiles
+)
 
-	mu     sync.Mutex
-	looked time.Time
-	stamps [4]stamp
-	now    *material // never nil, replaced as a whole
-	err    error     // why the newest files are not in use
+// Identity is a node's certificate with its key, the authorities it trusts and the revocations it knows. It follows its
+// files: a handshake that comes a second or more after the last look takes new contents. Safe for concurrent use.
+type Identity struct {
+	name Name
+
+	mu        sync.Mutex
+	files     [numFiles]string
+	looked    time.Time
+	stamps    [numFiles]stamp
+	now       *material // never nil, replaced as a whole
+	denied    denied    // grows; replaced, never changed
+	strangers denied    // revocations of authorities that are not trusted now: kept, not believed
+	revision  uint64    // counts changes of now and denied
+	shown     time.Time // since when now.leaf is shown; zero: from the start
+	err       error     // why the newest files are not in use
+	unsaved   bool      // fileLearned lacks something
+	saveErr   error     // why
 }
 
-// material is one consistent reading of the files.
+// material is one consistent reading of authorities, certificate and key.
 type material struct {
-	roots  *x509.CertPool
-	leaf   *x509.Certificate
-	pair   *tls.Certificate
-	denied map[string]bool
+	authorities []*x509.Certificate
+	roots       *x509.CertPool
+	leaf        *x509.Certificate
+	issuer      *x509.Certificate // nil if no trusted authority issued leaf
+	pair        *tls.Certificate
+	listed      []*revocation // in fileDeny and fileLearned
 }
 
 type stamp struct {
@@ -42,29 +60,51 @@ type stamp struct {
 
 // Load reads an identity: a bundle of trusted authorities, a certificate and its key, all PEM. The deny list is the
 // file DenyFile beside the bundle, if there is one. Errors say which file is wrong and what to do.
+//
+// A certificate that has ended, or has not begun, is taken: a node whose clock is wrong until it hears the time, or whose
+// operator was late, counts on alone. Err says so, and peers refuse it.
 func Load(caPath, certPath, keyPath string) (*Identity, error) {
-	id := &Identity{files: [4]string{caPath, certPath, keyPath, filepath.Join(filepath.Dir(caPath), DenyFile)}}
+	id := &Identity{files: [numFiles]string{caPath, certPath, keyPath, filepath.Join(filepath.Dir(caPath), DenyFile)}}
 	id.looked, id.stamps = time.Now(), id.stat()
 	m, name, err := read(id.files)
 	if err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
-	id.now, id.name = m, name
+	id.now, id.name, id.denied, id.strangers = m, name, make(denied), make(denied)
+	if err := id.listed(m); err != nil {
+		return nil, fmt.Errorf("pki: deny list: %w", err)
+	}
 	return id, nil
 }
 
 // Name is who the certificate speaks for. It never changes: a new certificate for another name is not taken.
 func (id *Identity) Name() Name { return id.name }
 
-// Expiry is when the certificate in use ends.
-func (id *Identity) Expiry() time.Time { return id.current().leaf.NotAfter }
-
-// Err tells why changed files are not in use, nil when they are.
-func (id *Identity) Err() error {
+// Revision counts the changes of what this node shows and believes: another value means that connections should be
+// judged again.
+func (id *Identity) Revision() uint64 {
 	id.current()
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	return id.err
+	return id.revision
+}
+
+// Shown is since when the present certificate is shown, the zero time if no other one ever was. A connection that is older
+// was made with another one.
+func (id *Identity) Shown() time.Time {
+	id.current()
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	return id.shown
+}
+
+// Err tells why changed files are not in use, what is wrong with the dates of the certificate in use, or why revocations
+// could not be kept; nil when all is well.
+func (id *Identity) Err() error {
+	m := id.current()
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	return errors.Join(id.err, m.dated(time.Now(), id.files[fileCert]), id.saveErr)
 }
 
 // ServerTLS returns a configuration for accepting nodes of the same mesh: TLS 1.3, certificates on both sides, no
@@ -92,8 +132,8 @@ func (id *Identity) ClientTLS() *tls.Config {
 	}
 }
 
-// Verify checks a peer's chain, leaf first, against what the files say now: authority, dates, usage, deny list and mesh.
-// It returns the name the peer may use.
+// Verify checks a peer's chain, leaf first, against what the files say now: authority, dates, usage, revocations and
+// mesh. It returns the name the peer may use.
 func (id *Identity) Verify(chain []*x509.Certificate, usage x509.ExtKeyUsage) (Name, error) {
 	if len(chain) == 0 {
 		return Name{}, errors.New("pki: peer shows no certificate")
@@ -107,13 +147,13 @@ func (id *Identity) Verify(chain []*x509.Certificate, usage x509.ExtKeyUsage) (N
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	_, err = leaf.Verify(x509.VerifyOptions{
+	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: m.roots, Intermediates: between, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{usage},
 	})
 	if err != nil {
 		return Name{}, fmt.Errorf("pki: certificate of %s: %w: %s", name, err, advice(err))
 	}
-	if m.denied[leaf.SerialNumber.Text(16)] {
+	if id.revoked(chains) {
 		return Name{}, fmt.Errorf("pki: certificate of %s: %w: issue another one if the node is to come back", name, ErrRevoked)
 	}
 	if name.Mesh != id.name.Mesh {
@@ -122,8 +162,22 @@ func (id *Identity) Verify(chain []*x509.Certificate, usage x509.ExtKeyUsage) (N
 	return name, nil
 }
 
-// ErrRevoked is wrapped by Verify for a certificate on the deny list.
+// ErrRevoked is wrapped by Verify for a certificate that its authority has revoked.
 var ErrRevoked = errors.New("revoked")
+
+func (id *Identity) revoked(chains [][]*x509.Certificate) bool {
+	id.mu.Lock()
+	set := id.denied
+	id.mu.Unlock()
+	for _, chain := range chains {
+		for i, c := range chain[:len(chain)-1] {
+			if set[revokedKey{authorityID(chain[i+1]), c.SerialNumber.Text(16)}] != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func advice(err error) string {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
@@ -148,82 +202,70 @@ func (id *Identity) current() *material {
 	if now := time.Now(); now.Sub(id.looked) >= statEvery {
 		id.looked = now
 		if stamps := id.stat(); stamps != id.stamps {
-			id.reload(stamps)
+			id.stamps = stamps
+			id.reload(now)
 		}
+		id.save(now)
 	}
 	return id.now
 }
 
-func (id *Identity) reload(stamps [4]stamp) {
+func (id *Identity) reload(now time.Time) {
 	m, name, err := read(id.files)
+	if err == nil && m.dated(now, "") != nil && id.now.dated(now, "") == nil {
+		err = m.dated(now, id.files[fileCert])
+	}
 	switch {
 	case err != nil:
 		id.err = fmt.Errorf("pki: changed files are not used: %w", err)
+		return
 	case name != id.name:
 		id.err = fmt.Errorf("pki: changed files are not used: certificate is for %s, this is %s: restart the node", name, id.name)
-	default:
-		id.now, id.err = m, nil
+		return
 	}
-	id.stamps = stamps
+	if !m.leaf.Equal(id.now.leaf) {
+		id.shown = now
+	}
+	id.now, id.err = m, nil
+	id.revision++
+	if err := id.listed(m); err != nil {
+		id.err = fmt.Errorf("pki: deny list: %w", err)
+	}
 }
 
-func (id *Identity) stat() (s [4]stamp) {
-	for i, path := range id.files {
-		if info, err := os.Stat(path); err == nil {
-			s[i] = stamp{info.ModTime(), info.Size()}
+// listed joins the revocations of the files. Those of authorities that are not trusted here, yet or any more, are put
+// aside: their certificates are refused anyway.
+func (id *Identity) listed(m *material) error {
+	set := id.denied.clone()
+	var bad error
+	news := 0
+	for _, r := range m.listed {
+		n, err := set.join(m.authorities, time.Now(), r)
+		news += n
+		if errors.Is(err, errStranger) {
+			id.strangers[r.revokedKey] = r
+		} else {
+			bad = errors.Join(bad, err)
 		}
+	}
+	if news > 0 {
+		id.denied, id.unsaved = set, true
+		id.revision++
+	}
+	return bad
+}
+
+func (id *Identity) stat() (s [numFiles]stamp) {
+	for i, path := range id.files {
+		s[i] = stampOf(path)
 	}
 	return s
 }
 
-func read(files [4]string) (*material, Name, error) {
-	roots, err := readCerts(files[0])
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
 	if err != nil {
-		return nil, Name{}, fmt.Errorf("authorities: %w: set --tls-ca to the mesh's %s", err, CAFile)
+		return stamp{}
 	}
-	certs, err := readCerts(files[1])
-	if err != nil {
-		return nil, Name{}, fmt.Errorf("certificate: %w: set --tls-cert, or issue one with meshd ca issue", err)
-	}
-	key, err := readKey(files[2])
-	if err != nil {
-		return nil, Name{}, fmt.Errorf("key: %w: set --tls-key to the file issued with the certificate", err)
-	}
-	denied, err := readDenied(files[3])
-	if err != nil {
-		return nil, Name{}, fmt.Errorf("deny list: %w", err)
-	}
-	leaf := certs[0]
-	if !samePublic(leaf.PublicKey, key.Public()) {
-		return nil, Name{}, fmt.Errorf("%s does not match %s: use the pair that was issued together", files[2], files[1])
-	}
-	name, err := NameOf(leaf)
-	if err != nil {
-		return nil, Name{}, fmt.Errorf("%s: %w", files[1], err)
-	}
-	m := &material{roots: x509.NewCertPool(), leaf: leaf, denied: denied, pair: &tls.Certificate{PrivateKey: key, Leaf: leaf}}
-	for _, c := range roots {
-		m.roots.AddCert(c)
-	}
-	for _, c := range certs {
-		m.pair.Certificate = append(m.pair.Certificate, c.Raw)
-	}
-	return m, name, m.usable(files, certs[1:])
-}
-
-// usable finds at the start what every peer would otherwise refuse without this operator seeing why.
-func (m *material) usable(files [4]string, rest []*x509.Certificate) error {
-	between := x509.NewCertPool()
-	for _, c := range rest {
-		between.AddCert(c)
-	}
-	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		_, err := m.leaf.Verify(x509.VerifyOptions{
-			Roots: m.roots, Intermediates: between, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{usage},
-		})
-		if err != nil {
-			return fmt.Errorf("%s is not accepted by %s: %w: %s", files[1], files[0], err, advice(err))
-		}
-	}
-	return nil
+	return stamp{info.ModTime(), info.Size()}
 }

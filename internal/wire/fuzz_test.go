@@ -66,6 +66,7 @@ func FuzzParsePreface(f *testing.F) {
 	for _, list := range [][][]byte{
 		examples(5, drawPreface, AppendPreface),
 		examples(5, drawHubs, AppendHubs),
+		examples(5, drawRevoked, AppendRevoked),
 		{{tagRefusal, 0x92, 7, 0xa2, 'n', 'o'}},
 	} {
 		for _, b := range list {
@@ -76,6 +77,7 @@ func FuzzParsePreface(f *testing.F) {
 		checkBytes(t, b, ParsePreface, AppendPreface)
 		checkBytes(t, b, ParseRefusal, AppendRefusal)
 		checkBytes(t, b, ParseHubs, AppendHubs)
+		checkBytes(t, b, ParseRevoked, AppendRevoked)
 	})
 }
 

@@ -132,6 +132,7 @@ func goldens(t *testing.T) []golden {
 		}, AppendPreface, ParsePreface),
 		goldenRecord("refusal", &Refusal{Code: 3, Text: "mesh staging, want production: check --mesh"}, AppendRefusal, ParseRefusal),
 		goldenRecord("hubs", &Hubs{Hubs: []Hub{{Region: "eu", Node: "hub-1", Addr: "10.0.0.9:8946", Inc: inc}}}, AppendHubs, ParseHubs),
+		goldenRecord("revoked", &Revoked{Digest: [32]byte{1, 2, 3}, Lines: []string{"5f3a 2027-11-22T00:00:00Z ab MEUCIQ=="}}, AppendRevoked, ParseRevoked),
 		goldenRecord("stored_progress", &StoredProgress{Origin: node, Progress: progress, Cold: true}, AppendStoredProgress, ParseStoredProgress),
 	}
 }

@@ -80,6 +80,13 @@ const (
 	// largest is Hubs, 64 of 63+63+260+16 bytes with their headers.
 	MaxPrefaceBytes = 32 << 10
 
+	// MaxRevoked and MaxRevocationBytes bound a list of revocations: what package pki keeps, in its text form.
+	MaxRevoked         = 10_000
+	MaxRevocationBytes = 256
+
+	// MaxRevokedBytes bounds the list as it travels: each text behind a length of three bytes, and the digest.
+	MaxRevokedBytes = 1<<10 + MaxRevoked*(MaxRevocationBytes+3)
+
 	// minCompress is the size in bytes from which compression is tried: below it the header of zstd eats the gain.
 	minCompress = 512
 

@@ -21,6 +21,7 @@ const (
 	tagPreface = 'M' // the first byte of a preface; no message type
 	tagRefusal = 'R'
 	tagHubs    = 'H'
+	tagRevoked = 'D'
 
 	prefaceFields = 12
 )
@@ -50,7 +51,7 @@ func AppendPreface(dst []byte, p *Preface) ([]byte, error) {
 // ParsePreface reads one preface, the whole of b. Whether the versions meet is the caller's decision: see Speaks.
 func ParsePreface(b []byte) (*Preface, error) {
 	var p Preface
-	r, err := open(b, tagPreface)
+	r, err := open(b, tagPreface, MaxPrefaceBytes)
 	if err != nil {
 		return nil, fmt.Errorf("wire: parse preface: %w", err)
 	}
@@ -105,7 +106,7 @@ func cut(s string, limit int) string {
 
 // ParseRefusal reads one refusal, the whole of b.
 func ParseRefusal(b []byte) (*Refusal, error) {
-	r, err := open(b, tagRefusal)
+	r, err := open(b, tagRefusal, MaxPrefaceBytes)
 	if err != nil {
 		return nil, fmt.Errorf("wire: parse refusal: %w", err)
 	}
@@ -154,7 +155,7 @@ func AppendHubs(dst []byte, h *Hubs) ([]byte, error) {
 // ParseHubs reads one list of hubs, the whole of b.
 func ParseHubs(b []byte) (*Hubs, error) {
 	var h Hubs
-	r, err := open(b, tagHubs)
+	r, err := open(b, tagHubs, MaxPrefaceBytes)
 	if err != nil {
 		return nil, fmt.Errorf("wire: parse hubs: %w", err)
 	}
@@ -174,11 +175,11 @@ func ParseHubs(b []byte) (*Hubs, error) {
 	return &h, nil
 }
 
-// open begins to read a small record behind its tag.
-func open(b []byte, tag byte) (*reader, error) {
+// open begins to read a record of at most limit bytes behind its tag.
+func open(b []byte, tag byte, limit int) (*reader, error) {
 	switch {
-	case len(b) > MaxPrefaceBytes:
-		return nil, fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(b), MaxPrefaceBytes)
+	case len(b) > limit:
+		return nil, fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(b), limit)
 	case len(b) == 0 || b[0] != tag:
 		return nil, fmt.Errorf("%w: not behind the tag %q", ErrMalformed, tag)
 	}

@@ -48,6 +48,35 @@ func drawHubs(t *rapid.T) *Hubs {
 	return h
 }
 
+func drawRevoked(t *rapid.T) *Revoked {
+	v := &Revoked{Lines: rapid.SliceOfN(rapid.StringN(0, 30, MaxRevocationBytes), 0, 5).Draw(t, "lines")}
+	copy(v.Digest[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"))
+	return v
+}
+
+func TestRevokedRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { checkRecord(t, drawRevoked(t), AppendRevoked, ParseRevoked) })
+}
+
+func TestLongestListOfRevocationsFits(t *testing.T) {
+	v := new(Revoked)
+	for range MaxRevoked {
+		v.Lines = append(v.Lines, strings.Repeat("x", MaxRevocationBytes))
+	}
+	b, err := AppendRevoked(nil, v)
+	if err != nil || len(b) > MaxRevokedBytes {
+		t.Fatalf("%d bytes, at most %d: %v", len(b), MaxRevokedBytes, err)
+	}
+	if got, err := ParseRevoked(b); err != nil || len(got.Lines) != MaxRevoked {
+		t.Fatal(err)
+	}
+	for _, bad := range [][]string{append(v.Lines, "x"), {strings.Repeat("x", MaxRevocationBytes+1)}} {
+		if b, err := AppendRevoked(nil, &Revoked{Lines: bad}); err == nil || len(b) > 0 {
+			t.Errorf("appended %d revocations", len(bad))
+		}
+	}
+}
+
 func TestPrefaceRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { checkRecord(t, drawPreface(t), AppendPreface, ParsePreface) })
 }

@@ -161,7 +161,7 @@ func TestRevokedNodeIsShutOutAndANewCertificateLetsItIn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, _, err := pki.Issue(m.authority, name); err != nil {
+		if _, _, err := pki.Issue(m.authority, name, 0); err != nil {
 			t.Fatal(err)
 		}
 		back := m.until("new sessions", time.Minute, m.formed)

@@ -162,7 +162,7 @@ func (h *machine) space(string) (free, total uint64, err error) {
 }
 
 func (h *machine) identity(role node.Role) (*pki.Identity, error) {
-	cert, key, err := pki.Issue(h.m.authority, pki.Name{Region: h.region, Node: h.name, Role: string(role)})
+	cert, key, err := pki.Issue(h.m.authority, pki.Name{Region: h.region, Node: h.name, Role: string(role)}, 0)
 	if err != nil {
 		return nil, err
 	}

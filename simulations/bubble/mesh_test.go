@@ -56,7 +56,7 @@ func bubble(t *testing.T, test func(t *testing.T, m *mesh)) {
 // secure makes all nodes that start from now on use certificates.
 func (m *mesh) secure() {
 	m.authority = filepath.Join(m.t.TempDir(), "ca")
-	if err := pki.Init(m.authority, meshName); err != nil {
+	if err := pki.Init(m.authority, meshName, 0); err != nil {
 		m.t.Fatal(err)
 	}
 }

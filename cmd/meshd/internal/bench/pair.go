@@ -37,7 +37,7 @@ const pairMesh, pairRegion = "bench", "east"
 // newPair starts both and waits until they have a session. The caller must stop it, unless there is an error.
 func newPair(ctx context.Context, dir string) (*pair, error) {
 	certs := filepath.Join(dir, "certificates")
-	if err := pki.Init(certs, pairMesh); err != nil {
+	if err := pki.Init(certs, pairMesh, 0); err != nil {
 		return nil, err
 	}
 	ctx, end := context.WithCancel(ctx)
@@ -58,7 +58,7 @@ func newPair(ctx context.Context, dir string) (*pair, error) {
 
 func (p *pair) start(ctx context.Context, dir, certs string, role gossip.Role, join []string) (_ *member, err error) {
 	name := string(role)
-	cert, key, err := pki.Issue(certs, pki.Name{Mesh: pairMesh, Region: pairRegion, Node: name, Role: name})
+	cert, key, err := pki.Issue(certs, pki.Name{Mesh: pairMesh, Region: pairRegion, Node: name, Role: name}, 0)
 	if err != nil {
 		return nil, err
 	}
