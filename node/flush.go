@@ -102,9 +102,9 @@ func (c *Core) held(o crdt.Origin) (crdt.Progress, bool) {
 	var r *reconcile.Replica
 	switch {
 	case c.hub == nil && o.Class == crdt.ClassRegion:
-		r = &c.slots.Slot(o).Total
+		r = c.slots.Held(o)
 	case c.hub == nil:
-		r = c.views.Replica(o)
+		r = c.views.Held(o)
 	case o.Class == crdt.ClassRegion:
 		if p, ok := c.hub.entries.Dropped(o); ok {
 			return p[crdt.StreamLifetime], true

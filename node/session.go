@@ -270,12 +270,12 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 	if c.hub == nil {
 		for _, o := range c.slots.Origins() {
 			if o.Node == s.peer.Node && o.Inc == s.peer.Inc {
-				one(&c.slots.Slot(o).Total)
+				one(c.slots.Held(o))
 			}
 		}
 		for _, o := range c.views.Origins() {
 			if o.Node == s.peer.Node && o.Inc == s.peer.Inc {
-				one(c.views.Replica(o))
+				one(c.views.Held(o))
 			}
 		}
 		return

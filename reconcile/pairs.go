@@ -89,6 +89,14 @@ func (s *Slots) Slot(o crdt.Origin) *Slot {
 	return sl
 }
 
+// Held returns the totals of a hub's incarnation, or nil.
+func (s *Slots) Held(o crdt.Origin) *Replica {
+	if sl := s.all[o]; sl != nil {
+		return &sl.Total
+	}
+	return nil
+}
+
 // Origins returns the hub incarnations heard, in order. The slice must not be modified.
 func (s *Slots) Origins() []crdt.Origin {
 	return inOrder(&s.order, s.all)

@@ -34,6 +34,9 @@ func (v *Views) Replica(o crdt.Origin) *Replica {
 	return r
 }
 
+// Held returns the numbering and progress of a hub's view, or nil.
+func (v *Views) Held(o crdt.Origin) *Replica { return v.from[o] }
+
 // Origins returns the views heard, in order. The slice must not be modified.
 func (v *Views) Origins() []crdt.Origin {
 	return inOrder(&v.order, v.from)

@@ -1,6 +1,7 @@
 package simulations
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -8,20 +9,28 @@ import (
 	"meshd/node"
 )
 
-// readOne reads the totals of one machine and checks them, and plans the next read.
-func (w *World) readOne() {
+// planReads plans the reads of the near future: when, of which machine, and whether its cells are looked at, too.
+func (w *World) planReads(now int64) {
 	r := w.rng.read
-	if !w.done {
-		w.agenda.push(event{at: w.now + 500 + r.Int64N(2000*w.plan.Load.Reads), kind: evRead})
+	for w.readAt <= now+500+2000*w.plan.Load.Reads+w.plan.Net.reach() {
+		m := w.machines[r.IntN(len(w.machines))]
+		w.push(event{at: w.readAt, kind: evRead, m: m, arg: r.Uint64N(4)})
+		w.readAt += 500 + r.Int64N(2000*w.plan.Load.Reads)
 	}
-	m := w.machines[r.IntN(len(w.machines))]
-	if m.proc == nil || m.paused(w.now) {
+}
+
+// readOne reads the totals of one machine and checks them.
+func (w *World) readOne(ev *event) {
+	w.planReads(w.now)
+	m, j := ev.m, w.finish(ev)
+	if j == nil {
+		return // it is down
+	}
+	a := w.take(j)
+	if a == nil || !w.check(m, a) {
 		return
 	}
-	if w.check(m) == nil {
-		return
-	}
-	if m.spec.Role == node.RoleHub && r.IntN(4) == 0 {
+	if m.spec.Role == node.RoleHub && ev.arg == 0 {
 		w.checkCells(m)
 	}
 }
@@ -35,14 +44,30 @@ type answers struct {
 
 // ask reads the totals of a machine.
 func (w *World) ask(m *machine) *answers {
-	var t *node.Totals
-	var err error
-	if !w.guard(m, func() { t, err = m.proc.core.Totals(m.clock.at(w.now), node.Select{}) }) {
+	j := w.jobOf(m, evRead, nil, w.now)
+	j.execute()
+	return w.take(j)
+}
+
+// take returns the answers of a read, nil if they break a promise by themselves.
+func (w *World) take(j *job) *answers {
+	defer w.free(j)
+	switch {
+	case j.broke != "":
+		w.fail("panic", "%s: %s", j.m.spec.Name, j.broke)
+		return nil
+	case j.wrong != nil:
+		w.fail(j.wrong.Rule, "%s %s", j.m.spec.Name, j.wrong.What)
 		return nil
 	}
+	return j.answers
+}
+
+// answersOf reads the totals of a core.
+func (w *World) answersOf(c *node.Core, at node.Time) (*answers, *Violation) {
+	t, err := c.Totals(at, node.Select{})
 	if err != nil {
-		w.fail("I13", "%s does not answer: %v", m.spec.Name, err)
-		return nil
+		return nil, &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
 	}
 	a := &answers{coverage: t.Coverage}
 	for range w.regions {
@@ -54,26 +79,20 @@ func (w *World) ask(m *machine) *answers {
 		at, ok := w.truth.index[row.Series.Name]
 		region := slices.Index(w.regions, row.Region)
 		if !ok || region < 0 {
-			w.fail("I3", "%s answers for %s in region %q: nobody ever wrote it", m.spec.Name, row.Series, row.Region)
-			return nil
+			return nil, &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s in region %q: nobody ever wrote it", row.Series, row.Region)}
 		}
 		sums, known := amountsOf(&row.Value)
 		if !known {
-			w.fail("I3", "%s counts samples of %s that nobody observed", m.spec.Name, row.Series)
-			return nil
+			return nil, &Violation{Rule: "I3", What: fmt.Sprintf("counts samples of %s that nobody observed", row.Series)}
 		}
 		a.sums[region][at], a.values[region][at] = sums, &row.Value
 	}
-	return a
+	return a, nil
 }
 
-// check reads a machine and compares the answer with what was written (I3), with its own earlier answers (I4), with
-// what it accepted itself (I5) and with what it says of completeness (I13).
-func (w *World) check(m *machine) *answers {
-	a := w.ask(m)
-	if a == nil {
-		return nil
-	}
+// check compares the answers of a machine with what was written (I3), with its own earlier answers (I4), with what it
+// accepted itself (I5) and with what it says of completeness (I13). It reports whether all is well.
+func (w *World) check(m *machine, a *answers) bool {
 	w.stats.Reads++
 	for region := range w.regions {
 		upper := w.truth.regions[region]
@@ -92,17 +111,14 @@ func (w *World) check(m *machine) *answers {
 				w.checkState(m, region, i, a.values[region][i])
 			}
 			if w.done && len(w.report.Violations) > 0 {
-				return nil
+				return false
 			}
 		}
 	}
 	for i := range a.coverage {
 		w.checkCoverage(m, a, &a.coverage[i])
 	}
-	if len(w.report.Violations) > 0 {
-		return nil
-	}
-	return a
+	return len(w.report.Violations) == 0
 }
 
 func (w *World) failSum(rule string, m *machine, region, series int, how string, got, want *amounts) {

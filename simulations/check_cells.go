@@ -2,8 +2,6 @@ package simulations
 
 import (
 	"meshd/crdt"
-	"meshd/internal/wire"
-	"meshd/node"
 	"meshd/reconcile"
 )
 
@@ -81,43 +79,5 @@ func (w *World) checkRecovery(m *machine) {
 				return
 			}
 		}
-	}
-}
-
-// checkSend holds every message against the sender's disk: nothing leaves that is not synced (I7).
-func (w *World) checkSend(m *machine, e *end, d node.Decoded) {
-	inc := m.proc.by.inc
-	durable := func(what string, o crdt.Origin, seq uint64) {
-		if o.Inc == inc && o.Class != crdt.ClassNode || o.Class == crdt.ClassView {
-			return // derived: it has no disk
-		}
-		if have := m.disk.heads[o]; seq > have {
-			w.fail("I7", "%s %s %s up to %d, but has %d on disk", m.spec.Name, what, o, seq, have)
-		}
-	}
-	switch msg := d.Msg.(type) {
-	case *wire.FrameMsg:
-		f := d.Frame
-		durable("sends", f.Origin, max(f.To, f.Head))
-		for i := range f.Cells {
-			durable("sends", f.Origin, f.Cells[i].Seq)
-		}
-	case *wire.Hello:
-		for i := range msg.Own {
-			durable("names", crdt.Origin{Class: crdt.ClassNode, Region: m.spec.Region, Node: m.spec.Name, Inc: msg.Own[i].Inc}, msg.Own[i].Head[crdt.StreamLifetime])
-		}
-	case *wire.Marks:
-		for i := range msg.Marks {
-			if mk := &msg.Marks[i]; m.spec.Role == node.RoleHub {
-				durable("acknowledges", mk.Origin, mk.Progress[crdt.StreamLifetime].Cursor)
-			}
-		}
-	case *wire.Heartbeat:
-		if m.spec.Role == node.RoleEdge {
-			durable("claims", crdt.Origin{Class: crdt.ClassNode, Region: m.spec.Region, Node: m.spec.Name, Inc: inc}, msg.Head[crdt.StreamLifetime])
-		}
-	}
-	if e.down {
-		w.fail("I9", "%s sends on a session that is over", m.spec.Name)
 	}
 }

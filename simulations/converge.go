@@ -29,7 +29,9 @@ func (w *World) probe() {
 			if m.proc == nil || len(w.report.Violations) > 0 {
 				continue
 			}
-			w.check(m)
+			if a := w.ask(m); a != nil {
+				w.check(m, a)
+			}
 			if m.spec.Role == node.RoleHub {
 				w.checkCells(m)
 			}

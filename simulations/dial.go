@@ -65,7 +65,7 @@ func (w *World) targets(m *machine) []*machine {
 }
 
 func (w *World) dialSoon(m *machine, at int64) {
-	w.agenda.push(event{at: at, kind: evDial, m: m, gen: m.gen})
+	w.push(event{at: at, kind: evDial, m: m, gen: m.gen})
 }
 
 // dial opens sessions that are wanted and not there.

@@ -29,17 +29,28 @@ func (d *disk) copy() *disk {
 	return &disk{kv: maps.Clone(d.kv), heads: maps.Clone(d.heads), inc: d.inc}
 }
 
-func (d *disk) apply(ops []node.Op) {
+// write makes operations durable, whose frames reach as far as reaches says.
+func (d *disk) write(ops []node.Op, reaches []reach) {
 	for _, op := range ops {
 		if op.Delete {
 			delete(d.kv, string(op.Key))
-			continue
+		} else {
+			d.kv[string(op.Key)] = op.Value
 		}
-		d.kv[string(op.Key)] = op.Value
-		eachFrame(string(op.Key), op.Value, func(f *wire.Frame) {
-			d.heads[f.Origin] = max(d.heads[f.Origin], f.To, f.Head)
-		})
 	}
+	for _, r := range reaches {
+		d.heads[r.o] = max(d.heads[r.o], r.head)
+	}
+}
+
+// reachesOf reads how far the frames among operations take their origins.
+func reachesOf(to []reach, ops []node.Op) []reach {
+	for _, op := range ops {
+		if !op.Delete {
+			eachFrame(string(op.Key), op.Value, func(f *wire.Frame) { to = append(to, reach{f.Origin, max(f.To, f.Head)}) })
+		}
+	}
+	return to
 }
 
 // Scan implements node.Reader.

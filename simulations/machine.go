@@ -2,7 +2,6 @@ package simulations
 
 import (
 	"fmt"
-	"runtime/debug"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -29,7 +28,9 @@ type machine struct {
 	client        *client
 	acked         []amounts // own cells that clients of this machine were told are accepted, as far as its disk kept them
 	history       *history
-	lost          bool // a disaster destroyed writes of this node's name
+	queue         []*event // near events about its core, in order
+	job           *job     // the first of them, running or over
+	lost          bool     // a disaster destroyed writes of this node's name
 }
 
 // trap says where in its next persist a machine is to crash.
@@ -114,7 +115,7 @@ func (w *World) start(m *machine) {
 	}
 	w.step(m, node.Tick{})
 	if m.client != nil {
-		w.agenda.push(event{at: w.now + w.rng.work.Int64N(100_000), kind: evClient, m: m, gen: m.gen})
+		w.push(event{at: w.now + w.rng.work.Int64N(100_000), kind: evClient, m: m, gen: m.gen})
 	}
 }
 
@@ -127,7 +128,7 @@ func (w *World) crash(m *machine) {
 	w.trace("%s crashes", m.spec.Name)
 	if p.persist != nil {
 		if !p.durable && w.rng.disk.IntN(2) == 0 && !m.disk.full {
-			m.disk.apply(p.persist.Ops)
+			m.disk.write(p.persist.Ops, reachesOf(nil, p.persist.Ops))
 			p.durable = true
 		}
 		if p.durable {
@@ -154,31 +155,37 @@ func (w *World) crash(m *machine) {
 
 // step gives a core one event and does what it wants.
 func (w *World) step(m *machine, in node.Event) {
-	p := m.proc
-	out := &w.out
-	if !w.guard(m, func() { p.core.Step(m.clock.at(w.now), in, out) }) {
+	j := w.jobOf(m, evCall, in, w.now)
+	j.execute()
+	w.did(j)
+}
+
+// did does what a core wants after a step.
+func (w *World) did(j *job) {
+	m, p, out := j.m, j.proc, &j.out
+	defer w.free(j)
+	if j.broke != "" {
+		w.fail("panic", "%s: %s", m.spec.Name, j.broke)
 		return
 	}
 	w.stats.Steps++
 	if w.follow != nil {
-		w.follow.stepped(w, m, in)
+		w.follow.stepped(w, m, j.in)
 	}
-	persisted, _ := in.(node.Persisted)
-	sends, replies, closes := out.Sends, out.Replies, out.Close
-	for i := range sends {
-		w.send(m, &sends[i])
+	persisted, _ := j.in.(node.Persisted)
+	for i := range out.Sends {
+		w.send(m, &out.Sends[i], &j.sent[i])
 	}
-	clear(w.decoded)
-	for i := range replies {
-		w.answered(m, &replies[i], persisted)
+	for i := range out.Replies {
+		w.answered(m, &out.Replies[i], persisted)
 	}
 	for _, o := range out.Loads {
 		w.ids++
 		p.loads[w.ids] = o
 		w.saw(sawLoad)
-		w.agenda.push(event{at: w.now + w.rng.disk.Int64N(1000*w.plan.Disk.Read+1), kind: evLoaded, m: m, gen: m.gen, arg: w.ids})
+		w.push(event{at: w.now + w.rng.disk.Int64N(1000*w.plan.Disk.Read+1), kind: evLoaded, m: m, gen: m.gen, arg: w.ids})
 	}
-	for _, c := range closes {
+	for _, c := range out.Close {
 		w.closed(m, c)
 	}
 	if out.Persist != nil {
@@ -187,20 +194,8 @@ func (w *World) step(m *machine, in node.Event) {
 	p.wake = m.clock.when(out.Wake, w.now)
 	if p.armed == 0 || p.wake < p.armed {
 		p.armed = p.wake
-		w.agenda.push(event{at: p.wake, kind: evWake, m: m, gen: m.gen})
+		w.push(event{at: p.wake, kind: evWake, m: m, gen: m.gen})
 	}
-}
-
-// guard runs f, which calls a core, and turns a panic into a violation.
-func (w *World) guard(m *machine, f func()) (ok bool) {
-	defer func() {
-		if r := recover(); r != nil {
-			w.fail("panic", "%s: %v\n%s", m.spec.Name, r, debug.Stack())
-			ok = false
-		}
-	}()
-	f()
-	return true
 }
 
 func (w *World) closed(m *machine, c node.CloseSession) {
@@ -224,9 +219,9 @@ func (w *World) persist(m *machine, ps *node.Persist) {
 	at := w.now + 100 + w.rng.disk.Int64N(1000*w.plan.Disk.Write) + w.rng.disk.Int64N(1000*m.disk.slow+1)
 	if m.trap == trapBefore {
 		gen := m.gen
-		w.call(w.now+(at-w.now)/2, func() { w.spring(m, gen) })
+		w.callOf(m, w.now+(at-w.now)/2, func() { w.spring(m, gen) })
 	}
-	w.agenda.push(event{at: at, kind: evDurable, m: m, gen: m.gen})
+	w.push(event{at: at, kind: evDurable, m: m, gen: m.gen})
 }
 
 // spring crashes a machine where a trap was set and starts it again.
@@ -248,44 +243,56 @@ func (w *World) restartIn(m *machine, after int64) {
 }
 
 // durable: what a persist wrote is synced. The kernel does it, also for a process that is stopped.
-func (w *World) durable(m *machine) {
-	p := m.proc
+func (w *World) durable(ev *event) {
+	m, p, j := ev.m, ev.m.proc, w.finish(ev)
 	if !m.disk.full {
-		m.disk.apply(p.persist.Ops)
+		m.disk.write(p.persist.Ops, j.reaches)
 		p.durable = true
 		w.hashDisk(p.persist.Ops)
 		if w.plan.Verbose {
 			w.traceDisk(m, p.persist.Ops)
 		}
 	}
+	w.free(j)
 	at := w.now + w.rng.disk.Int64N(2000)
 	if m.trap == trapBetween && p.durable {
 		gen := m.gen
-		w.call(w.now+(at-w.now)/2, func() { w.spring(m, gen) })
+		w.callOf(m, w.now+(at-w.now)/2, func() { w.spring(m, gen) })
 	}
-	w.agenda.push(event{at: at, kind: evPersisted, m: m, gen: m.gen})
+	w.push(event{at: at, kind: evPersisted, m: m, gen: m.gen})
 }
 
-func (w *World) persisted(m *machine) {
-	p := m.proc
+// answer is what the core is told of the persist that is over.
+func (p *process) answer() node.Persisted {
 	in := node.Persisted{Token: p.persist.Token}
 	if !p.durable {
 		in.Err = fmt.Errorf("simulated disk: %w", node.ErrFull)
+	}
+	return in
+}
+
+func (w *World) persisted(ev *event) {
+	m, j := ev.m, w.finish(ev)
+	if !m.proc.durable {
 		w.saw(sawFullDisk)
 	}
-	p.persist = nil
+	m.proc.persist = nil
 	after := m.trap == trapAfter
-	w.step(m, in)
+	w.did(j)
 	if after {
 		w.saw(sawCrashAfterAnswer)
 		w.spring(m, m.gen)
 	}
 }
 
-func (w *World) loaded(m *machine, id uint64) {
-	o := m.proc.loads[id]
-	delete(m.proc.loads, id)
-	in := node.Loaded{Origin: o}
-	in.Snapshot, in.Err = node.ReadCold(m.disk, o)
-	w.step(m, in)
+// wake lets time pass for a core, unless it wants to sleep longer by now.
+func (w *World) wake(ev *event) {
+	p := ev.m.proc
+	p.armed = 0
+	if j := w.finish(ev); j != nil {
+		w.did(j)
+		return
+	}
+	p.armed = p.wake
+	w.push(event{at: p.wake, kind: evWake, m: ev.m, gen: ev.gen})
 }

@@ -13,14 +13,11 @@ import (
 type Watch struct {
 	Every int64        // virtual milliseconds between two calls of Look
 	Look  func(*World) // called on the goroutine of Run, also once at the end
-	next  int64
 }
 
 func (w *World) look() {
-	if x := w.plan.Watch; x != nil && w.now >= x.next {
-		x.Look(w)
-		x.next = w.now + 1000*x.Every
-	}
+	w.plan.Watch.Look(w)
+	w.call(w.now+max(1000*w.plan.Watch.Every, 1), w.look)
 }
 
 // Now returns the virtual time since the start.

@@ -25,6 +25,7 @@ type Plan struct {
 	Follow  bool  // measure how updates spread: Report.Spread
 	Warm    int64 // updates are followed from then on: meshes form first
 	Watch   *Watch
+	Workers int // processors that run steps; 0 = all there are if the mesh is large enough. A run does not depend on it
 }
 
 // Spec is one machine. Copy is the machine whose disk a spare one takes over when it is started by a fault; -1 for

@@ -14,14 +14,16 @@ const (
 	evDial                  // a machine looks for sessions to open
 	evClient                // a client acts
 	evRead                  // somebody reads and the checker looks
+	evOwn                   // call do, which changes nothing but one machine
 )
 
-// event is one thing that happens at a time. Events of a machine carry the generation of its process: when that is
-// over, they mean nothing.
+// event is one thing that happens at a time. Events of a process carry its generation: when that is over, they mean
+// nothing.
 type event struct {
 	at   int64 // microseconds of true time
 	seq  uint64
 	kind kind
+	near bool // entered into its machine's queue: see ahead
 	gen  uint32
 	m    *machine
 	end  *end
@@ -31,19 +33,34 @@ type event struct {
 
 func (e *event) before(f *event) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }
 
-// agenda is a binary heap of events by time, then by the order in which they were added.
-type agenda struct {
-	heap []event
-	seq  uint64
+// agenda is a heap of events by time, then by the order in which they were added. It has four children a node: most
+// events go to the end, and those that sink look at neighbours in memory.
+type agenda struct{ heap []slot }
+
+type slot struct {
+	at  int64
+	seq uint64
+	ev  *event
 }
 
-func (a *agenda) push(e event) {
-	a.seq++
-	e.seq = a.seq
+func (e *slot) before(f *slot) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }
+
+func (a *agenda) len() int { return len(a.heap) }
+
+// first returns the event that is next, nil if there is none.
+func (a *agenda) first() *event {
+	if len(a.heap) == 0 {
+		return nil
+	}
+	return a.heap[0].ev
+}
+
+func (a *agenda) push(ev *event) {
+	e := slot{ev.at, ev.seq, ev}
 	h := append(a.heap, e)
 	i := len(h) - 1
 	for i > 0 {
-		up := (i - 1) / 2
+		up := (i - 1) / 4
 		if !e.before(&h[up]) {
 			break
 		}
@@ -54,19 +71,25 @@ func (a *agenda) push(e event) {
 	a.heap = h
 }
 
-func (a *agenda) pop() event {
+func (a *agenda) pop() *event {
 	h := a.heap
-	top, last := h[0], h[len(h)-1]
-	h[len(h)-1] = event{}
+	top, last := h[0].ev, h[len(h)-1]
+	h[len(h)-1] = slot{}
 	h = h[:len(h)-1]
+	a.heap = h
+	if len(h) == 0 {
+		return top
+	}
 	i := 0
 	for {
-		c := 2*i + 1
+		c := 4*i + 1
 		if c >= len(h) {
 			break
 		}
-		if c+1 < len(h) && h[c+1].before(&h[c]) {
-			c++
+		for o := c + 1; o < min(4*i+5, len(h)); o++ {
+			if h[o].before(&h[c]) {
+				c = o
+			}
 		}
 		if !h[c].before(&last) {
 			break
@@ -74,9 +97,6 @@ func (a *agenda) pop() event {
 		h[i] = h[c]
 		i = c
 	}
-	if len(h) > 0 {
-		h[i] = last
-	}
-	a.heap = h
+	h[i] = last
 	return top
 }

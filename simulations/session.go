@@ -73,7 +73,7 @@ func (w *World) enqueue(e *end, ln int, m message) {
 	e.bytes += len(m.raw)
 	if !l.armed {
 		l.armed = true
-		w.agenda.push(event{at: m.at, kind: evDeliver, m: e.m, gen: e.gen, end: e, arg: uint64(ln)})
+		w.push(event{at: m.at, kind: evDeliver, m: e.m, gen: e.gen, end: e, arg: uint64(ln)})
 	}
 }
 
@@ -96,11 +96,35 @@ func (w *World) delay(a, b *machine) int64 {
 	return d
 }
 
+// arriving returns what a core will be told by the head of a lane, nil if that is not certain yet.
+func (w *World) arriving(ev *event) node.Event {
+	e, l := ev.end, &ev.end.lanes[ev.arg]
+	if len(l.queue) == 0 || e.down || !w.open(ev) || l.queue[0].up || w.corrupt() > 0 {
+		return nil
+	}
+	return node.Received{ID: e.id, Msg: l.queue[0].dec}
+}
+
+// open reports whether a machine can take what is under way on a lane.
+func (w *World) open(ev *event) bool {
+	e := ev.end
+	return !w.cut(e.other().m, e.m) && (ev.arg != laneBulk || e.up) && !e.m.proc.core.Congested()
+}
+
+// corrupt is the probability that a message arrives damaged.
+func (w *World) corrupt() float64 {
+	if w.healed {
+		return 0
+	}
+	return max(w.plan.Net.Corrupt, w.storm.corrupt)
+}
+
 // deliver hands over the head of a lane, if the path is open.
 func (w *World) deliver(ev *event) {
 	e, l := ev.end, &ev.end.lanes[ev.arg]
+	j := w.finish(ev)
 	again := func(at int64) {
-		w.agenda.push(event{at: at, kind: evDeliver, m: e.m, gen: e.gen, end: e, arg: ev.arg})
+		w.push(event{at: at, kind: evDeliver, m: e.m, gen: e.gen, end: e, arg: ev.arg})
 	}
 	if len(l.queue) == 0 || e.down {
 		l.armed, l.queue = false, nil
@@ -110,7 +134,7 @@ func (w *World) deliver(ev *event) {
 		again(w.now + 20_000 + w.rng.net.Int64N(100_000))
 		return
 	}
-	if ev.arg == laneBulk && !e.up || e.m.proc.core.Congested() {
+	if j == nil && !w.open(ev) {
 		again(w.now + 5000)
 		return
 	}
@@ -130,11 +154,15 @@ func (w *World) deliver(ev *event) {
 		return
 	}
 	w.hash(m.raw)
-	if c := max(w.plan.Net.Corrupt, w.storm.corrupt); c > 0 && !w.healed && w.rng.net.Float64() < c && w.damage(e, m.raw) {
+	if c := w.corrupt(); c > 0 && w.rng.net.Float64() < c && w.damage(e, m.raw) {
 		return
 	}
 	w.stats.Messages++
-	w.step(e.m, node.Received{ID: e.id, Msg: m.dec})
+	if j == nil {
+		w.step(e.m, node.Received{ID: e.id, Msg: m.dec})
+	} else {
+		w.did(j)
+	}
 }
 
 // damage flips a bit. Damage that still parses is not delivered: it would not pass the session's own seal.
@@ -150,18 +178,19 @@ func (w *World) damage(e *end, raw []byte) bool {
 }
 
 // send queues what a core wants sent.
-func (w *World) send(m *machine, s *node.Send) {
+func (w *World) send(m *machine, s *node.Send, is *sent) {
 	e := m.proc.ends[s.Peer]
 	if e == nil || e.down || e.s.dead {
 		return
 	}
-	dec, err := w.decode(s.Msg)
-	if err != nil {
-		w.fail("I11", "%s sends a message that does not parse: %v", m.spec.Name, err)
+	if is.err != nil {
+		w.fail("I11", "%s sends a message that does not parse: %v", m.spec.Name, is.err)
 		return
 	}
-	w.checkSend(m, e, dec)
-	o := e.other()
+	if is.leak != "" {
+		w.fail("I7", "%s", is.leak)
+	}
+	o, dec := e.other(), is.dec
 	if w.plan.Verbose {
 		w.traceSend(m, o.m, dec)
 	}
@@ -179,20 +208,10 @@ func (w *World) send(m *machine, s *node.Send) {
 	w.enqueue(o, ln, message{at: at, raw: s.Msg, dec: dec})
 	if o.bytes > maxQueued {
 		w.saw(sawFullQueue)
-		w.kill(e.s, 0, 0)
+		after := [2]int64{}
+		after[1-e.side] = w.plan.Net.reach()
+		w.kill(e.s, after[0], after[1])
 	}
-}
-
-// decode parses a message, once for all peers that get the same bytes. Cores keep nothing of a frame but copies.
-func (w *World) decode(b []byte) (node.Decoded, error) {
-	if dec, ok := w.decoded[&b[0]]; ok {
-		return dec, nil
-	}
-	dec, err := node.Decode(b)
-	if err == nil {
-		w.decoded[&b[0]] = dec
-	}
-	return dec, err
 }
 
 // kill ends a session. Each end hears of it after its delay in microseconds; what arrives until then is delivered.
@@ -203,7 +222,7 @@ func (w *World) kill(s *session, after ...int64) {
 	s.dead = true
 	for i := range s.ends {
 		e := &s.ends[i]
-		w.agenda.push(event{at: w.now + after[i], kind: evDown, m: e.m, gen: e.gen, end: e})
+		w.push(event{at: w.now + after[i], kind: evDown, m: e.m, gen: e.gen, end: e})
 	}
 }
 

@@ -68,7 +68,7 @@ func (w *World) act(m *machine) {
 		return
 	}
 	r, l, c := w.rng.work, &w.plan.Load, m.client
-	w.agenda.push(event{at: w.now + 1000 + r.Int64N(2000*l.Pause), kind: evClient, m: m, gen: m.gen})
+	w.push(event{at: w.now + 1000 + r.Int64N(2000*l.Pause), kind: evClient, m: m, gen: m.gen})
 	if len(c.recent) > 0 && r.Float64() < l.Again {
 		w.submit(m, &request{items: []*item{c.recent[r.IntN(len(c.recent))]}, again: true})
 		return

@@ -19,6 +19,9 @@ type World struct {
 	plan      *Plan
 	now       int64 // true time since the start, microseconds
 	agenda    agenda
+	seq       uint64 // of the last event
+	ahead     ahead
+	readAt    int64 // when the last read that was planned is due
 	machines  []*machine
 	hubs      []*machine
 	regions   []string
@@ -33,11 +36,9 @@ type World struct {
 	healed    bool
 	weather   []*weather
 	follow    *follower
-	decoded   map[*byte]node.Decoded // of this step's sends: many peers get the same bytes
 	done      bool
 	suspect   int // a series on which machines differ
 	ids       uint64
-	out       node.Output
 
 	rng struct{ net, disk, life, work, read, ids *rand.Rand }
 
@@ -79,12 +80,13 @@ func (v Violation) String() string { return fmt.Sprintf("%s at %d ms: %s", v.Rul
 // Run runs a plan to its end, or to the first violation.
 func Run(p *Plan) *Report {
 	w := newWorld(p)
-	for !w.done && len(w.agenda.heap) > 0 {
-		ev := w.agenda.pop()
+	w.ahead.begin(p)
+	for ev := w.next(); ev != nil && !w.done; ev = w.next() {
 		w.now = max(w.now, ev.at)
-		w.look()
-		w.dispatch(&ev)
+		w.dispatch(ev)
+		w.passed(ev)
 	}
+	w.ahead.end()
 	if w.follow != nil {
 		w.report.Spread = w.follow.done()
 	}
@@ -96,7 +98,7 @@ func Run(p *Plan) *Report {
 }
 
 func newWorld(p *Plan) *World {
-	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}, decoded: map[*byte]node.Decoded{}}
+	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}}
 	w.digest.Reset()
 	r := &w.rng
 	for _, s := range []struct {
@@ -156,53 +158,61 @@ func newWorld(p *Plan) *World {
 		f := &p.Faults[i]
 		w.call(1000*f.At, func() { w.strike(f) })
 	}
-	w.agenda.push(event{at: 500_000, kind: evRead})
+	w.readAt = 500_000
+	w.planReads(w.readAt)
 	w.call(1000*p.Safety, w.heal)
+	if p.Watch != nil && p.Watch.Look != nil {
+		w.call(0, w.look)
+	}
 	return w
 }
 
-func (w *World) call(at int64, do func()) { w.agenda.push(event{at: at, kind: evCall, do: do}) }
+// call plans something that may change anything.
+func (w *World) call(at int64, do func()) { w.push(event{at: at, kind: evCall, do: do}) }
+
+// callOf plans something that changes nothing but a machine, whatever process it runs then.
+func (w *World) callOf(m *machine, at int64, do func()) {
+	w.push(event{at: at, kind: evOwn, m: m, do: do})
+}
 
 func (w *World) dispatch(ev *event) {
 	m := ev.m
-	if m != nil && (m.proc == nil || m.gen != ev.gen) {
-		return
-	}
-	if m != nil && m.paused(w.now) && ev.kind != evDurable {
-		again := *ev
-		again.at = m.resume
-		w.agenda.push(again)
-		return
+	if m != nil && ev.kind != evOwn && ev.kind != evRead {
+		if m.proc == nil || m.gen != ev.gen {
+			return
+		}
+		if m.paused(w.now) && ev.kind != evDurable {
+			again := *ev
+			again.at, again.near = m.resume, false
+			w.push(again)
+			return
+		}
 	}
 	w.stats.Events++
 	w.hashEvent(ev)
 	switch ev.kind {
-	case evCall:
+	case evCall, evOwn:
 		ev.do()
 	case evWake:
-		m.proc.armed = 0
-		if w.now < m.proc.wake {
-			m.proc.armed = m.proc.wake
-			w.agenda.push(event{at: m.proc.wake, kind: evWake, m: m, gen: m.gen})
-			return
-		}
-		w.step(m, node.Tick{})
+		w.wake(ev)
 	case evDeliver:
 		w.deliver(ev)
 	case evDown:
 		w.ended(ev.end)
 	case evDurable:
-		w.durable(m)
+		w.durable(ev)
 	case evPersisted:
-		w.persisted(m)
+		w.persisted(ev)
 	case evLoaded:
-		w.loaded(m, ev.arg)
+		j := w.finish(ev)
+		delete(m.proc.loads, ev.arg)
+		w.did(j)
 	case evDial:
 		w.dial(m)
 	case evClient:
 		w.act(m)
 	case evRead:
-		w.readOne()
+		w.readOne(ev)
 	}
 }
 
