@@ -53,6 +53,8 @@ func FuzzParseRollup(f *testing.F)   { fuzzState(f, KindRollup) }
 func FuzzParseSet(f *testing.F)      { fuzzState(f, KindSet) }
 func FuzzParseObserved(f *testing.F) { fuzzState(f, KindObserved) }
 
+func FuzzParseHistograms(f *testing.F) { fuzzState(f, KindHistogram) }
+
 func FuzzParseFixed(f *testing.F) {
 	for _, s := range []string{"0", "1.5", "-1", "1e-15", "1208925819614629174706175.999999999999996", "1e400", ".", "0.1e+3"} {
 		f.Add(s)

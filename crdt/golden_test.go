@@ -43,6 +43,8 @@ func goldens(t testing.TB) map[string]*Value {
 		"unique/few":          {Kind: KindUnique, X: few},
 		"set/bottom":          {Kind: KindSet},
 		"set/removed":         removed,
+		"histogram/bottom":    {Kind: KindHistogram},
+		"histogram/runs":      unionOf(t, histogram(t, "till/1", 1_700_000_000_000, samplesOf(t, 0, 1, 1, 2.5, -3)), histogram(t, "", -5, samplesOf(t, 100))),
 		"observed/bottom":     {Kind: KindObserved},
 		"observed/runs": observation(t, Sample{"host:9100", 1_700_000_000_000, 1_700_000_060_000, FixedFromUint(1 << 40)},
 			Sample{"host:9100", 0, 1, half}, Sample{"", -5, -1, Fixed{}}),

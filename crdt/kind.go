@@ -16,9 +16,12 @@ const (
 	KindSet          Kind = 6 // observed-remove set
 	KindObserved     Kind = 7 // cumulative samples of a named source
 	KindRollup       Kind = 8 // a gauge over the live origins of a region, written by a hub
+	KindHistogram    Kind = 9 // cumulative histograms of a named source
+
+	LastKind = KindHistogram
 )
 
-var kindNames = [...]string{"", "counter", "updown", "gauge", "distribution", "unique", "set", "observed", "rollup"}
+var kindNames = [...]string{"", "counter", "updown", "gauge", "distribution", "unique", "set", "observed", "rollup", "histogram"}
 
 // String returns the kind's name as the APIs write it.
 func (k Kind) String() string {
@@ -29,11 +32,11 @@ func (k Kind) String() string {
 }
 
 // Valid reports whether k is a kind of this version.
-func (k Kind) Valid() bool { return k >= KindCounter && k <= KindRollup }
+func (k Kind) Valid() bool { return k >= KindCounter && k <= LastKind }
 
 // ParseKind is the inverse of String.
 func ParseKind(s string) (Kind, error) {
-	for k := KindCounter; k <= KindRollup; k++ {
+	for k := KindCounter; k <= LastKind; k++ {
 		if kindNames[k] == s {
 			return k, nil
 		}

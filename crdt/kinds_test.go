@@ -117,10 +117,35 @@ var subjects = []subject{
 			return o
 		},
 		content: func(x State) any {
-			runs := make(map[run]reading)
-			for k, r := range x.(*Observed).runs {
-				r.stamp = 0
-				runs[k] = r
+			runs := make(map[run]count)
+			for _, r := range x.(*Observed).runs {
+				runs[r.run] = r.value
+			}
+			return runs
+		},
+	},
+	{
+		kind: KindHistogram,
+		inc: func(t *rapid.T, _ Incarnation) State {
+			h := new(Histograms)
+			for range rapid.IntRange(1, 2).Draw(t, "snapshots") {
+				d := new(Distribution)
+				for range rapid.IntRange(0, 3).Draw(t, "samples") {
+					if err := d.Observe(rapid.Float64Range(-10, 10).Draw(t, "sample"), 1); err != nil {
+						t.Fatal(err)
+					}
+				}
+				source := rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "source")
+				if err := h.Put(source, rapid.Int64Range(-1, 1).Draw(t, "start"), d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return h
+		},
+		content: func(x State) any {
+			runs := make(map[run]string)
+			for _, r := range x.(*Histograms).runs {
+				runs[r.run] = string(r.value.d.AppendBinary(nil))
 			}
 			return runs
 		},

@@ -1,13 +1,10 @@
 package crdt
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
-	"strings"
 )
 
 // Limits of observed cells. MaxJoinedRuns times MaxSample is below 2^80, so a Total cannot overflow.
@@ -20,29 +17,17 @@ const (
 // Observed holds the cumulative counters of sources outside the mesh, as scraped or pushed: the source is the
 // writer, and any number of nodes may observe it. What they saw of one run of a source is joined, so observing
 // twice does not count twice; runs and sources are added.
-type Observed struct{ runs map[run]reading }
+type Observed struct{ runs runSet[count] }
 
-// run is one life of a source, from its start; 0 is an unknown start.
-type run struct {
-	source string
-	start  int64
-}
-
-func (r run) compare(o run) int {
-	return cmp.Or(strings.Compare(r.source, o.source), cmp.Compare(r.start, o.start))
-}
-
-// reading is the latest time and the greatest value seen; each rises on its own.
-type reading struct {
+// count is the latest time and the greatest value seen; each rises on its own.
+type count struct {
 	time  int64
 	value Fixed
-	stamp uint64
 }
 
-// join returns the join of r and o with r's stamp, and whether it is above r.
-func (r reading) join(o reading) (reading, bool) {
-	out := reading{time: max(r.time, o.time), value: r.value.Max(o.value), stamp: r.stamp}
-	return out, out != r
+func (c count) join(o count) (count, bool) {
+	out := count{time: max(c.time, o.time), value: c.value.Max(o.value)}
+	return out, out != c
 }
 
 // Sample is what is known of one run of a source.
@@ -59,161 +44,96 @@ func (o *Observed) Put(s Sample) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	key := run{source: s.Source, start: s.Start}
-	old, held := o.runs[key]
-	if !held && len(o.runs) >= MaxObservedRuns {
-		return fmt.Errorf("crdt: %w: %d runs of sources", ErrLimit, MaxObservedRuns)
-	}
-	in := reading{time: s.Time, value: s.Value}
-	if held {
-		in, _ = old.join(in)
-	}
-	o.put(key, in)
-	return nil
+	return o.runs.put(run{source: s.Source, start: s.Start}, count{time: s.Time, value: s.Value}, MaxObservedRuns)
 }
 
 func (s *Sample) check() error {
-	if len(s.Source) > MaxSourceBytes {
-		return fmt.Errorf("crdt: %w: source name of %d bytes, want at most %d", ErrLimit, len(s.Source), MaxSourceBytes)
-	}
 	if MaxSample.Less(s.Value) {
 		return fmt.Errorf("crdt: %w: observed value %v, want at most 2^63", ErrRange, s.Value)
+	}
+	return checkSource(s.Source)
+}
+
+func checkSource(s string) error {
+	if len(s) > MaxSourceBytes {
+		return fmt.Errorf("crdt: %w: source name of %d bytes, want at most %d", ErrLimit, len(s), MaxSourceBytes)
 	}
 	return nil
 }
 
-func (o *Observed) put(k run, r reading) {
-	if o.runs == nil {
-		o.runs = make(map[run]reading)
-	}
-	o.runs[k] = r
-}
-
-// Total returns the sum over all sources and runs.
+// Total returns the sum over all sources and runs. A run of unknown start may be one of the others, seen by somebody who
+// did not know its start: of a source the greater counts, that run or the sum of the others. Neither is ever above what
+// the source counted.
 func (o *Observed) Total() Fixed {
 	var sum Fixed
-	for _, r := range o.runs {
-		sum, _ = sum.Add(r.value) // see MaxJoinedRuns
-	}
+	o.runs.sources(func(runs runSet[count]) {
+		var unknown, known Fixed
+		for _, r := range runs {
+			if r.start == 0 {
+				unknown = r.value.value
+				continue
+			}
+			known, _ = known.Add(r.value.value) // see MaxJoinedRuns
+		}
+		sum, _ = sum.Add(known.Max(unknown))
+	})
 	return sum
 }
 
 // Samples yields every run, sorted by source and start.
 func (o *Observed) Samples() iter.Seq[Sample] {
 	return func(yield func(Sample) bool) {
-		for _, k := range slices.SortedFunc(maps.Keys(o.runs), run.compare) {
-			r := o.runs[k]
-			if !yield(Sample{Source: k.source, Start: k.start, Time: r.time, Value: r.value}) {
+		for _, r := range o.runs {
+			if !yield(Sample{Source: r.source, Start: r.start, Time: r.value.time, Value: r.value.value}) {
 				return
 			}
 		}
 	}
 }
 
-// missing counts the runs of in that o does not have.
-func (o *Observed) missing(in *Observed) int {
-	n := 0
-	for k := range in.runs {
-		if _, ok := o.runs[k]; !ok {
-			n++
-		}
+// observedOf returns a state with the runs, or nil if there are none.
+func observedOf(runs runSet[count]) State {
+	if len(runs) == 0 {
+		return nil
 	}
-	return n
+	return &Observed{runs: runs}
 }
 
 // Join implements State.
 func (o *Observed) Join(d State, stamp uint64, sum State, sumStamp uint64) (bool, error) {
-	in := d.(*Observed)
-	total, _ := sum.(*Observed)
-	if len(o.runs)+o.missing(in) > MaxJoinedRuns || total != nil && len(total.runs)+total.missing(in) > MaxJoinedRuns {
-		return false, fmt.Errorf("crdt: %w: %d runs of sources", ErrLimit, MaxJoinedRuns)
+	var total *runSet[count]
+	if s, ok := sum.(*Observed); ok {
+		total = &s.runs
 	}
-	rose := o.raise(in, stamp)
-	if total != nil {
-		total.raise(in, sumStamp)
-	}
-	return rose, nil
+	return o.runs.join(d.(*Observed).runs, stamp, total, sumStamp, MaxJoinedRuns)
 }
 
-func (o *Observed) raise(in *Observed, stamp uint64) (rose bool) {
-	for k, r := range in.runs {
-		old, held := o.runs[k]
-		next, above := old.join(r)
-		if !held {
-			next, above = r, true // times before 1970 are above nothing too
-			next.stamp = 0
-		}
-		if !above {
-			continue
-		}
-		next.stamp = max(next.stamp, stamp)
-		o.put(k, next)
-		rose = true
-	}
-	return rose
-}
-
-// Next implements State: the runs of the increment that are above what the cell holds.
+// Next implements State: the runs of the increment that are above what the cell holds, nil if none is.
 func (o *Observed) Next(inc State) (State, error) {
-	in := inc.(*Observed)
-	if len(o.runs)+o.missing(in) > MaxObservedRuns {
-		return nil, fmt.Errorf("crdt: %w: %d runs of sources", ErrLimit, MaxObservedRuns)
+	runs, err := o.runs.next(inc.(*Observed).runs, MaxObservedRuns)
+	if err != nil {
+		return nil, err
 	}
-	out := new(Observed)
-	for k, r := range in.runs {
-		old, held := o.runs[k]
-		next, above := old.join(r)
-		if !held {
-			next, above = r, true
-		}
-		if above {
-			out.put(k, reading{time: next.time, value: next.value})
-		}
-	}
-	return out, nil
-}
-
-// pick returns the runs that keep keeps, or nil.
-func (o *Observed) pick(keep func(run, reading) bool) State {
-	out := new(Observed)
-	for k, r := range o.runs {
-		if keep(k, r) {
-			out.put(k, r)
-		}
-	}
-	if len(out.runs) == 0 {
-		return nil
-	}
-	return out
+	return observedOf(runs), nil
 }
 
 // Delta implements State.
 func (o *Observed) Delta(from, to uint64) (State, uint64) {
-	var tag uint64
-	d := o.pick(func(_ run, r reading) bool {
-		if r.stamp <= from || r.stamp > to {
-			return false
-		}
-		tag = max(tag, r.stamp)
-		return true
-	})
-	return d, tag
+	runs, tag := o.runs.delta(from, to)
+	return observedOf(runs), tag
 }
 
-// Stamps implements State. Calls are in no particular order.
+// Stamps implements State.
 func (o *Observed) Stamps(from uint64, f func(stamp uint64, size int)) {
-	for k, r := range o.runs {
+	for _, r := range o.runs {
 		if r.stamp > from {
-			f(r.stamp, 20+len(k.source))
+			f(r.stamp, 20+len(r.source))
 		}
 	}
 }
 
 // Restrict implements State.
-func (o *Observed) Restrict(d State) State {
-	in := d.(*Observed)
-	return o.pick(func(k run, _ reading) bool { _, ok := in.runs[k]; return ok })
-}
+func (o *Observed) Restrict(d State) State { return observedOf(o.runs.restrict(d.(*Observed).runs)) }
 
 // Combine implements State: observers are joined.
 func (o *Observed) Combine(p State) error {
@@ -228,7 +148,7 @@ func (o *Observed) AddExcess(own, _ State) error { return o.Combine(own) }
 func (o *Observed) Remove(State) {}
 
 // Clone implements State.
-func (o *Observed) Clone() State { return &Observed{runs: maps.Clone(o.runs)} }
+func (o *Observed) Clone() State { return &Observed{runs: slices.Clone(o.runs)} }
 
 // AppendBinary implements State: the number of runs as a uvarint, then per run, sorted by source and start, the
 // source behind its length (uvarint), start and time (zigzag varints), and the value in its compact form.
@@ -245,9 +165,9 @@ func (o *Observed) AppendBinary(dst []byte) []byte {
 
 // Size implements State.
 func (o *Observed) Size() int {
-	n := 64
-	for k := range o.runs {
-		n += 96 + len(k.source)
+	n := 24
+	for _, r := range o.runs {
+		n += 64 + len(r.source)
 	}
 	return n
 }
@@ -261,7 +181,7 @@ func parseObserved(b []byte, stamp uint64) (State, error) {
 	}
 	o := new(Observed)
 	if n > 0 {
-		o.runs = make(map[run]reading, n)
+		o.runs = make(runSet[count], 0, n)
 	}
 	var last run
 	for i := range n {
@@ -271,7 +191,7 @@ func parseObserved(b []byte, stamp uint64) (State, error) {
 			r.fail()
 			break
 		}
-		o.runs[k] = reading{time: s.Time, value: s.Value, stamp: stamp}
+		o.runs = append(o.runs, runEntry[count]{run: k, stamp: stamp, value: count{time: s.Time, value: s.Value}})
 		last = k
 	}
 	if err := r.done(KindObserved); err != nil {

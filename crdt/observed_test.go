@@ -39,6 +39,26 @@ func TestObserversAreJoinedAndSourcesAdded(t *testing.T) {
 	}
 }
 
+// A run of unknown start is one of the others for all we know: of a source it counts, or they do, never both.
+func TestUnknownStartsAreNotAdded(t *testing.T) {
+	five, seven, two := FixedFromUint(5), FixedFromUint(7), FixedFromUint(2)
+	for _, tc := range []struct {
+		name    string
+		samples []Sample
+		want    uint64
+	}{
+		{"known runs", []Sample{{"x", 100, 1, five}, {"x", 200, 1, seven}}, 12},
+		{"unknown and less", []Sample{{"x", 100, 1, five}, {"x", 0, 1, two}}, 5},
+		{"unknown and more", []Sample{{"x", 100, 1, five}, {"x", 0, 1, seven}}, 7},
+		{"known before 1970", []Sample{{"x", -100, 1, five}, {"x", 0, 1, two}, {"x", 100, 1, two}}, 7},
+		{"of another source", []Sample{{"x", 100, 1, five}, {"y", 0, 1, two}}, 7},
+	} {
+		if got := observation(t, tc.samples...).X.(*Observed).Total(); got != FixedFromUint(tc.want) {
+			t.Errorf("%s: total %v, want %d", tc.name, got, tc.want)
+		}
+	}
+}
+
 func TestObservedNextNamesOnlyWhatRises(t *testing.T) {
 	cell := applied(t, KindObserved, observation(t, Sample{"x", 0, 1000, FixedFromUint(5)}, Sample{"y", 0, 1000, FixedFromUint(1)}))
 	// The source went back without a new start: nothing is guessed. y is unchanged.
@@ -85,7 +105,7 @@ func TestObservedLimits(t *testing.T) {
 	union, empty := Bottom(KindObserved), Bottom(KindObserved)
 	for i := range MaxJoinedRuns / MaxObservedRuns {
 		for j := range full {
-			full[j].Start = int64(i)
+			full[j].Start = int64(i + 1)
 		}
 		mustJoin(t, &union, observation(t, full...), 1)
 	}

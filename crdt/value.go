@@ -30,7 +30,7 @@ type State interface {
 	// sumStamp. It keeps no reference to d. ErrLimit: nothing was changed.
 	Join(d State, stamp uint64, sum State, sumStamp uint64) (rose bool, err error)
 	// Next returns, as a delta, the absolute values that the parts named by the increment inc take when the writer
-	// applies it. The receiver is unchanged. ErrLimit, ErrRange.
+	// applies it, or nil if it says nothing new. The receiver is unchanged. ErrLimit, ErrRange.
 	Next(inc State) (State, error)
 	// Delta returns the parts with a stamp in (from, to] and the highest such stamp; nil if there are none.
 	Delta(from, to uint64) (d State, tag uint64)
@@ -79,6 +79,8 @@ func NewState(k Kind) State {
 		return new(Set)
 	case KindObserved:
 		return new(Observed)
+	case KindHistogram:
+		return new(Histograms)
 	case KindCounter, KindUpDown:
 	}
 	return nil
@@ -99,6 +101,8 @@ func kindOf(x State) Kind {
 		return KindSet
 	case *Observed:
 		return KindObserved
+	case *Histograms:
+		return KindHistogram
 	}
 	return 0
 }
@@ -308,7 +312,7 @@ func (v *Value) AppendBinary(dst []byte) []byte {
 		return v.P.AppendBinary(dst)
 	case KindUpDown:
 		return v.N.AppendBinary(v.P.AppendBinary(dst))
-	case KindGauge, KindRollup, KindDistribution, KindUnique, KindSet, KindObserved:
+	case KindGauge, KindRollup, KindDistribution, KindUnique, KindSet, KindObserved, KindHistogram:
 		return NewState(v.Kind).AppendBinary(dst)
 	}
 	return dst
@@ -325,7 +329,7 @@ func ParseValue(k Kind, b []byte, stamp uint64) (Value, error) {
 			out.N = Fixed{Hi: r.uint64(), Lo: r.uint64()}
 		}
 		return out, r.done(k)
-	case KindGauge, KindRollup, KindDistribution, KindUnique, KindSet, KindObserved:
+	case KindGauge, KindRollup, KindDistribution, KindUnique, KindSet, KindObserved, KindHistogram:
 	}
 	var err error
 	out.X, err = ParseState(k, b, stamp)
@@ -348,6 +352,8 @@ func ParseState(k Kind, b []byte, stamp uint64) (State, error) {
 		return parseSet(b, stamp)
 	case KindObserved:
 		return parseObserved(b, stamp)
+	case KindHistogram:
+		return parseHistograms(b, stamp)
 	case KindCounter, KindUpDown:
 	}
 	return nil, fmt.Errorf("crdt: %w: kind %s has no state", ErrBytes, k)

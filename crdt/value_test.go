@@ -137,17 +137,17 @@ func TestAmountLimits(t *testing.T) {
 }
 
 func TestUnknownKindsHaveNoBytes(t *testing.T) {
-	for _, k := range []Kind{0, KindCounter, KindUpDown, 9} {
+	for _, k := range []Kind{0, KindCounter, KindUpDown, 10} {
 		if x, err := ParseState(k, nil, 0); !errors.Is(err, ErrBytes) {
 			t.Errorf("ParseState of %s = %v, %v, want ErrBytes", k, x, err)
 		}
 	}
-	unknown := Value{Kind: 9, P: FixedFromUint(1)}
+	unknown := Value{Kind: 10, P: FixedFromUint(1)}
 	if b := unknown.AppendBinary(nil); len(b) != 0 {
-		t.Errorf("bytes %x of kind 9", b)
+		t.Errorf("bytes %x of kind 10", b)
 	}
-	if _, err := ParseValue(9, nil, 0); !errors.Is(err, ErrBytes) {
-		t.Errorf("ParseValue of kind 9: %v, want ErrBytes", err)
+	if _, err := ParseValue(10, nil, 0); !errors.Is(err, ErrBytes) {
+		t.Errorf("ParseValue of kind 10: %v, want ErrBytes", err)
 	}
 }
 

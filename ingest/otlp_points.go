@@ -302,10 +302,13 @@ func (p *otlpPoints) exponential(dp *metricspb.ExponentialHistogramDataPoint) er
 	if err != nil {
 		return err
 	}
+	v := crdt.Value{Kind: crdt.KindDistribution, X: d}
 	if p.mode == modeCumulative {
-		return refuse(reasonType, "cumulative exponential histograms are not supported: send deltas")
+		if v, err = histogramOf(p.run(dp), d); err != nil {
+			return err
+		}
 	}
-	return p.addTo(p.metric, dp.GetAttributes(), crdt.Value{Kind: crdt.KindDistribution, X: d})
+	return p.addTo(p.metric, dp.GetAttributes(), v)
 }
 
 // summary reads a point of a summary. Its quantiles cannot be combined: they stay what each source says.

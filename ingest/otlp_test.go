@@ -117,6 +117,11 @@ func TestOTLPPoints(t *testing.T) {
 			map[string]string{"distribution:t" + series: "6 sum 10"},
 		},
 		{
+			"cumulative exponential histogram", `{"name":"t","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{` + attr + `,"count":"6","sum":10,"scale":3,"zeroCount":"1",
+				"positive":{"offset":0,"bucketCounts":["2","3"]}},{` + attr + `,"count":"6","sum":10,"scale":2,"zeroCount":"1","positive":{"offset":0,"bucketCounts":["5"]}}]}}`,
+			map[string]string{"histogram:t" + series: "6 sum 10"},
+		},
+		{
 			"summary", `{"name":"t","summary":{"dataPoints":[{` + attr + `,"count":"6","sum":3,"quantileValues":[{"quantile":0.99,"value":2}]}]}}`,
 			map[string]string{
 				`gauge:t{instance="i1",job="shop/till",quantile="0.99",route="/a"}`: "2",

@@ -100,6 +100,15 @@ func (p *points) observed(r run, value crdt.Fixed) (crdt.Value, error) {
 	return crdt.Value{Kind: crdt.KindObserved, X: o}, nil
 }
 
+// histogramOf returns what was seen of a cumulative histogram. It takes d over.
+func histogramOf(r run, d *crdt.Distribution) (crdt.Value, error) {
+	h := new(crdt.Histograms)
+	if err := h.Put(r.source, r.start, d); err != nil {
+		return crdt.Value{}, err
+	}
+	return crdt.Value{Kind: crdt.KindHistogram, X: h}, nil
+}
+
 // clampTime keeps a clock that runs ahead from making a reading newer than all that follow.
 func (p *points) clampTime(at int64) int64 {
 	stamp, clamped := stampAt(at, p.now)

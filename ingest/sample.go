@@ -57,7 +57,7 @@ func (s *sample) grow(v *crdt.Value, carry *float64) error {
 		}
 		v.X.(*crdt.Unique).InsertHash(s.hash)
 		return nil
-	case crdt.KindSet, crdt.KindObserved, crdt.KindRollup:
+	case crdt.KindSet, crdt.KindObserved, crdt.KindRollup, crdt.KindHistogram:
 	}
 	return fmt.Errorf("ingest: %w: no sample grows a %s", crdt.ErrKind, v.Kind)
 }

@@ -37,6 +37,10 @@ func describe(v crdt.Value) string {
 		}
 		return strings.Join(runs, " ")
 	}
+	if h, ok := v.X.(*crdt.Histograms); ok {
+		d := h.Total()
+		return strconv.FormatUint(d.Count(), 10) + " sum " + d.Sum().String()
+	}
 	return "?"
 }
 

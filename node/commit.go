@@ -325,6 +325,9 @@ func (b *builder) finish(p *pending) {
 				b.failed[id] = err
 				continue
 			}
+			if v.X != nil && next.X == nil {
+				continue // seen before: the cell has all of it
+			}
 			v = next
 		}
 		if f == nil {

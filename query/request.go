@@ -116,7 +116,7 @@ func (p *params) selection() selection {
 	}
 	if k := p.text("kind"); k != "" {
 		if s.kind, err = crdt.ParseKind(k); err != nil || s.kind == crdt.KindRollup {
-			p.fail("kind=%s: want counter, updown, gauge, distribution, unique, set or observed", clip(k))
+			p.fail("kind=%s: want counter, updown, gauge, distribution, unique, set, observed or histogram", clip(k))
 		}
 	}
 	return s

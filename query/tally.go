@@ -16,15 +16,21 @@ const maxElements = 1000
 
 // tally combines the rows of one group.
 //
-// Most kinds combine over rows as they combine over origins. The parts of sets and observed have names (dots; sources
-// and starts) that are unique within a series only: joining two series would take one part for the other. So rows of
+// Most kinds combine over rows as they combine over origins. The parts of sets, observed and histograms have names (dots;
+// sources and starts) that are unique within a series only: joining two series would take one part for the other. So rows of
 // one series are joined, and what comes out is united or added over series.
 type tally struct {
 	value  crdt.Value   // all rows so far, or those of series
-	series *crdt.Series // sets and observed: the one that value is of
+	series *crdt.Series // sets, observed, histograms: the one that value is of
 
-	elements map[string]struct{} // of the sets before series
-	observed crdt.Fixed          // of the series before series
+	elements   map[string]struct{} // of the sets before series
+	observed   crdt.Fixed          // of the series before series
+	histograms crdt.Distribution   // the same
+}
+
+// named reports whether the parts of a kind have names that are unique within a series only.
+func named(k crdt.Kind) bool {
+	return k == crdt.KindSet || k == crdt.KindObserved || k == crdt.KindHistogram
 }
 
 // add takes a row; rows of one series come one after the other. It takes over the row's value.
@@ -36,7 +42,7 @@ func (t *tally) add(row *node.Row, nowMs int64) error {
 	if r, ok := v.X.(*crdt.Rollup); ok {
 		r.Last = r.Last.Clamp(nowMs)
 	}
-	if v.Kind == crdt.KindSet || v.Kind == crdt.KindObserved {
+	if named(v.Kind) {
 		if t.series != nil && !sameSeries(t.series, row.Series) {
 			if err := t.closeSeries(); err != nil {
 				return err
@@ -70,6 +76,10 @@ func (t *tally) closeSeries() error {
 		if t.observed, ok = t.observed.Add(x.Total()); !ok {
 			return tooLarge(fmt.Errorf("%w: total of 2^80", crdt.ErrLimit))
 		}
+	case *crdt.Histograms:
+		if err := t.histograms.Combine(x.Total()); err != nil {
+			return tooLarge(err)
+		}
 	}
 	t.value = crdt.Value{}
 	return nil
@@ -86,7 +96,7 @@ func tooLarge(err error) error {
 // amount renders the total. It ends the tally.
 func (t *tally) amount(q *totalQuery) (Amount, error) {
 	kind := t.value.Kind
-	if kind != crdt.KindSet && kind != crdt.KindObserved {
+	if !named(kind) {
 		return amountOf(&t.value, q), nil
 	}
 	if err := t.closeSeries(); err != nil {
@@ -94,6 +104,9 @@ func (t *tally) amount(q *totalQuery) (Amount, error) {
 	}
 	if kind == crdt.KindSet {
 		return elementsAmount(slices.Sorted(maps.Keys(t.elements))), nil
+	}
+	if kind == crdt.KindHistogram {
+		return distributionAmount(&t.histograms, q), nil
 	}
 	return Amount{Value: t.observed.Float64(), ValueExact: t.observed.String()}, nil
 }
@@ -117,6 +130,8 @@ func amountOf(v *crdt.Value, q *totalQuery) Amount {
 	case *crdt.Observed:
 		total := x.Total()
 		return Amount{Value: total.Float64(), ValueExact: total.String()}
+	case *crdt.Histograms:
+		return distributionAmount(x.Total(), q)
 	}
 	return plainAmount(v)
 }
@@ -139,7 +154,7 @@ func plainAmount(v *crdt.Value) Amount {
 		a.ValueExact = net.String()
 	case crdt.KindGauge, crdt.KindRollup:
 		return rollupAmount(new(crdt.Rollup), "")
-	case crdt.KindDistribution:
+	case crdt.KindDistribution, crdt.KindHistogram:
 		return distributionAmount(new(crdt.Distribution), &totalQuery{})
 	case crdt.KindSet:
 		return elementsAmount(nil)

@@ -187,7 +187,10 @@ func TestFarFutureGaugeIsNotNewest(t *testing.T) {
 }
 
 func TestBottomsOfAllKinds(t *testing.T) {
-	for k := crdt.KindCounter; k <= crdt.KindObserved; k++ {
+	for k := crdt.KindCounter; k <= crdt.LastKind; k++ {
+		if k == crdt.KindRollup {
+			continue // no series kind
+		}
 		s := series(k, "empty")
 		v := crdt.Bottom(k.CellKind(crdt.ClassRegion))
 		rs := ask(t, &fakeSource{rows: []node.Row{{Series: s, Region: "eu", Value: v}, {Series: s, Region: "us", Value: v}}}, "metric=empty&quantile=0.5&agg=min")
@@ -308,7 +311,7 @@ func TestAmountsOfSingleCells(t *testing.T) {
 		{distribution(2, 2), "2 count=2 sum=4 min=2 max=2 avg=2"},
 		{unique(0, 3), "3 ±0.81%"},
 		{set(1, "b", "a"), "2 a,b"},
-		{observed(crdt.Sample{Source: "s", Value: fixed("1.5")}, crdt.Sample{Source: "s", Start: 9, Value: fixed("2")}), "3.5 "},
+		{observed(crdt.Sample{Source: "s", Start: 5, Value: fixed("1.5")}, crdt.Sample{Source: "s", Start: 9, Value: fixed("2")}), "3.5 "},
 		{updown("1", "0.1"), "0.9 added=1 removed=0.1"},
 	} {
 		a := amountOf(&c.value, &totalQuery{})
@@ -339,5 +342,30 @@ func BenchmarkTotal(b *testing.B) {
 		if rs, err := q.evaluate(rows, 0); err != nil || len(rs) != 100 {
 			b.Fatal(len(rs), err)
 		}
+	}
+}
+
+// Histograms are joined over the rows of a series and added over series; quantiles are of their sum.
+func TestHistogramsOfSeveralObservers(t *testing.T) {
+	seen := func(source string, values ...float64) crdt.Value {
+		h, d := new(crdt.Histograms), new(crdt.Distribution)
+		for _, v := range values {
+			if err := d.Observe(v, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Put(source, 5, d); err != nil {
+			t.Fatal(err)
+		}
+		return crdt.Value{Kind: crdt.KindHistogram, X: h}
+	}
+	a, b := series(crdt.KindHistogram, "took", "path", "/a"), series(crdt.KindHistogram, "took", "path", "/b")
+	src := &fakeSource{rows: []node.Row{
+		{Series: a, Region: "eu", Value: seen("x", 1, 2)}, {Series: a, Region: "us", Value: seen("x", 1, 2, 3)},
+		{Series: b, Region: "eu", Value: seen("x", 10)},
+	}}
+	r := ask(t, src, "metric=took&quantile=0.5")[0]
+	if r.Kind != "histogram" || r.Value != 4 || r.Sum != 16 || math.Abs(r.Quantiles["0.5"]-2) > 0.02 {
+		t.Errorf("%+v, want 4 samples, sum 16, median 2", r)
 	}
 }

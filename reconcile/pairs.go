@@ -55,7 +55,7 @@ func (g *Region) yours(f *wire.Frame, r *Replica) []wire.YoursCell {
 			if part := v.Restrict(&c.Value); c.Value.X == nil || part.X != nil {
 				out = append(out, wire.YoursCell{Index: uint32(i), Value: part})
 			}
-		case crdt.KindGauge, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup:
+		case crdt.KindGauge, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup, crdt.KindHistogram:
 		}
 	}
 	return out

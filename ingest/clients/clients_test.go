@@ -33,7 +33,9 @@ type counted struct {
 	more   chan struct{}
 }
 
-func newCounted() *counted { return &counted{totals: map[string]*crdt.Value{}, more: make(chan struct{}, 1)} }
+func newCounted() *counted {
+	return &counted{totals: map[string]*crdt.Value{}, more: make(chan struct{}, 1)}
+}
 
 func (c *counted) Submit(_ context.Context, b *node.Batch) node.Result {
 	c.mu.Lock()
@@ -73,6 +75,9 @@ func (c *counted) all() map[string]string {
 			m[k] = crdt.Net{P: must(crdt.FixedFromFloat(x.Value))}.String()
 		case *crdt.Distribution:
 			m[k] = "count " + crdt.FixedFromUint(x.Count()).String() + " sum " + x.Sum().String()
+		case *crdt.Histograms:
+			d := x.Total()
+			m[k] = "count " + crdt.FixedFromUint(d.Count()).String() + " sum " + d.Sum().String()
 		case *crdt.Unique:
 			m[k] = "unique"
 		}
@@ -220,6 +225,28 @@ func TestOpenTelemetryDeltas(t *testing.T) {
 		want[`counter:took_count{`+job+`}`] = "4"
 		want[`counter:took_sum{`+job+`}`] = "11"
 		want[`distribution:size{`+job+`}`] = "count 2 sum 8"
+	}
+	if diff := cmp.Diff(want, c.all()); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
+}
+
+func TestOpenTelemetryCumulative(t *testing.T) {
+	c, d, _ := newDoor(t)
+	want := map[string]string{}
+	for via, e := range exporters(t, d, sdkmetric.CumulativeTemporalitySelector) {
+		record(t, via, e)
+		record(t, via, exporters(t, d, sdkmetric.CumulativeTemporalitySelector)[via]) // a second life of the same service
+		job := `job="` + via + `"`
+		want[`observed:hits{`+job+`,route="/a"}`] = "12"
+		want[`gauge:open{instance="i1",`+job+`}`] = "2"
+		want[`gauge:temp{instance="i1",`+job+`}`] = "21.5"
+		want[`observed:took_bucket{`+job+`,le="1"}`] = "4"
+		want[`observed:took_bucket{`+job+`,le="10"}`] = "8"
+		want[`observed:took_bucket{`+job+`,le="+Inf"}`] = "8"
+		want[`observed:took_count{`+job+`}`] = "8"
+		want[`observed:took_sum{`+job+`}`] = "22"
+		want[`histogram:size{`+job+`}`] = "count 4 sum 16"
 	}
 	if diff := cmp.Diff(want, c.all()); diff != "" {
 		t.Errorf("totals (-want +got):\n%s", diff)

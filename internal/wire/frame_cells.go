@@ -59,7 +59,7 @@ func (p *Parser) parseRuns(limit int) error {
 	p.runs = slices.Grow(p.runs, int(n))[:n]
 	for rest := p.runs; len(rest) > 0; rest = rest[min(len(rest), blockLen):] {
 		for i, v := range p.col.block(min(len(rest), blockLen)) {
-			if v > uint64(crdt.KindRollup) {
+			if v > uint64(crdt.LastKind) {
 				return fmt.Errorf("%w: kind %d", ErrInvalid, v)
 			}
 			rest[i] = run{kind: crdt.Kind(v)}

@@ -89,7 +89,7 @@ func hasState(k crdt.Kind) bool { return k != crdt.KindCounter && k != crdt.Kind
 // checkUnique reports a cell (ref, window) that appears twice. The cells of one kind are in order of window and ref;
 // the lists of two kinds are walked side by side.
 func (f *Frame) checkUnique() error {
-	var byKind [crdt.KindRollup + 1][]Cell
+	var byKind [crdt.LastKind + 1][]Cell
 	for rest := f.Cells; len(rest) > 0; {
 		k, n := rest[0].Value.Kind, 1
 		for n < len(rest) && rest[n].Value.Kind == k {

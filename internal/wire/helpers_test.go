@@ -117,6 +117,17 @@ func drawInc(t *rapid.T, k crdt.Kind) crdt.Value {
 			t.Fatal(err)
 		}
 		return crdt.Value{Kind: k, X: o}
+	case crdt.KindHistogram:
+		h, d := new(crdt.Histograms), new(crdt.Distribution)
+		for _, v := range rapid.SliceOfN(rapid.Float64Range(-1e3, 1e3), 0, 20).Draw(t, "samples") {
+			if err := d.Observe(v, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Put(drawName(t, "source"), ms.Draw(t, "start"), d); err != nil {
+			t.Fatal(err)
+		}
+		return crdt.Value{Kind: k, X: h}
 	}
 	t.Fatalf("no increment of %v", k)
 	return crdt.Value{}
@@ -124,7 +135,7 @@ func drawInc(t *rapid.T, k crdt.Kind) crdt.Value {
 
 var nodeKinds = []crdt.Kind{
 	crdt.KindCounter, crdt.KindUpDown, crdt.KindGauge, crdt.KindDistribution,
-	crdt.KindUnique, crdt.KindSet, crdt.KindObserved,
+	crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindHistogram,
 }
 
 func drawSeries(t *rapid.T) crdt.Series {

@@ -59,7 +59,7 @@ func appendValues(dst []byte, n int, at valueAt) ([]byte, error) {
 			dst = appendAmounts(appendAmounts(dst, vals, at.p), vals, at.n)
 		case crdt.KindGauge:
 			dst = appendGauges(dst, vals, at)
-		case crdt.KindDistribution, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup:
+		case crdt.KindDistribution, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup, crdt.KindHistogram:
 			dst = appendStates(dst, vals, at.state)
 		default:
 			return dst, fmt.Errorf("%w: %v", ErrInvalid, k)
@@ -110,7 +110,7 @@ func (u *unpacker) values(n int, at valueAt) error {
 			u.amounts(size, at.n)
 		case crdt.KindGauge:
 			u.keep(u.gauges(size, at))
-		case crdt.KindDistribution, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup:
+		case crdt.KindDistribution, crdt.KindUnique, crdt.KindSet, crdt.KindObserved, crdt.KindRollup, crdt.KindHistogram:
 			u.keep(u.states(size, at))
 		default:
 			return fmt.Errorf("%w: %v", ErrInvalid, k)
