@@ -119,7 +119,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	c.hub = &hubState{
 		region:  reconcile.NewRegion(total, c.cat),
 		entries: reconcile.NewEntries(cfg.Node, cfg.Inc, c.cat),
-		watch:   reconcile.NewWatch(),
+		watch:   reconcile.NewWatch(cfg.Silence),
 		floor: reconcile.NewFloor(crdt.Origin{
 			Class: crdt.ClassView, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc,
 		}, c.cat),
@@ -186,7 +186,7 @@ func (c *Core) mayFlush(in Event) bool {
 		switch in.Msg.Msg.(type) {
 		case *wire.FrameMsg:
 			return c.hub == nil
-		case *wire.Heartbeat, *wire.Coverage:
+		case *wire.Heartbeat, *wire.Coverage, *wire.Heard:
 			return false
 		}
 	}

@@ -36,6 +36,7 @@ type session struct {
 	sources map[crdt.Origin]struct{}       // what comes from the peer and is acknowledged at each flush
 	stated  map[string]wire.RegionCoverage // coverage as last sent, by region
 	offset  offset
+	heard   heard // with a hub of the own region
 
 	lag                 lag
 	ownTo               uint64 // how far the peer sent its own live incarnation
@@ -192,6 +193,8 @@ func (c *Core) received(in Received) {
 		c.gotHeartbeat(s, m)
 	case *wire.Coverage:
 		c.gotCoverage(s, m)
+	case *wire.Heard:
+		c.gotHeard(s, m)
 	default:
 		c.Counts.Unknown++
 	}
@@ -213,7 +216,7 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 		s.named = append(s.named, reconcile.Named{Inc: m.Inc, Live: true})
 	}
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
-		c.hub.watch.Names(s.peer.Node, s.named)
+		c.hub.watch.Names(s.peer.Node, s.peer.Inc, s.named, c.now)
 		for _, n := range s.named {
 			o := c.peerOrigin(s, n.Inc)
 			p, cold := c.hub.cold.progress(o)
@@ -376,13 +379,20 @@ func (c *Core) gotHeartbeat(s *session, m *wire.Heartbeat) {
 	c.measure(s, m.WallMs)
 	at := m.WallMs + s.offset.value()
 	if s.peer.Role == RoleHub {
-		c.restate(s, m.Head[crdt.StreamLifetime], at)
+		c.restate(s, m)
+		c.siblingClaim(s, at)
 		return
 	}
 	if c.hub == nil || s.peer.Region != c.cfg.Region {
 		return
 	}
-	c.hub.watch.Claim(s.peer.Node, reconcile.Claim{Inc: s.peer.Inc, Head: m.Head[crdt.StreamLifetime], AtMs: min(at, c.now)})
+	c.claim(s, m.Head[crdt.StreamLifetime], at)
+}
+
+// claim records the peer's word that its live incarnation was at a head at a time.
+func (c *Core) claim(s *session, head uint64, atMs int64) {
+	p := c.hub.watch.Claim(s.peer.Node, reconcile.Claim{Inc: s.peer.Inc, Head: head, AtMs: min(atMs, c.now)})
+	p.Offset = c.clockOffset(s)
 	c.settleNode(s.peer.Node)
 }
 

@@ -1,8 +1,12 @@
 package node
 
 import (
+	"bytes"
+	"cmp"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -14,9 +18,10 @@ import (
 // more than a second.
 const maxStatements = 16
 
-// statements is coverage as hubs stated it, by region and hub. A statement counts once everything up to the seq at
-// which it was read is held; a hub's newer process replaces its older one.
-type statements map[string]map[string]*hubStatements
+// statements is coverage as hubs stated it, by region and process. A statement counts once everything up to the seq at
+// which it was read is held. A newer process of a hub replaces one that nobody hears any more; two that live by one name
+// are two hubs.
+type statements map[string]map[heardName]*hubStatements
 
 type hubStatements struct {
 	latest  wire.RegionCoverage // as sent, in the hub's time
@@ -42,37 +47,41 @@ func (c *Core) gotCoverage(s *session, m *wire.Coverage) {
 	}
 }
 
-// restate moves the times of what a hub stated last: nothing else changed until the time of its heartbeat.
-func (c *Core) restate(s *session, seq uint64, localMs int64) {
-	wall := localMs - s.offset.value()
+// restate moves the times of what a hub stated last: nothing else changed until the time of its heartbeat. A region
+// that nobody hears stays complete up to where it was.
+func (c *Core) restate(s *session, m *wire.Heartbeat) {
+	wall := m.WallMs - int64(m.LagMs)
 	for _, region := range slices.Sorted(maps.Keys(c.stated)) {
-		h := c.stated[region][s.peer.Node]
-		if h == nil || h.latest.Inc != s.peer.Inc {
+		h := c.stated[region][heardName{s.peer.Node, s.peer.Inc}]
+		if h == nil {
 			continue
 		}
 		rc := h.latest
-		if rc.CompleteUntilMs != 0 {
+		if rc.CompleteUntilMs != 0 && rc.Heard > 0 {
 			rc.CompleteUntilMs += wall - rc.AtMs
 		}
 		if region == s.peer.Region {
-			rc.Seq = max(rc.Seq, seq)
+			rc.Seq = max(rc.Seq, m.Head[crdt.StreamLifetime])
 		}
 		rc.AtMs = wall
 		c.state(s, rc, wall)
 	}
-	c.siblingClaim(s, localMs)
 }
 
 func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
 	byHub := c.stated[rc.Region]
 	if byHub == nil {
-		byHub = map[string]*hubStatements{}
+		byHub = map[heardName]*hubStatements{}
 		c.stated[rc.Region] = byHub
 	}
-	h := byHub[rc.Hub]
+	who := heardName{rc.Hub, rc.Inc}
+	h := byHub[who]
 	if h == nil {
 		h = &hubStatements{}
-		byHub[rc.Hub] = h
+		byHub[who] = h
+		maps.DeleteFunc(byHub, func(o heardName, _ *hubStatements) bool {
+			return o.node == who.node && o != who && !slices.ContainsFunc(c.order, func(s *session) bool { return s.peer.Inc == o.inc })
+		})
 	}
 	h.latest = rc
 	local := rc
@@ -94,21 +103,20 @@ func (c *Core) siblingClaim(s *session, atMs int64) {
 	if c.hub == nil || s.peer.Role != RoleHub || s.peer.Region != c.cfg.Region {
 		return
 	}
-	c.hub.watch.Claim(s.peer.Node, reconcile.Claim{Inc: s.peer.Inc, Head: s.ownTo, AtMs: min(atMs, c.now)})
-	c.settleNode(s.peer.Node)
+	c.claim(s, s.ownTo, atMs)
 }
 
-// best returns the statement about a region that reaches furthest, of those whose cells are held.
+// best returns the statement about a region that counts, of those whose cells are held.
 func (c *Core) best(region string) *wire.RegionCoverage {
 	var best *wire.RegionCoverage
 	byHub := c.stated[region]
-	for _, hub := range slices.Sorted(maps.Keys(byHub)) {
-		h := byHub[hub]
+	for _, who := range slices.SortedFunc(maps.Keys(byHub), heardName.compare) {
+		h := byHub[who]
 		for len(h.waiting) > 0 && c.covers(&h.waiting[0]) {
 			rc := h.waiting[0]
 			h.current, h.waiting = &rc, h.waiting[1:]
 		}
-		if h.current != nil && (best == nil || h.current.CompleteUntilMs > best.CompleteUntilMs) {
+		if h.current != nil && (best == nil || c.better(h.current, best)) {
 			best = h.current
 		}
 	}
@@ -118,6 +126,25 @@ func (c *Core) best(region string) *wire.RegionCoverage {
 		return &short
 	}
 	return best
+}
+
+// better orders statements of one region: those of hubs that are heard, that know a time at all, that miss fewer nodes,
+// that are complete up to a later time. Coverage is one statement, never parts of several.
+func (c *Core) better(a, b *wire.RegionCoverage) bool {
+	worse := func(no bool) int {
+		if no {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(worse(c.stale(a)), worse(c.stale(b))),
+		cmp.Compare(worse(a.CompleteUntilMs == 0), worse(b.CompleteUntilMs == 0)),
+		cmp.Compare(a.Expected-min(a.Expected, a.Heard), b.Expected-min(b.Expected, b.Heard)),
+		cmp.Compare(b.CompleteUntilMs, a.CompleteUntilMs)) < 0
+}
+
+func (n heardName) compare(o heardName) int {
+	return cmp.Or(strings.Compare(n.node, o.node), bytes.Compare(n.inc[:], o.inc[:]))
 }
 
 // covers reports whether everything that a statement speaks of is held.
@@ -132,17 +159,22 @@ func (c *Core) covers(rc *wire.RegionCoverage) bool {
 
 // extent returns the coverage of the hub's own region as it sees it.
 func (c *Core) extent() wire.RegionCoverage {
-	c.hub.watch.Claim(c.cfg.Node, reconcile.Claim{Inc: c.cfg.Inc, Head: c.live.Progress[crdt.StreamLifetime].Covered, AtMs: c.now})
+	c.hub.watch.Told(c.cfg.Node, reconcile.Claim{Inc: c.cfg.Inc, Head: c.live.Progress[crdt.StreamLifetime].Covered, AtMs: c.now}, 0)
 	c.settleNode(c.cfg.Node)
-	e := c.hub.watch.Extent(c.now, c.cfg.Silence)
+	e := c.hub.watch.Extent(c.now)
 	if c.hub.floor.Above() > 0 { // earlier processes knew more: until when anything is complete is unknown
 		e.CompleteUntilMs = 0
 	}
-	return wire.RegionCoverage{
+	rc := wire.RegionCoverage{
 		Region: c.cfg.Region, Hub: c.cfg.Node, Inc: c.cfg.Inc, Seq: c.hub.region.Total.Seq(),
 		Expected: uint32(e.Expected), Heard: uint32(e.Heard), CompleteUntilMs: e.CompleteUntilMs, AtMs: c.now,
 		OldestMissingMs: e.OldestMissingMs, Missing: e.Missing, Lost: c.lost(c.cfg.Region),
+		ClocksOff: uint32(e.ClocksOff),
 	}
+	for _, o := range e.Clocks {
+		rc.Clocks = append(rc.Clocks, wire.ClockOffset(o))
+	}
+	return rc
 }
 
 // stale reports whether who stated rc has been silent since: nobody of the region is heard now.
@@ -158,6 +190,9 @@ func (c *Core) inWall(rc wire.RegionCoverage) wire.RegionCoverage {
 // sent everything may say so.
 func (c *Core) beat(s *session) {
 	s.lastBeat = c.now
+	if c.hub != nil {
+		c.tellHeard(s)
+	}
 	if !c.sentAll(s) && !mutant.On("beat before all is sent") {
 		return
 	}
@@ -171,8 +206,8 @@ func (c *Core) beat(s *session) {
 		return
 	}
 	b := c.coverageFor(s.peer.Role)
-	if wall, ok := s.unchanged(b.regions); ok {
-		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: wall})
+	if lag, ok := s.unchanged(b.regions); ok {
+		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: c.wall, LagMs: lag})
 		return
 	}
 	for _, rc := range b.regions {
@@ -205,6 +240,9 @@ func (c *Core) coverageFor(role Role) *statement {
 				v := c.inWall(*rc)
 				if c.stale(rc) {
 					v.Heard = 0
+					if v.OldestMissingMs == 0 {
+						v.OldestMissingMs = v.AtMs
+					}
 				}
 				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, 0, c.wall
 				if view := c.hub.entries.View(r); view != nil {
@@ -230,25 +268,33 @@ func (c *Core) sentAll(s *session) bool {
 	return true
 }
 
-// unchanged reports whether only time has passed since the coverage that was stated last, and the wall time that a
-// heartbeat may claim: no region may be said to be complete later than it is.
-func (s *session) unchanged(now []wire.RegionCoverage) (int64, bool) {
+// unchanged reports whether only time has passed since the coverage that was stated last, and by how much less than
+// that what was stated may be moved: no region may be said to be complete later than it is.
+func (s *session) unchanged(now []wire.RegionCoverage) (lagMs uint32, ok bool) {
 	if len(now) != len(s.stated) {
 		return 0, false
 	}
-	shift := int64(1 << 62)
-	var at int64
+	passed := int64(math.MaxInt64)
 	for i := range now {
 		n, was := &now[i], s.stated[now[i].Region]
 		same := n.Inc == was.Inc && n.Seq == was.Seq && n.Expected == was.Expected && n.Heard == was.Heard &&
-			n.OldestMissingMs == was.OldestMissingMs && n.Lost == was.Lost && slices.Equal(n.Missing, was.Missing)
+			n.OldestMissingMs == was.OldestMissingMs && n.Lost == was.Lost && slices.Equal(n.Missing, was.Missing) &&
+			n.ClocksOff == was.ClocksOff && slices.Equal(n.Clocks, was.Clocks)
 		if !same || (n.CompleteUntilMs == 0) != (was.CompleteUntilMs == 0) {
 			return 0, false
 		}
-		if n.CompleteUntilMs != 0 {
-			shift = min(shift, n.CompleteUntilMs-was.CompleteUntilMs)
-		}
-		shift, at = min(shift, n.AtMs-was.AtMs), was.AtMs
+		passed = min(passed, n.AtMs-was.AtMs) // all were stated together: but for a clock that jumped it is the same
 	}
-	return at + shift, shift >= 0
+	shift := passed
+	for i := range now {
+		n, was := &now[i], s.stated[now[i].Region]
+		switch {
+		case n.CompleteUntilMs == 0:
+		case n.Heard > 0:
+			shift = min(shift, n.CompleteUntilMs-was.CompleteUntilMs)
+		case n.CompleteUntilMs != was.CompleteUntilMs:
+			return 0, false
+		}
+	}
+	return uint32(min(passed-shift, math.MaxUint32)), shift >= 0 && passed-shift <= math.MaxUint32
 }

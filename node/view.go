@@ -46,6 +46,15 @@ type Coverage struct {
 	OldestMissing time.Time     // since when the longest missing node is missing; zero = nothing is missing
 	Missing       []string      // names of the first 20 nodes that are missing, sorted
 	Lost          uint64        // samples lost at the region's doors before they were counted
+	ClocksOff     int           // nodes heard whose wall clock is out of bounds
+	Clocks        []ClockOffset // the first 20 of them, sorted by name
+}
+
+// ClockOffset is by how much a node's wall clock differs from that of the hub that says so: node minus hub, less by the
+// shortest delay between them.
+type ClockOffset struct {
+	Node   string
+	Offset time.Duration
 }
 
 // Explanation shows what a total was made from.

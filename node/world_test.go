@@ -24,6 +24,7 @@ type world struct {
 	delay int64
 	cfg   CoreConfig
 	tap   func(to string, raw []byte)
+	skew  map[string]int64 // by how much wall clocks are ahead
 }
 
 type proc struct {
@@ -72,7 +73,7 @@ func (w *world) start(name, region string, role Role) *proc {
 	}
 	c, err := NewCore(cfg)
 	if err == nil {
-		err = c.Recover(p, w.at())
+		err = c.Recover(p, w.clock(p))
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -96,6 +97,9 @@ func (p *proc) Scan(prefix []byte, f func(k, v []byte) error) error {
 	}
 	return nil
 }
+
+// clock is what a node reads.
+func (w *world) clock(p *proc) Time { return Time{Mono: w.now, Wall: w.now + w.skew[p.name]} }
 
 func (w *world) at() Time { return Time{Mono: w.now, Wall: w.now} }
 
@@ -166,7 +170,7 @@ func (w *world) sorted() []*proc {
 
 func (w *world) step(p *proc, e Event) {
 	var out Output
-	p.core.Step(w.at(), e, &out)
+	p.core.Step(w.clock(p), e, &out)
 	for _, s := range out.Sends {
 		to := p.peers[s.Peer]
 		if l := w.links[pairKey(p.name, to)]; to != "" && l != nil {

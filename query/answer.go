@@ -85,7 +85,16 @@ type RegionCoverage struct {
 	AgeMs         int64    `json:"age_ms"`         // of CompleteUntil, in milliseconds
 	Missing       []string `json:"missing"`        // the first 20 names
 	OldestMissing Time     `json:"oldest_missing"` // null: nothing is missing
-	Lost          uint64   `json:"lost"`           // samples lost before they were counted, since the nodes started
+	Lost          uint64   `json:"lost"`           // samples lost before they were counted
+	// ClocksOff is how many heard nodes have a wall clock out of bounds: 0.5 s ahead of their hub's or 1.5 s behind.
+	ClocksOff int           `json:"clocks_off"`
+	Clocks    []ClockOffset `json:"clocks"` // the first 20 of them
+}
+
+// ClockOffset is by how much a node's wall clock is ahead of that of the hub that measured it.
+type ClockOffset struct {
+	Node     string  `json:"node"`
+	OffsetMs float64 `json:"offset_ms"`
 }
 
 // ExplainAnswer is the body of GET /v1/explain.

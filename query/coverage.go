@@ -23,6 +23,11 @@ func newCoverage(from []node.Coverage, sel *selection) Coverage {
 			Missing:       append([]string{}, c.Missing...),
 			OldestMissing: Time{c.OldestMissing},
 			Lost:          c.Lost,
+			ClocksOff:     c.ClocksOff,
+			Clocks:        make([]ClockOffset, 0, len(c.Clocks)),
+		}
+		for _, o := range c.Clocks {
+			r.Clocks = append(r.Clocks, ClockOffset{Node: o.Node, OffsetMs: milliseconds(o.Offset)})
 		}
 		out.Complete = out.Complete && r.complete()
 		out.Regions = append(out.Regions, r)
@@ -38,11 +43,11 @@ func (r *RegionCoverage) complete() bool {
 	return r.NodesHeard >= r.NodesExpected && len(r.Missing) == 0 && r.OldestMissing.IsZero() && !r.CompleteUntil.IsZero()
 }
 
-// nodes returns how many of how many nodes are heard.
+// nodes returns how many of how many nodes are heard. A region that nothing is known of has at least one.
 func (c *Coverage) nodes() (heard, expected int) {
 	for i := range c.Regions {
 		heard += c.Regions[i].NodesHeard
-		expected += c.Regions[i].NodesExpected
+		expected += max(c.Regions[i].NodesExpected, 1)
 	}
 	return heard, expected
 }

@@ -188,10 +188,22 @@ func regionText(r *RegionCoverage) string {
 	if r.Lost > 0 {
 		parts = append(parts, fmt.Sprintf("%d samples lost before they were counted", r.Lost))
 	}
+	if r.ClocksOff > 0 {
+		parts = append(parts, clocksText(r))
+	}
 	if len(parts) == 0 {
 		return ""
 	}
 	return "  " + printable(r.Region) + ": " + strings.Join(parts, ", ") + "\n"
+}
+
+// clocksText names the first few nodes with a wrong clock.
+func clocksText(r *RegionCoverage) string {
+	var named []string
+	for _, o := range r.Clocks {
+		named = append(named, fmt.Sprintf("%s %+.1f s", o.Node, o.OffsetMs/1000))
+	}
+	return fmt.Sprintf("%d wrong clocks (%s)", r.ClocksOff, elementsText(named, r.ClocksOff))
 }
 
 // ageText writes a length of time for people: "0.3 s", "12 min", "3.5 h".

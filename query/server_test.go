@@ -43,6 +43,7 @@ func TestGoldenAnswers(t *testing.T) {
 	cut.coverage = append(cut.coverage[:1:1], node.Coverage{
 		Region: "us", NodesExpected: 4, NodesHeard: 2, CompleteUntil: at.Add(-time.Minute), Age: time.Minute,
 		OldestMissing: at.Add(-time.Hour), Missing: []string{"us-3", "us-4"}, Lost: 17,
+		ClocksOff: 21, Clocks: []node.ClockOffset{{Node: "us-1", Offset: 4 * time.Second}, {Node: "us-2", Offset: -90 * time.Second}},
 	})
 	for _, c := range []struct {
 		file, target string
@@ -82,6 +83,16 @@ func TestDemandsThatAreMet(t *testing.T) {
 		if w := send(s, "GET", target); w.Code != 200 {
 			t.Errorf("%s: status %d: %s", target, w.Code, w.Body)
 		}
+	}
+}
+
+// A region of which nothing is known, not even how many nodes it has, does not count as heard.
+func TestARegionWithoutStatementsIsNotHeard(t *testing.T) {
+	src := everyKind()
+	src.coverage = append(src.coverage, node.Coverage{Region: "zz"})
+	s, _ := newServer(t, src, nil)
+	if w := send(s, "GET", "/v1/total?metric=stock&require=1"); w.Code != 503 || !strings.Contains(w.Body.String(), `"region":"zz"`) {
+		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
 }
 

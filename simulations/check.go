@@ -176,12 +176,12 @@ func registersWithin(a, b *crdt.Unique) bool {
 }
 
 // slack is how far a statement about time may be off: a clock's offset is known but for the shortest delay on each of
-// three hops, which at first may be that of one slow message, a pause, drift, and for a while wrong after a jump.
+// four hops (an edge, its hub, a hub beside that one, a hub elsewhere, an edge there), which at first may be that of one slow message, a pause, drift, and for a while wrong after a jump.
 func (w *World) slack() int64 {
 	n := &w.plan.Net
-	s := 3*(1000*(n.Far+n.Local+n.Jitter)+50_000) + w.now/2000
+	s := 4*(1000*(n.Far+n.Local+n.Jitter)+50_000) + w.now/2000
 	if n.Loss > 0 || w.seen.Faults[Storm]+w.seen.Faults[Loss]+w.seen.Faults[Delay] > 0 {
-		s += 3 * (10_000*n.Far + 700_000)
+		s += 4 * (10_000*n.Far + 700_000)
 	}
 	if w.seen.Faults[Pause] > 0 {
 		s += 3000 * n.Idle

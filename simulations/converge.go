@@ -130,9 +130,8 @@ func describe(v *crdt.Value) string {
 	return fmt.Sprintf("+%s -%s %v", a.P, a.N, a.B)
 }
 
-// covered checks that every region is said to be complete and fresh: everybody is up and connected. A region of more
-// hubs than an edge has homes is left out, since hubs do not tell each other whom they heard, and one whose disks were
-// destroyed: it says that nobody knows until when it is complete.
+// covered checks that every region is said to be complete and fresh: everybody is up and connected. A region whose
+// disks were destroyed is left out: it says that nobody knows until when it is complete.
 func (w *World) covered(m *machine, a *answers) error {
 	var names map[string]bool
 	for i := range a.coverage {
@@ -140,7 +139,7 @@ func (w *World) covered(m *machine, a *answers) error {
 		for region, r := range w.regions {
 			if r == c.Region {
 				names = w.names(region)
-				far = w.hubsOf(region) > homes || w.destroyed[region]
+				far = w.destroyed[region]
 			}
 		}
 		if far {
@@ -211,14 +210,4 @@ func (w *World) exactUniques(m *machine, a *answers) error {
 		}
 	}
 	return nil
-}
-
-// hubsOf counts the hubs of a region that are up.
-func (w *World) hubsOf(region int) (n int) {
-	for _, h := range w.hubs {
-		if h.region == region && h.proc != nil {
-			n++
-		}
-	}
-	return n
 }

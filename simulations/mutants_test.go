@@ -33,6 +33,7 @@ var unseen = map[string]string{
 	"dead entry dropped undominated":     "reconcile TestDroppedEntriesTakeNothingWithThem: it takes a disaster, which takes its writes out of the lower bounds",
 	"live incarnation stays cold":        "node TestALiveIncarnationIsWarmAgainWhenItsNodeIsBack: gauges are not compared between hubs",
 	"region complete below a dead entry": "node TestAReaderSaysThatADeadEntryKnewMore: as above",
+	"second process of a name ignored":   "reconcile TestProcessesOfOneName: what a copy writes beside its original is not judged",
 }
 
 // TestMutantsAreKilled plants one fault after another and demands that some seed notices it. Not parallel: there is

@@ -38,4 +38,8 @@ var Names = []string{
 	"dead entry dropped undominated",
 	"region complete below a dead entry",
 	"live incarnation stays cold",
+	"sibling's word as coverage",
+	"needs of a process forgotten",
+	"siblings tell nothing",
+	"second process of a name ignored",
 }

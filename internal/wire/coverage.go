@@ -16,12 +16,21 @@ type RegionCoverage struct {
 	OldestMissingMs int64            // since when the longest missing node is
 	Missing         []string         // the first MaxMissing names
 	Lost            uint64           // losses reported at the door
+	ClocksOff       uint32           // nodes whose clock is out of bounds
+	Clocks          []ClockOffset    // the first MaxMissing of them
+}
+
+// ClockOffset is by how much a node's wall clock differs from that of the hub that states it: node minus hub.
+type ClockOffset struct {
+	Node     string
+	OffsetMs int64
 }
 
 const (
 	coverageFields         = 1
-	regionCoverageFields   = 11
-	regionCoverageBytesMin = 1 + 2 + 2 + 18 + 8
+	regionCoverageFields   = 13
+	clockFields            = 2
+	regionCoverageBytesMin = 1 + 2 + 2 + 18 + 10
 )
 
 func (m *Coverage) append(dst []byte) ([]byte, error) {
@@ -47,6 +56,14 @@ func (m *Coverage) append(dst []byte) ([]byte, error) {
 			w.name(s)
 		}
 		w.uint(c.Lost)
+		w.uint(uint64(c.ClocksOff))
+		w.limit("clocks", len(c.Clocks), MaxMissing)
+		w.array(len(c.Clocks))
+		for _, o := range c.Clocks {
+			w.array(clockFields)
+			w.name(o.Node)
+			w.int(o.OffsetMs)
+		}
 	}
 	return w.done()
 }
@@ -76,6 +93,14 @@ func (r *reader) regionCoverage(c *RegionCoverage) {
 	for i := range c.Missing {
 		c.Missing[i] = r.name()
 	}
-	c.Lost = r.uint()
+	c.Lost, c.ClocksOff = r.uint(), r.uint32("nodes")
+	if n := r.list("clocks", MaxMissing, 4); n > 0 {
+		c.Clocks = make([]ClockOffset, n)
+	}
+	for i := range c.Clocks {
+		extra := r.array(clockFields)
+		c.Clocks[i] = ClockOffset{Node: r.name(), OffsetMs: r.int()}
+		r.skip(extra)
+	}
 	r.skip(extra)
 }

@@ -45,6 +45,7 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawHello, appendAny[*Hello]),
 		examples(5, drawPush, appendAny[*Push]),
 		examples(5, drawCoverage, appendAny[*Coverage]),
+		examples(5, drawHeard, appendAny[*Heard]),
 	} {
 		for _, b := range list {
 			f.Add(b)

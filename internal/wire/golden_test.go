@@ -122,10 +122,19 @@ func goldens(t *testing.T) []golden {
 		goldenMessage("message_frame", &FrameMsg{Raw: forge(smallFrame())}),
 		goldenMessage("message_push", push),
 		goldenMessage("message_heartbeat", &Heartbeat{Head: [crdt.NumStreams]uint64{70_000, 300}, WallMs: 1_800_000_000_000}),
+		goldenMessage("message_heartbeat_lag", &Heartbeat{WallMs: 1_800_000_000_000, LagMs: 1200}),
 		goldenMessage("message_coverage", &Coverage{Regions: []RegionCoverage{{
 			Region: "eu", Hub: "hub-1", Inc: inc, Seq: 9, Expected: 3, Heard: 2, CompleteUntilMs: 1_800_000_000_000,
 			AtMs: 1_800_000_000_500, OldestMissingMs: 1_799_999_000_000, Missing: []string{"n3"}, Lost: 4,
+			ClocksOff: 1, Clocks: []ClockOffset{{Node: "n2", OffsetMs: -4000}},
 		}}}),
+		goldenMessage("message_heard", &Heard{
+			WallMs: 1_800_000_000_000, Gone: []uint32{3},
+			New: []HeardProcess{{Number: 7, Node: "n1", Inc: inc, Needs: []HeardNeed{{Inc: crdt.Incarnation{1}, Head: 90}}}},
+			Claims: []HeardClaim{
+				{Number: 5, Head: 70_000, AgeMs: 120, OffsetMs: -3}, {Number: 7, Head: 12, AgeMs: 900, OffsetMs: 2000},
+			},
+		}),
 		goldenRecord("preface", &Preface{
 			Version: 1, MinVersion: 1, Mesh: "default", Region: "eu", Node: "n1", Role: "edge", Inc: inc, Nonce: [16]byte{1, 2},
 			Bulk: true, WallMs: 1_800_000_000_000, Advertise: "10.0.0.1:8946", HTTP: "10.0.0.1:8946",

@@ -8,10 +8,11 @@ import (
 	"meshd/crdt"
 )
 
-// Heartbeat says: the sender's live incarnation is at Head, and nothing else changed as of WallMs.
+// Heartbeat says: the sender's live incarnation is at Head, and nothing else changed as of LagMs before WallMs.
 type Heartbeat struct {
 	Head   [crdt.NumStreams]uint64
-	WallMs int64 // the sender's wall clock, milliseconds since the Unix epoch; 0 to MaxHeartbeatMs
+	WallMs int64  // the sender's wall clock, milliseconds since the Unix epoch; 0 to MaxHeartbeatMs
+	LagMs  uint32 // of a hub, if what it stated reaches less far than the time
 }
 
 // MaxHeartbeatMs is the latest time that a Heartbeat can state, in the year 2109. Times outside of 0 to
@@ -21,10 +22,11 @@ const MaxHeartbeatMs = 1<<heartbeatTimeBits - 1
 // A heartbeat is the one message that idle sessions send, so it is packed by hand: 6 bytes, little endian, of time (42
 // bits) and the lengths in bytes, less one, of both heads (3 bits each), then the heads in that many bytes. With the
 // type that is 14 bytes up to 2^32 commits (136 a second for a year) and 2^24 flushes of windows (one every 10 s for
-// 5 years), and never more than 23.
+// 5 years), and never more than 23. A lag that is not 0 follows in as few bytes as it fits in, at most 4.
 const (
 	heartbeatTimeBits  = 42
 	heartbeatWordBytes = 6
+	heartbeatLagBytes  = 4
 )
 
 func (m *Heartbeat) append(dst []byte) []byte {
@@ -35,6 +37,9 @@ func (m *Heartbeat) append(dst []byte) []byte {
 	dst = appendUint(dst, word, heartbeatWordBytes)
 	for _, h := range m.Head {
 		dst = appendUint(dst, h, headBytes(h))
+	}
+	if m.LagMs > 0 {
+		dst = appendUint(dst, uint64(m.LagMs), headBytes(uint64(m.LagMs)))
 	}
 	return dst
 }
@@ -67,9 +72,13 @@ func parseHeartbeat(b []byte) (*Heartbeat, error) {
 		}
 		b = b[n:]
 	}
-	if len(b) > 0 {
-		return nil, fmt.Errorf("%w: %d bytes after the end", ErrMalformed, len(b))
+	if len(b) == 0 {
+		return &m, nil
 	}
+	if len(b) > heartbeatLagBytes || b[len(b)-1] == 0 {
+		return nil, fmt.Errorf("%w: lag in %d bytes", ErrMalformed, len(b))
+	}
+	m.LagMs = uint32(readUint(b))
 	return &m, nil
 }
 

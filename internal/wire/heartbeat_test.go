@@ -19,6 +19,8 @@ func TestHeartbeatSize(t *testing.T) {
 		{"at the start", Heartbeat{WallMs: now}, 9},
 		{"after a year", Heartbeat{Head: [crdt.NumStreams]uint64{1<<32 - 1, 1<<24 - 1}, WallMs: now}, 14},
 		{"at the end of numbers", Heartbeat{Head: [crdt.NumStreams]uint64{math.MaxUint64, math.MaxUint64}, WallMs: MaxHeartbeatMs}, 23},
+		{"with a lag", Heartbeat{WallMs: now, LagMs: 300}, 11},
+		{"with the longest lag", Heartbeat{WallMs: now, LagMs: math.MaxUint32}, 13},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -33,7 +35,7 @@ func TestHeartbeatSize(t *testing.T) {
 
 func TestHeartbeatRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &Heartbeat{WallMs: rapid.Int64Range(0, MaxHeartbeatMs).Draw(t, "wall")}
+		m := &Heartbeat{WallMs: rapid.Int64Range(0, MaxHeartbeatMs).Draw(t, "wall"), LagMs: rapid.Uint32().Draw(t, "lag")}
 		for s := range m.Head {
 			m.Head[s] = rapid.Uint64().Draw(t, "head")
 		}
@@ -64,6 +66,8 @@ func TestHeartbeatRefused(t *testing.T) {
 		wantError(t, err, ErrMalformed)
 	}
 	_, err = ParseMessage(append(b, 0))
+	wantError(t, err, ErrMalformed)
+	_, err = ParseMessage(append(b, 1, 1, 1, 1, 1))
 	wantError(t, err, ErrMalformed)
 	b[heartbeatWordBytes+2] = 0 // 1000 becomes 232, in two bytes
 	_, err = ParseMessage(b)

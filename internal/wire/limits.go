@@ -67,6 +67,12 @@ const (
 	// MaxMissing bounds the missing nodes that a RegionCoverage names: a screen of names; the count says the rest.
 	MaxMissing = 20
 
+	// MaxHeardProcesses, MaxHeardNeeds and MaxHeardClaims bound one Heard: 4,096 names and 16,384 incarnations of a node
+	// that restarted often stay below 1 MB, as many claims below 256 KB. What is more goes into the next one.
+	MaxHeardProcesses = 4096
+	MaxHeardNeeds     = 16_384
+	MaxHeardClaims    = 16_384
+
 	// MaxHubs bounds the hubs that an answer to a join names: a region has two to five; 64 leaves room for dead ones.
 	MaxHubs = 64
 

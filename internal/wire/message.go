@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage.
+// Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
+// *Heard.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -16,6 +17,7 @@ const (
 	typePush      = 4
 	typeHeartbeat = 5
 	typeCoverage  = 6
+	typeHeard     = 7
 
 	// Record types that later work gives a body. A node that does not know them ignores and counts them.
 	typeSeriesDrop  = 16
@@ -40,6 +42,7 @@ func (*FrameMsg) message()  {}
 func (*Push) message()      {}
 func (*Heartbeat) message() {}
 func (*Coverage) message()  {}
+func (*Heard) message()     {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
@@ -74,6 +77,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 		body, err = m.append(nil)
 	case *Coverage:
 		typ = typeCoverage
+		body, err = m.append(nil)
+	case *Heard:
+		typ, floor = typeHeard, len(m.Claims)/MaxCellsPerByte
 		body, err = m.append(nil)
 	default:
 		err = fmt.Errorf("%w: not a message", ErrInvalid)
@@ -117,7 +123,8 @@ func parseMessage(b []byte) (Message, error) {
 		return &FrameMsg{Raw: body}, nil
 	case typeHeartbeat:
 		return parseHeartbeat(body)
-	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed, typeCoverage | typeCompressed:
+	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
+		typeCoverage | typeCompressed, typeHeard | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -137,6 +144,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parsePush(body, min(len(b)*MaxCellsPerByte, MaxPushParts))
 	case typeCoverage:
 		return parseCoverage(body)
+	case typeHeard:
+		return parseHeard(body, min(len(b)*MaxCellsPerByte, MaxHeardClaims))
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)

@@ -1,0 +1,239 @@
+package reconcile
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/mutant"
+)
+
+const (
+	// maxClaims bounds the claims of one process that wait for its frames: one per flush, so 64 are 6 s on a lan.
+	maxClaims = 64
+	// maxProcesses bounds the processes of one node that are remembered: a node restarts a few times in the time that it
+	// takes to forget one, and no two live processes of a name are wanted. Beyond it the one silent longest goes.
+	maxProcesses = 16
+)
+
+// Claim is a process' statement that its incarnation Inc was at Head at time AtMs: everything it was told before then
+// is in cells up to Head.
+type Claim struct {
+	Inc  crdt.Incarnation
+	Head uint64
+	AtMs int64 // on this hub's clock
+}
+
+// Watch is what a hub knows of the nodes of its region: who is expected, and up to when each one's cells are all
+// here. A claim counts only once the cells up to its head are covered; that a node was heard says nothing. Claims come
+// from the processes themselves or from sibling hubs that heard them, in any order.
+//
+// A name may be used by more than one process: a node restarts, its disk is copied, an old backup is started beside it.
+// The node is complete up to the time that all processes which count are. A process stops to count when another one
+// of its name takes over, see succeeded.
+type Watch struct {
+	nodes   map[string]*watched
+	order   []*Process // those that were heard here, by number
+	numbers uint32
+	moves   uint64
+	silence int64
+}
+
+type watched struct {
+	name  string
+	procs []*Process
+	asOf  int64
+}
+
+// Process is one process of a node, as far as it is known from claims. Callers only read it.
+type Process struct {
+	Node   string
+	Inc    crdt.Incarnation
+	Number uint32  // names the process towards siblings; 0: not heard here
+	Named  []Named // the incarnations on the node's disk, as its hello said
+	Last   Claim   // the newest that came from the process itself
+	Moved  uint64  // grows with every such claim, over all processes: what a sibling was not told yet
+	Offset int64   // the node's clock minus this hub's in ms, less by the delay of its messages
+
+	needs       []Named // of Named, those that were not covered yet
+	claims      []Claim // unsettled, oldest first
+	since, last int64   // first and newest time of its life that is known
+	asOf        int64
+}
+
+// NewWatch returns a watch that expects nobody. A node that was not complete for silence milliseconds is missing.
+func NewWatch(silence int64) *Watch { return &Watch{nodes: map[string]*watched{}, silence: silence} }
+
+// Expect adds a node that coverage has to account for. Nodes are never unexpected by silence.
+func (w *Watch) Expect(node string) { w.node(node) }
+
+func (w *Watch) node(name string) *watched {
+	n := w.nodes[name]
+	if n == nil {
+		n = &watched{name: name}
+		w.nodes[name] = n
+	}
+	return n
+}
+
+// process returns a process of a node, an empty one if it was not heard of.
+func (w *Watch) process(node string, inc crdt.Incarnation) *Process {
+	n := w.node(node)
+	for _, p := range n.procs {
+		if p.Inc == inc {
+			return p
+		}
+	}
+	if len(n.procs) >= maxProcesses {
+		w.remove(n, slices.MinFunc(n.procs, func(a, b *Process) int { return cmp.Compare(a.last, b.last) }))
+	}
+	p := &Process{Node: node, Inc: inc, since: math.MaxInt64}
+	n.procs = append(n.procs, p)
+	return p
+}
+
+// lived records that the process lived at a time.
+func (p *Process) lived(at int64) { p.since, p.last = min(p.since, at), max(p.last, at) }
+
+func (w *Watch) remove(n *watched, p *Process) {
+	n.procs = slices.DeleteFunc(n.procs, func(o *Process) bool { return o == p })
+	if p.Number != 0 {
+		w.order = slices.DeleteFunc(w.order, func(o *Process) bool { return o == p })
+	}
+}
+
+// Names records which incarnations a process of a node has on its disk: its claims hold only if those are covered too.
+// at is when the process said so, 0 if somebody else does.
+func (w *Watch) Names(node string, inc crdt.Incarnation, named []Named, at int64) {
+	p := w.process(node, inc)
+	if at != 0 {
+		p.lived(at)
+	}
+	p.Named = slices.Clone(named)
+	p.needs = slices.DeleteFunc(slices.Clone(named), func(n Named) bool { return n.Live })
+}
+
+// Claim records a claim that came from the process itself.
+func (w *Watch) Claim(node string, c Claim) *Process {
+	p := w.claim(node, c)
+	if p.Number == 0 {
+		w.numbers++
+		p.Number = w.numbers
+		w.order = append(w.order, p)
+	}
+	if c.AtMs >= p.Last.AtMs {
+		w.moves++
+		p.Last, p.Moved = c, w.moves
+	}
+	return p
+}
+
+// Moves returns the highest Process.Moved there is.
+func (w *Watch) Moves() uint64 { return w.moves }
+
+// Told records a claim that a sibling heard, and by how much the node's clock is off if nobody measures that here.
+func (w *Watch) Told(node string, c Claim, offset int64) {
+	p := w.claim(node, c)
+	if p.Number == 0 {
+		p.Offset = offset
+	}
+	if mutant.On("sibling's word as coverage") {
+		p.asOf = max(p.asOf, c.AtMs)
+	}
+}
+
+// claim lets a claim wait for its cells. Of too many, the newest replaces the last one.
+func (w *Watch) claim(node string, c Claim) *Process {
+	p := w.process(node, c.Inc)
+	p.lived(c.AtMs)
+	if len(p.claims) >= maxClaims {
+		p.claims = p.claims[:maxClaims-1]
+	}
+	at := len(p.claims)
+	for at > 0 && p.claims[at-1].AtMs > c.AtMs { // two hubs heard it, one tells later
+		at--
+	}
+	p.claims = slices.Insert(p.claims, at, c)
+	return p
+}
+
+// Heard returns the processes that were heard here, in the order of their numbers. It must not be modified.
+func (w *Watch) Heard() []*Process { return w.order }
+
+// Settle moves a node's time up to the newest claims whose cells are covered. covered returns how far this hub covers
+// an incarnation of the node.
+func (w *Watch) Settle(node string, covered func(crdt.Incarnation) uint64) {
+	n := w.nodes[node]
+	if n == nil {
+		return
+	}
+	for _, p := range n.procs {
+		p.settle(covered)
+	}
+	w.succeed(n)
+}
+
+func (p *Process) settle(covered func(crdt.Incarnation) uint64) {
+	if len(p.claims) == 0 {
+		return
+	}
+	p.needs = slices.DeleteFunc(p.needs, func(n Named) bool { return covered(n.Inc) >= n.Head[crdt.StreamLifetime] })
+	if len(p.needs) > 0 && !mutant.On("needs of a process forgotten") {
+		return
+	}
+	have := covered(p.Inc)
+	for i, c := range p.claims { // in the order of times, which is that of heads but for clocks that jump
+		if have >= c.Head || mutant.On("heartbeat as coverage") {
+			p.asOf = max(p.asOf, c.AtMs)
+			continue
+		}
+		p.claims = p.claims[i:]
+		return
+	}
+	p.claims = p.claims[:0]
+}
+
+// succeed finds the time up to which a node is complete: the least of the processes that count. It never falls: that
+// a time was complete stays true.
+func (w *Watch) succeed(n *watched) {
+	asOf, now := int64(-1), int64(0)
+	for _, p := range n.procs {
+		now = max(now, p.last)
+	}
+	for _, p := range slices.Clone(n.procs) {
+		switch {
+		case !w.succeeded(n, p, now):
+			if asOf < 0 || p.asOf < asOf {
+				asOf = p.asOf
+			}
+		case p.last < now-2*w.silence:
+			w.remove(n, p)
+		}
+	}
+	n.asOf = max(n.asOf, asOf)
+}
+
+// succeeded reports whether another process of the name took over from p. Two that were both heard for longer than a
+// silence are two nodes by one name, and each counts until a third takes over. Otherwise the later one has taken over
+// if p is on its disk, and if it is not (a wiped disk, an old backup) once p is silent.
+func (w *Watch) succeeded(n *watched, p *Process, now int64) bool {
+	for _, o := range n.procs {
+		overlap := p.last - max(p.since, o.since)
+		if o == p || o.last <= p.last || overlap > w.silence && !mutant.On("second process of a name ignored") {
+			continue
+		}
+		if p.last < now-w.silence || slices.ContainsFunc(o.Named, func(n Named) bool { return n.Inc == p.Inc }) {
+			return true
+		}
+	}
+	return false
+}
+
+// AsOf returns the time up to which everything the node was told is covered, 0 if unknown.
+func (w *Watch) AsOf(node string) int64 {
+	if n := w.nodes[node]; n != nil {
+		return n.asOf
+	}
+	return 0
+}
