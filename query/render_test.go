@@ -13,8 +13,10 @@ import (
 func TestRender(t *testing.T) {
 	c := serve(t, everyKind())
 	cut := everyKind()
-	cut.coverage[0] = node.Coverage{Region: "eu", NodesExpected: 2, NodesHeard: 2, CompleteUntil: at, Age: 3 * time.Hour, Lost: 17,
-		ClocksOff: 1, Clocks: []node.ClockOffset{{Node: "eu-2", Offset: -90 * time.Second}}}
+	cut.coverage[0] = node.Coverage{
+		Region: "eu", NodesExpected: 2, NodesHeard: 2, CompleteUntil: at, Age: 3 * time.Hour, Lost: 17,
+		ClocksOff: 1, Clocks: []node.ClockOffset{{Node: "eu-2", Offset: -90 * time.Second}},
+	}
 	cut.coverage[1] = node.Coverage{Region: "us", NodesExpected: 40, NodesHeard: 15, OldestMissing: at, Missing: []string{"us-03", "us-04"}}
 	cutOff := serve(t, cut)
 	for _, x := range []struct {

@@ -14,7 +14,7 @@ func drawCoverage(t *rapid.T) *Coverage {
 			Expected: rapid.Uint32().Draw(t, "expected"), Heard: rapid.Uint32().Draw(t, "heard"),
 			CompleteUntilMs: rapid.Int64().Draw(t, "complete"), AtMs: rapid.Int64().Draw(t, "at"),
 			OldestMissingMs: rapid.Int64().Draw(t, "oldest"), Lost: rapid.Uint64().Draw(t, "lost"),
-			Missing: rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,9}`), 0, MaxMissing).Draw(t, "missing"),
+			Missing:   rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,9}`), 0, MaxMissing).Draw(t, "missing"),
 			ClocksOff: rapid.Uint32().Draw(t, "off"),
 		})
 		if rapid.Bool().Draw(t, "clock") {
