@@ -51,3 +51,41 @@ func ReadCold(r Reader, o crdt.Origin) (snapshot []*wire.Frame, err error) {
 	})
 	return snapshot, err
 }
+
+// Derived calls f for what a hub writes for others from others' cells: its totals, what it floors them with, and its views
+// of other regions. The replicas must not be modified. For tests and simulations.
+func (c *Core) Derived(f func(*reconcile.Replica)) {
+	if c.hub == nil {
+		return
+	}
+	f(&c.hub.region.Total.Replica)
+	f(&c.hub.floor.Cells.Replica)
+	for _, r := range c.hub.entries.Regions() {
+		if r != c.cfg.Region {
+			f(&c.hub.entries.View(r).Replica)
+		}
+	}
+}
+
+// Received calls f, in order, for every origin that others write and that is in memory here: with how far it was received
+// and with the copy that holds its cells. At an edge those are the totals that hubs of its region sent, and the views of
+// others, which share one copy a region. Nothing of it may be modified. For tests and simulations.
+func (c *Core) Received(f func(o crdt.Origin, p crdt.Progress, cells *reconcile.Replica)) {
+	one := func(r *reconcile.Replica) { f(r.Origin, r.Progress[crdt.StreamLifetime], r) }
+	if c.hub != nil {
+		for _, r := range c.Replicas() {
+			if r != c.live {
+				one(r)
+			}
+		}
+		return
+	}
+	for _, o := range c.slots.Origins() {
+		one(&c.slots.Slot(o).Total)
+	}
+	for _, o := range c.views.Origins() {
+		if d := c.views.Region(o.Region); d != nil {
+			f(o, c.views.Replica(o).Progress[crdt.StreamLifetime], &d.Replica)
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package short
+
+import (
+	"meshd/node"
+)
+
+// act does one action.
+func (w *World) act(a Action) {
+	do := [numKinds]func(*World, Action) bool{
+		write: (*World).doWrite, persist: (*World).doPersist, deliver: (*World).doDeliver, tick: (*World).doTick, pass: (*World).doPass,
+		dial: (*World).doDial, cut: (*World).doCut, down: (*World).doDown, load: (*World).doLoad, backup: (*World).doBackup,
+		restart: (*World).doRestart, start: (*World).doStart, clone: (*World).doClone, damage: (*World).doDamage,
+		wipeAll: (*World).doWipeAll,
+	}[a.Kind]
+	if w.trace != nil {
+		w.logf("-- %d: %s", w.acting, a)
+	}
+	if do != nil && do(w, a) {
+		w.report.Actions++
+	}
+}
+
+// pick returns the first machine from index at on for which ok holds, or nil.
+func (w *World) pick(at uint16, ok func(*machine) bool) *machine {
+	n := len(w.machines)
+	for i := range n {
+		if m := w.machines[(int(at)+i)%n]; ok(m) {
+			return m
+		}
+	}
+	return nil
+}
+
+func running(m *machine) bool { return m.proc != nil }
+
+func (w *World) doWrite(a Action) bool {
+	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && (!m.isHub() || w.s.Plan.HubsWrite) })
+	if m == nil {
+		return false
+	}
+	n := int(a.N)
+	for i := range 1 + int(a.P)%3 { // a burst leaves the mesh several seqs behind
+		w.submit(m, (n+i)%3, (n/3+i)%3, uint32(1+n/9%5))
+		if m.proc.persist != nil && a.P%8 < 6 {
+			w.persist(m, false)
+		}
+	}
+	return true
+}
+
+func (w *World) doPersist(a Action) bool {
+	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && m.proc.persist != nil })
+	if m == nil {
+		return false
+	}
+	switch how := a.N % 24; how {
+	case 0, 1, 2:
+		w.logf("%s cannot write", m.name)
+		w.persist(m, true)
+	case 3, 4:
+		w.crash(m, how == 3)
+		w.start(m)
+	default:
+		w.persist(m, false)
+	}
+	return true
+}
+
+func (w *World) doDeliver(a Action) bool {
+	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && w.inbox(m, a.P) != nil })
+	if m == nil {
+		return false
+	}
+	e := w.inbox(m, a.P)
+	n := 1 + int(a.N)%4
+	if a.N%8 == 7 {
+		n = e.waiting()
+	}
+	for ; n > 0 && !e.down && e.waiting() > 0; n-- {
+		w.deliver(e, int(a.N>>4)%2)
+	}
+	if p := m.proc; p.persist != nil && a.N>>5%2 == 0 {
+		w.persist(m, false)
+	}
+	return true
+}
+
+// inbox returns an end of m with messages, the first from that with number at on.
+func (w *World) inbox(m *machine, at uint16) *end {
+	n := len(m.proc.ends)
+	for i := range n {
+		if e := m.proc.ends[(int(at)+i)%n]; e.waiting() > 0 {
+			return e
+		}
+	}
+	return nil
+}
+
+func (w *World) doTick(a Action) bool {
+	w.now += int64(a.N % 3)
+	if a.P%4 == 0 {
+		w.tickAll(func(m *machine) bool { return w.now >= m.proc.wake })
+		return true
+	}
+	if m := w.pick(a.M, running); m != nil {
+		w.step(m, node.Tick{})
+	}
+	return true
+}
+
+func (w *World) tickAll(due func(*machine) bool) {
+	for _, m := range w.machines {
+		if m.proc != nil && due(m) {
+			w.step(m, node.Tick{})
+		}
+	}
+}
+
+// doPass lets enough time pass for a comparison, for incarnations to go cold, or for a retry; some nodes notice.
+func (w *World) doPass(a Action) bool {
+	w.now += []int64{compareEvery, compareEvery, compareEvery, compareEvery, 40, 40, 60, 10_010}[a.N%8]
+	w.tickAll(func(m *machine) bool { return a.P>>(m.index%16)&1 == 0 })
+	return true
+}
+
+func (w *World) doDial(a Action) bool {
+	m := w.pick(a.M, running)
+	if m == nil {
+		return false
+	}
+	for _, o := range w.machines {
+		if again := a.N%8 == 0; wants(m, o) && a.P>>(o.index%16)&1 == 0 && (again || !connected(m, o)) {
+			w.connect(m, o)
+		}
+	}
+	return true
+}
+
+func (w *World) doCut(a Action) bool {
+	w.sweep()
+	if len(w.conns) == 0 {
+		return false
+	}
+	c := w.conns[int(a.M)%len(w.conns)]
+	if c.dead {
+		return false
+	}
+	w.logf("the session of %s and %s dies", c.ends[0].m.name, c.ends[1].m.name)
+	w.kill(c)
+	for i := range c.ends {
+		if e := &c.ends[i]; a.P>>i&1 == 0 && !e.down {
+			w.notice(e)
+		}
+	}
+	return true
+}
+
+func (w *World) doDown(a Action) bool {
+	w.sweep()
+	for i := range w.conns {
+		c := w.conns[(int(a.M)+i)%len(w.conns)]
+		if !c.dead {
+			continue
+		}
+		for j := range c.ends {
+			if e := &c.ends[(j+int(a.P))%2]; !e.down {
+				w.notice(e)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (w *World) doLoad(a Action) bool {
+	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && len(m.proc.loads) > 0 })
+	if m == nil {
+		return false
+	}
+	w.loadNext(m)
+	return true
+}
+
+func (w *World) loadNext(m *machine) {
+	o := m.proc.loads[0]
+	m.proc.loads = m.proc.loads[1:]
+	in := node.Loaded{Origin: o}
+	in.Snapshot, in.Err = m.coldFrames(o)
+	w.logf("%s has loaded %s", m.name, o)
+	w.step(m, in)
+}
+
+func (w *World) doBackup(a Action) bool {
+	m := w.machines[int(a.M)%len(w.machines)]
+	m.backup = m.disk.clone()
+	w.logf("the disk of %s is backed up", m.name)
+	return true
+}
+
+// doRestart crashes a machine and starts it, or leaves it down, from its disk, an older copy of it, or an empty one.
+func (w *World) doRestart(a Action) bool {
+	m := w.pick(a.M, running)
+	if m == nil {
+		return false
+	}
+	w.crash(m, a.P%2 == 0)
+	switch a.N % 8 {
+	case 0, 1:
+		if m.backup != nil {
+			w.logf("%s gets an older copy of its disk", m.name)
+			m.disk = m.backup.clone()
+			m.acked = w.own(m)
+		}
+	case 2:
+		w.wipe(m)
+	case 3:
+		return true // it stays down
+	}
+	w.start(m)
+	return true
+}
+
+func (w *World) wipe(m *machine) {
+	w.logf("%s loses its disk", m.name)
+	m.disk, m.acked = newDisk(), amounts{}
+}
+
+func (w *World) doStart(a Action) bool {
+	m := w.pick(a.M, func(m *machine) bool { return m.proc == nil })
+	if m == nil {
+		return false
+	}
+	w.start(m)
+	return true
+}
+
+// doClone starts a second machine of an edge's name from a copy of its disk.
+func (w *World) doClone(a Action) bool {
+	edges := 0
+	for _, m := range w.machines {
+		if !m.isHub() {
+			edges++
+		}
+	}
+	m := w.pick(a.M, func(m *machine) bool { return !m.isHub() })
+	if edges >= maxEdges || edges >= w.s.Plan.Edges+2 {
+		return false
+	}
+	c := &machine{region: m.region, place: m.place + 1, role: m.role, name: m.name, disk: m.disk.clone()}
+	c.acked = w.own(c)
+	w.logf("the disk of %s is copied to a second machine", m.name)
+	w.add(c)
+	return true
+}
+
+func (w *World) doDamage(a Action) bool {
+	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && w.inbox(m, a.P) != nil })
+	if m == nil {
+		return false
+	}
+	e := w.inbox(m, a.P)
+	if !e.up {
+		return false
+	}
+	w.logf("%s gets damaged bytes from %s", m.name, e.other().m.name)
+	w.step(m, node.Malformed{ID: e.id})
+	return true
+}
+
+func (w *World) doWipeAll(a Action) bool {
+	if !w.s.Plan.Disasters || a.N%4 != 0 {
+		return false
+	}
+	for _, m := range w.machines {
+		if m.isHub() && m.region == int(a.M)%numRegions {
+			w.crash(m, a.P%2 == 0)
+			w.wipe(m)
+			w.start(m)
+		}
+	}
+	return true
+}

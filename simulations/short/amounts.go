@@ -1,0 +1,141 @@
+package short
+
+import (
+	"fmt"
+	"strings"
+
+	"meshd/crdt"
+)
+
+// The parts of the three series: each only rises, and each is judged on its own. A sample of the distribution is 0, 1 or
+// -1, so that sums are whole and each sign has one bucket.
+const (
+	partCounter = iota
+	partP
+	partN
+	partZeros
+	partSumP
+	partSumN
+	partPositive
+	partNegative
+	numParts
+)
+
+// amounts are the parts of all series at one origin, or added up over some. Windows get a place of their own here once the
+// core keeps them.
+type amounts [numParts]uint32
+
+// series are what is counted: one of each kind that is added over origins.
+var series = [...]*crdt.Series{
+	{Name: "c", Kind: crdt.KindCounter},
+	{Name: "u", Kind: crdt.KindUpDown},
+	{Name: "d", Kind: crdt.KindDistribution},
+}
+
+// indexOf returns the number of a series by its name, -1 if nobody here counts it.
+func indexOf(name string) int {
+	for i, s := range series {
+		if s.Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func (a *amounts) add(b *amounts) {
+	for i := range a {
+		a[i] += b[i]
+	}
+}
+
+func (a *amounts) raise(b *amounts) {
+	for i := range a {
+		a[i] = max(a[i], b[i])
+	}
+}
+
+// within reports whether no part of a exceeds that of b.
+func (a *amounts) within(b *amounts) bool {
+	for i := range a {
+		if a[i] > b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// String shows a as c=1 u=+2-0 d=0/3/0 with the zeros, positive and negative samples of the distribution; its sums only where
+// they differ from the samples.
+func (a *amounts) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "c=%d u=+%d-%d d=%d/%d/%d", a[partCounter], a[partP], a[partN], a[partZeros], a[partPositive], a[partNegative])
+	if a[partSumP] != a[partPositive] || a[partSumN] != a[partNegative] {
+		fmt.Fprintf(&b, "(sums %d %d)", a[partSumP], a[partSumN])
+	}
+	return b.String()
+}
+
+// set writes the parts of v, a value of the series numbered at, and reports whether v counts only what can be written here.
+func (a *amounts) set(at int, v *crdt.Value) bool {
+	switch series[at].Kind {
+	case crdt.KindCounter:
+		a[partCounter] = whole(v.P)
+	case crdt.KindUpDown:
+		a[partP], a[partN] = whole(v.P), whole(v.N)
+	default:
+		d, ok := v.X.(*crdt.Distribution)
+		if !ok {
+			return v.X == nil
+		}
+		a[partZeros] = uint32(d.Zeros())
+		a[partSumP], a[partSumN] = whole(d.Sum().P), whole(d.Sum().N)
+		if d.Count() > d.Zeros() {
+			h := d.Exponential()
+			a[partPositive], a[partNegative] = only(h.Positive), only(h.Negative)
+		}
+		return uint64(a[partZeros]+a[partPositive]+a[partNegative]) == d.Count()
+	}
+	return true
+}
+
+// whole returns the part of f before the point; all amounts here are whole.
+func whole(f crdt.Fixed) uint32 { return uint32(f.Hi<<16 | f.Lo>>48) }
+
+// only returns the count of the bucket that the sample 1 belongs to.
+func only(b crdt.ExponentialBuckets) (n uint32) {
+	for i, c := range b.Counts {
+		if int(b.Offset)+i == -1 {
+			n = uint32(c)
+		}
+	}
+	return n
+}
+
+// increment returns n more of one part of a series, for the core and for the oracle.
+func increment(at, part int, n uint32) (crdt.Value, amounts) {
+	v, a := crdt.Value{Kind: series[at].Kind}, amounts{}
+	switch amount := crdt.FixedFromUint(uint64(n)); {
+	case v.Kind == crdt.KindCounter:
+		v.P, a[partCounter] = amount, n
+	case v.Kind == crdt.KindUpDown && part%2 == 0:
+		v.P, a[partP] = amount, n
+	case v.Kind == crdt.KindUpDown:
+		v.N, a[partN] = amount, n
+	default:
+		d := &crdt.Distribution{}
+		sample := float64(part%3 - 1)
+		if err := d.Observe(sample, uint64(n)); err != nil {
+			panic(err) // three small numbers
+		}
+		v.X = d
+		switch part % 3 {
+		case 0:
+			a[partSumN], a[partNegative] = n, n
+		case 1:
+			a[partZeros] = n
+		case 2:
+			a[partSumP], a[partPositive] = n, n
+		}
+	}
+	return v, a
+}

@@ -1,0 +1,224 @@
+package short
+
+import (
+	"fmt"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// healWithin bounds the time from heal to convergence in milliseconds: new sessions relay nothing in the first comparison,
+// what a hub lacks is relayed when it was lacked at the comparison before, a cold origin is loaded first, what that
+// changes in the totals travels on at once, and all of it once more for what relaying let a hub know of.
+const healWithin = 10 * compareEvery
+
+// heal ends all faults: every machine is up, every session that is wanted stands, every write and every message takes
+// effect. Then the mesh has to converge.
+func (w *World) heal() {
+	w.healing = true
+	w.logf("everything heals")
+	for _, m := range w.machines {
+		w.start(m)
+	}
+	for _, c := range w.conns {
+		for i := range c.ends {
+			if e := &c.ends[i]; !e.down && (c.dead || !w.s.Plan.KeepLinks) {
+				w.kill(c)
+				w.notice(e)
+			}
+		}
+	}
+	w.sweep()
+	if w.s.Plan.KeepLinks { // what a full disk refused comes again
+		w.now += 10_010
+	}
+	for _, m := range w.machines {
+		if m.proc.persist != nil {
+			w.persist(m, false)
+		}
+	}
+	left, lost := w.survivors()
+	for i, m := range w.machines {
+		for _, o := range w.machines[i+1:] {
+			if wants(m, o) && (w.isHome(m, o) || w.isHome(o, m)) && !connected(m, o) {
+				w.connect(m, o)
+			}
+		}
+	}
+	w.converge(left, lost)
+}
+
+// isHome reports whether h is one of the two hubs that e talks to, or both are hubs.
+func (w *World) isHome(e, h *machine) bool {
+	if !h.isHub() {
+		return false
+	}
+	away := (h.place - e.place%w.s.Plan.Hubs + w.s.Plan.Hubs) % w.s.Plan.Hubs
+	return e.isHub() || away < 2
+}
+
+// survivors returns, by region, what all disks together hold of its cells, and whether a disaster took some.
+func (w *World) survivors() (left [numRegions]amounts, lost [numRegions]bool) {
+	for _, by := range w.truth.order {
+		var most amounts
+		for _, m := range w.machines {
+			if h := m.disk.held[by.origin.Inc]; h != nil {
+				most.raise(&h.cells)
+			}
+		}
+		left[by.region].add(&most)
+		if most != by.top() {
+			lost[by.region] = true
+			w.report.Lost = true
+		}
+	}
+	return left, lost
+}
+
+// converge runs until every node is right, or fails with what is wrong when the time is over.
+func (w *World) converge(left [numRegions]amounts, lost [numRegions]bool) {
+	began := w.now
+	for check := int64(0); ; {
+		w.drain()
+		if w.now-began >= check {
+			err := w.unconverged(left, lost)
+			if err == nil {
+				w.report.ConvergedMs = w.now - began
+				return
+			}
+			if w.now-began > healWithin {
+				w.fail(err.Rule, "%d ms after heal: %s", w.now-began, err.What)
+			}
+			check += compareEvery / 2
+		}
+		next := w.now + compareEvery
+		for _, m := range w.machines {
+			next = min(next, m.proc.wake)
+		}
+		w.now = max(next, w.now+1)
+		w.tickAll(func(m *machine) bool { return w.now >= m.proc.wake })
+	}
+}
+
+// drain lets everything that is under way arrive.
+func (w *World) drain() {
+	for busy := true; busy; {
+		busy = false
+		for _, m := range w.machines {
+			p := m.proc
+			for p.persist != nil {
+				w.persist(m, false)
+				busy = true
+			}
+			for len(p.loads) > 0 {
+				w.loadNext(m)
+				busy = true
+			}
+			for i := 0; i < len(p.ends); i++ {
+				for e := p.ends[i]; !e.down && e.waiting() > 0; busy = true {
+					w.deliver(e, 1)
+				}
+			}
+		}
+	}
+}
+
+// unconverged says what is wrong with a mesh that has healed, nil if nothing is.
+func (w *World) unconverged(left [numRegions]amounts, lost [numRegions]bool) *Violation {
+	for region := range numRegions {
+		first := w.machines[0].proc.last[region]
+		for _, m := range w.machines {
+			got := m.proc.last[region]
+			switch {
+			case !lost[region] && got != w.truth.upper[region]:
+				return wrong("I2", "%s answers %v for %s, of which %v was written", m.name, &got, regionNames[region], &w.truth.upper[region])
+			case !left[region].within(&got):
+				return wrong("I2", "%s answers %v for %s, of which %v is left", m.name, &got, regionNames[region], &left[region])
+			case m.isHub() && got != first:
+				return wrong("I1", "%s answers %v for %s and %s %v", m.name, &got, regionNames[region], w.machines[0].name, &first)
+			}
+		}
+	}
+	if v := w.unequalDisks(); v != nil {
+		return v
+	}
+	return w.unequalEntries()
+}
+
+func wrong(rule, format string, args ...any) *Violation {
+	return &Violation{Rule: rule, What: fmt.Sprintf(format, args...)}
+}
+
+// unequalDisks compares what the hubs of a region hold of its nodes' cells.
+func (w *World) unequalDisks() *Violation {
+	var firsts [numRegions]*machine
+	for _, m := range w.machines {
+		if !m.isHub() {
+			continue
+		}
+		first := firsts[m.region]
+		if first == nil {
+			firsts[m.region] = m
+			continue
+		}
+		for _, by := range w.truth.order {
+			a, b := first.disk.cells(by.origin.Inc), m.disk.cells(by.origin.Inc)
+			if a != b {
+				return wrong("I1", "%s holds %v of %s, and %s %v", first.name, &a, by.origin, m.name, &b)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *disk) cells(inc crdt.Incarnation) amounts {
+	if h := d.held[inc]; h != nil {
+		return h.cells
+	}
+	return amounts{}
+}
+
+// unequalEntries compares what all hubs hold of the totals of every hub process, dead ones included.
+func (w *World) unequalEntries() *Violation {
+	entries := map[crdt.Origin]amounts{}
+	holder := map[crdt.Origin]*machine{}
+	hubs := 0
+	count := map[crdt.Origin]int{}
+	see := func(m *machine, o crdt.Origin, a amounts) *Violation {
+		if h := holder[o]; h != nil && entries[o] != a {
+			have := entries[o]
+			return wrong("I1", "%s holds %v of the totals of %s, and %s %v", m.name, &a, o, h.name, &have)
+		}
+		holder[o], entries[o] = m, a
+		count[o]++
+		return nil
+	}
+	for _, m := range w.machines {
+		if !m.isHub() {
+			continue
+		}
+		hubs++
+		own := crdt.Origin{Class: crdt.ClassRegion, Region: m.regionName(), Node: m.name, Inc: m.proc.writer.origin.Inc}
+		if v := see(m, own, w.truth.topOf(own)); v != nil {
+			return v
+		}
+		for _, r := range m.proc.core.Replicas() {
+			if r.Origin.Class != crdt.ClassRegion {
+				continue
+			}
+			if v := see(m, r.Origin, w.cellsOf(m.proc.core, r)); v != nil {
+				return v
+			}
+		}
+	}
+	for _, by := range w.truth.order {
+		o := by.origin
+		o.Class = crdt.ClassRegion
+		if n, held := count[o], entries[o]; n > 0 && n < hubs && held != (amounts{}) {
+			return wrong("I1", "%d of %d hubs hold the totals of %s: %v", n, hubs, o, &held)
+		}
+	}
+	return nil
+}
+
+var _ node.Reader = (*disk)(nil)

@@ -1,0 +1,115 @@
+package short
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// Schedule is a small mesh and what happens in it. A seed draws it; leaving out actions gives another schedule, in which
+// the others mean the same as far as that is possible.
+type Schedule struct {
+	Seed    uint64
+	Plan    Plan
+	Actions []Action
+}
+
+// Plan is the mesh and its limits. Times are milliseconds.
+type Plan struct {
+	Hubs       int   // a region
+	Edges      int   // of both regions; copied disks add to them
+	FrameBytes int   // 0 = the core's default: a flush is one frame
+	LogBytes   int64 // 1 writes a checkpoint at every opportunity
+	ColdAfter  int64
+	HubsWrite  bool
+	Disasters  bool // all hubs of a region may lose their disks at once
+	KeepLinks  bool // the sessions of the safety phase live on when everything heals
+}
+
+const (
+	numRegions  = 2
+	maxMachines = 2*3 + 8
+	maxEdges    = 8
+
+	flushEvery   = 1
+	compareEvery = 20
+	beatEvery    = 10_000 // statements come with flushes
+	silentAfter  = 1000
+)
+
+// Action is one step of the scheduler. What it does not find enabled at machine M, it looks for at the next; what is enabled
+// nowhere does nothing.
+type Action struct {
+	Kind    kind
+	M, P, N uint16 // machine, peer, how
+}
+
+type kind uint8
+
+const (
+	write   kind = iota // a client writes
+	persist             // a write to disk ends: well, with an error, or in a crash
+	deliver             // a peer takes messages
+	tick                // a moment passes, one node or all that want it notice
+	pass                // time passes: a comparison, until incarnations go cold, until a retry
+	dial                // a node opens sessions
+	cut                 // a session dies
+	down                // one end of a dead session notices
+	load                // a cold incarnation is read
+	backup              // a disk is copied, for later
+	restart             // a crash, and a start from some disk or none
+	start               // a node that was down comes back
+	clone               // a disk is copied to another machine, which starts beside the first
+	damage              // a message arrives that does not parse
+	wipeAll             // all hubs of a region lose their disks
+	forget              // an operator or the core gives up what is long over; nothing does so yet
+	numKinds
+)
+
+var kindNames = [numKinds]string{
+	"write", "persist", "deliver", "tick", "pass", "dial", "cut", "down", "load", "backup", "restart", "start", "clone", "damage",
+	"wipe all", "forget",
+}
+
+// weights say how often each kind is drawn.
+var weights = [numKinds]int{
+	write: 16, persist: 18, deliver: 44, tick: 22, pass: 5, dial: 6, cut: 4, down: 4, load: 3,
+	backup: 2, restart: 5, start: 3, clone: 1, damage: 1, wipeAll: 1,
+}
+
+// String shows an action as it is written in a trace.
+func (a Action) String() string { return fmt.Sprintf("%s %d/%d/%d", kindNames[a.Kind], a.M, a.P, a.N) }
+
+// Draw returns the schedule of a seed.
+func Draw(seed uint64) *Schedule {
+	r := rand.New(rand.NewPCG(seed, 0x5107))
+	s := &Schedule{Seed: seed}
+	s.Plan = Plan{
+		Hubs:       2 + r.IntN(3)/2,
+		Edges:      4 + r.IntN(3),
+		FrameBytes: []int{1, 30, 60, 0}[r.IntN(4)],
+		LogBytes:   []int64{1, 400, 0}[r.IntN(3)],
+		ColdAfter:  []int64{30, 30, 1_000_000}[r.IntN(3)],
+		HubsWrite:  r.IntN(4) == 0,
+		Disasters:  r.IntN(4) == 0,
+		KeepLinks:  r.IntN(4) == 0,
+	}
+	s.Actions = make([]Action, 120+r.IntN(160))
+	for i := range s.Actions {
+		s.Actions[i] = Action{drawKind(r), uint16(r.Uint32()), uint16(r.Uint32()), uint16(r.Uint32())}
+	}
+	return s
+}
+
+func drawKind(r *rand.Rand) kind {
+	sum := 0
+	for _, n := range weights {
+		sum += n
+	}
+	at := r.IntN(sum)
+	for k, n := range weights {
+		if at -= n; at < 0 {
+			return kind(k)
+		}
+	}
+	return tick
+}

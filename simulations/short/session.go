@@ -1,0 +1,194 @@
+package short
+
+import (
+	"fmt"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/node"
+)
+
+// conn is a session of two processes. Each of its lanes keeps order, as QUIC's streams do; only a session that dies drops
+// anything, and each end notices by itself.
+type conn struct {
+	ends [2]end
+	dead bool // takes no more messages
+}
+
+// end is where one of the processes sees a session.
+type end struct {
+	c     *conn
+	m     *machine
+	proc  *process
+	inc   crdt.Incarnation // of the process at the other end
+	id    uint64
+	side  int
+	up    bool // PeerUp was given
+	down  bool // PeerDown was given, or the process is gone
+	lanes [2][]message
+}
+
+// message is one under way; the first of a session has no bytes and announces it.
+type message struct{ raw []byte }
+
+func (e *end) other() *end { return &e.c.ends[1-e.side] }
+
+func (e *end) waiting() int { return len(e.lanes[0]) + len(e.lanes[1]) }
+
+func (p *process) end(id uint64) *end {
+	for _, e := range p.ends {
+		if e.id == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// connect opens a session of two running processes.
+func (w *World) connect(a, b *machine) {
+	c := &conn{}
+	for i, m := range [2]*machine{a, b} {
+		peer := [2]*machine{b, a}[i]
+		w.ids++
+		c.ends[i] = end{c: c, side: i, m: m, proc: m.proc, inc: peer.proc.writer.origin.Inc, id: w.ids}
+		c.ends[i].lanes[0] = append(c.ends[i].lanes[0], message{})
+		m.proc.ends = append(m.proc.ends, &c.ends[i])
+	}
+	w.conns = append(w.conns, c)
+	w.logf("%s and %s open a session", a.name, b.name)
+}
+
+// connected reports whether a process has a session with another machine's process that is not known to be over.
+func connected(a, b *machine) bool {
+	return slices.ContainsFunc(a.proc.ends, func(e *end) bool { return e.other().m == b && e.other().proc == b.proc && !e.c.dead })
+}
+
+// wants reports whether two machines talk to each other: hubs all, an edge the hubs of its region.
+func wants(a, b *machine) bool {
+	if a == b || a.proc == nil || b.proc == nil {
+		return false
+	}
+	return a.isHub() && b.isHub() || a.region == b.region && a.isHub() != b.isHub()
+}
+
+func (w *World) send(m *machine, s *node.Send) {
+	e := m.proc.end(s.Peer)
+	if e == nil || e.c.dead || e.down {
+		return
+	}
+	lane := 0
+	if s.Bulk {
+		lane = 1
+	}
+	o := e.other()
+	o.lanes[lane] = append(o.lanes[lane], message{s.Msg})
+}
+
+// deliver hands over the head of a lane. What is bulk waits until the session is announced.
+func (w *World) deliver(e *end, lane int) {
+	if len(e.lanes[lane]) == 0 || !e.up {
+		lane = 0
+	}
+	if len(e.lanes[lane]) == 0 {
+		return
+	}
+	msg := e.lanes[lane][0]
+	e.lanes[lane] = e.lanes[lane][1:]
+	o := e.other().m
+	if msg.raw == nil {
+		e.up = true
+		w.step(e.m, node.PeerUp{ID: e.id, Peer: node.PeerInfo{Region: o.regionName(), Node: o.name, Role: o.role, Inc: e.inc}})
+		return
+	}
+	dec, err := node.Decode(msg.raw)
+	if err != nil {
+		w.fail("I11", "%s sent %s a message that does not parse: %v", o.name, e.m.name, err)
+	}
+	if w.trace != nil {
+		w.logf("%s -> %s: %s", o.name, e.m.name, describe(&dec))
+	}
+	w.step(e.m, node.Received{ID: e.id, Msg: dec})
+}
+
+// kill ends a session: nothing more is sent, and what is under way arrives until an end notices.
+func (w *World) kill(c *conn) { c.dead = true }
+
+// ended drops what is under way to an end.
+func (w *World) ended(e *end) {
+	e.down = true
+	e.lanes = [2][]message{}
+	e.proc.ends = slices.DeleteFunc(e.proc.ends, func(x *end) bool { return x == e })
+}
+
+// notice tells an end that its session is over.
+func (w *World) notice(e *end) {
+	w.logf("%s loses its session with %s", e.m.name, e.other().m.name)
+	was := e.up
+	w.ended(e)
+	if was {
+		w.step(e.m, node.PeerDown{ID: e.id})
+	}
+}
+
+// sweep forgets sessions that both ends know to be over.
+func (w *World) sweep() {
+	w.conns = slices.DeleteFunc(w.conns, func(c *conn) bool { return c.dead && c.ends[0].down && c.ends[1].down })
+}
+
+// describe shows a message for people.
+func describe(d *node.Decoded) string {
+	switch m := d.Msg.(type) {
+	case *wire.Hello:
+		s := "hello"
+		for _, h := range m.Own {
+			s += fmt.Sprintf(" %s to %d", h.Inc.Short(), h.Head[0])
+		}
+		return s
+	case *wire.Marks:
+		s := "marks"
+		for i := range m.Marks {
+			p := m.Marks[i].Progress[0]
+			s += fmt.Sprintf(" %s %d/%d/%d", m.Marks[i].Origin, p.Cursor, p.Owed, p.Covered)
+		}
+		return s
+	case *wire.FrameMsg:
+		return describeFrame(d.Frame)
+	case *wire.Push:
+		s := "totals " + describeFrame(d.Frame)
+		for i := range m.Yours {
+			y := &m.Yours[i]
+			s += fmt.Sprintf(" yours %s whole=%t", y.Inc.Short(), y.Whole)
+			for j := range y.Cells {
+				s += fmt.Sprintf(" [%d]%s", y.Cells[j].Index, describeValue(&y.Cells[j].Value))
+			}
+		}
+		return s
+	case *wire.Heartbeat:
+		return fmt.Sprintf("heartbeat %d", m.Head[0])
+	case *wire.Coverage:
+		return "coverage"
+	}
+	return fmt.Sprintf("%T", d.Msg)
+}
+
+func describeFrame(f *wire.Frame) string {
+	s := fmt.Sprintf("frame %s (%d,%d] of %d:", f.Origin, f.From, f.To, f.Head)
+	for i := range f.Defs {
+		s += fmt.Sprintf(" #%d is %s", f.Defs[i].Ref, f.Defs[i].Series.Name)
+	}
+	for i := range f.Cells {
+		s += fmt.Sprintf(" #%d=%s@%d", f.Cells[i].Ref, describeValue(&f.Cells[i].Value), f.Cells[i].Seq)
+	}
+	return s
+}
+
+func describeValue(v *crdt.Value) string {
+	if d, ok := v.X.(*crdt.Distribution); ok {
+		return fmt.Sprintf("{%d samples, +%s -%s}", d.Count(), d.Sum().P, d.Sum().N)
+	}
+	if v.Kind == crdt.KindUpDown {
+		return fmt.Sprintf("+%s-%s", v.P, v.N)
+	}
+	return v.P.String()
+}

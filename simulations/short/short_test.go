@@ -1,0 +1,109 @@
+package short
+
+import (
+	"flag"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	schedules = flag.Int("schedules", quickSchedules, "how many schedules to run")
+	from      = flag.Uint64("from", 1, "the seed of the first")
+	seed      = flag.Uint64("seed", 0, "the one that TestSchedule runs and traces")
+	shrink    = flag.Bool("shrink", true, "whether TestSchedule leaves out what a violation does not need")
+)
+
+// sum of many reports.
+type sum struct {
+	schedules, actions, reads, claims, lost int
+	slowest                                 int64
+}
+
+func (s *sum) add(r *Report) {
+	s.schedules++
+	s.actions += r.Actions
+	s.reads += r.Reads
+	s.claims += r.Claims
+	s.slowest = max(s.slowest, r.ConvergedMs)
+	if r.Lost {
+		s.lost++
+	}
+}
+
+// each runs n schedules from a seed on, on all processors, until f says that it has seen enough.
+func each(first uint64, n int, f func(seed uint64, r *Report) bool) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	next, enough := 0, false
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				at := next
+				next++
+				stop := enough || at >= n
+				mu.Unlock()
+				if stop {
+					return
+				}
+				s := first + uint64(at)
+				r := Run(Draw(s), false)
+				mu.Lock()
+				enough = f(s, r) || enough
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestSchedules is the judge over many seeds.
+func TestSchedules(t *testing.T) {
+	var all sum
+	failed := 0
+	rules := map[string]int{}
+	each(*from, *schedules, func(seed uint64, r *Report) bool {
+		all.add(r)
+		if v := r.Violation; v != nil {
+			rules[v.Rule]++
+			if failed++; failed <= 5 {
+				t.Errorf("seed %d, action %d: %s: %s\nrun it again: go test ./simulations/short -run 'Schedule$' -seed %d -v", seed, v.At, v.Rule, v.What, seed)
+			}
+		}
+		return false
+	})
+	t.Logf("%d schedules, %d violations %v: %d actions, %d reads and %d claims judged, %d lost something, slowest convergence %d ms",
+		all.schedules, failed, rules, all.actions, all.reads, all.claims, all.lost, all.slowest)
+	if all.lost == 0 && *schedules >= quickSchedules || all.claims == 0 {
+		t.Error("no disaster took anything, or nothing was claimed: this judges nothing")
+	}
+}
+
+// TestSchedule runs one schedule and shows what happened, of a violation only what it needs.
+func TestSchedule(t *testing.T) {
+	if *seed == 0 {
+		t.Skip("needs -seed")
+	}
+	s := Draw(*seed)
+	r := Run(s, true)
+	if v := r.Violation; v != nil {
+		if *shrink {
+			s = Shrink(s, v.Rule, 3000)
+			r = Run(s, true)
+		}
+		t.Errorf("%s: %s", v.Rule, v.What)
+	}
+	t.Logf("%+v, %d actions:\n%s", s.Plan, len(s.Actions), r.Trace)
+}
+
+// BenchmarkSchedule measures what a schedule costs.
+func BenchmarkSchedule(b *testing.B) {
+	b.ReportAllocs()
+	for i := range b.N {
+		Run(Draw(uint64(i)), false)
+	}
+}
+
+var _ = time.Second

@@ -1,0 +1,5 @@
+//go:build slow
+
+package short
+
+const quickSchedules = 5000

@@ -1,0 +1,282 @@
+package short
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/node"
+)
+
+// World runs one schedule.
+type World struct {
+	s        *Schedule
+	now      int64
+	machines []*machine // by region: hubs, then edges; copies last
+	conns    []*conn
+	truth    *truth
+	ids      uint64
+	parser   wire.Parser
+	outs     []*node.Output // one for each step that runs inside another
+	depth    int
+	healing  bool
+	acting   int // index of the action that runs
+	report   Report
+	trace    *strings.Builder // nil: nobody reads it
+}
+
+// Report is the outcome of a schedule.
+type Report struct {
+	Violation   *Violation // nil if no rule broke
+	Actions     int        // that did something
+	Reads       int        // answers that were judged, each of all series of a region
+	Claims      int        // claims to cover something that were judged
+	ConvergedMs int64      // from heal on
+	Lost        bool       // a disaster took the only copy of something
+	Trace       string
+}
+
+// Violation is a broken rule.
+type Violation struct {
+	Rule, What string
+	At         int // index of the action; their number for what broke while the mesh healed
+}
+
+// machine is one computer: a disk, and a process while it runs.
+type machine struct {
+	index, region int
+	place         int // among the hubs, or the edges, of the region
+	name          string
+	role          node.Role
+	lives         int
+	disk, backup  *disk
+	proc          *process
+	acked         amounts // own writes that clients were told of, as far as disasters left them
+}
+
+// process is one life of a node.
+type process struct {
+	core    *node.Core
+	writer  *writer
+	ends    []*end
+	wake    int64
+	persist *node.Persist
+	asked   map[uint64]amounts // by request: not answered yet
+	loads   []crdt.Origin
+	last    [numRegions]amounts
+	covered map[crdt.Origin]claim // as judged last
+}
+
+var regionNames = [numRegions]string{"r0", "r1"}
+
+func (m *machine) regionName() string { return regionNames[m.region] }
+
+func (m *machine) isHub() bool { return m.role == node.RoleHub }
+
+// stopped ends a run from within: a rule broke.
+type stopped struct{}
+
+// Run runs a schedule to its end or to the first violation. With traced it also writes what happened.
+func Run(s *Schedule, traced bool) *Report {
+	w := &World{s: s, now: 1000, truth: newTruth()}
+	if traced {
+		w.trace = &strings.Builder{}
+	}
+	w.guarded(w.run)
+	if w.trace != nil {
+		w.report.Trace = w.trace.String()
+	}
+	return &w.report
+}
+
+// guarded turns a panic of a core into a violation.
+func (w *World) guarded(f func()) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil, stopped:
+		default:
+			w.report.Violation = &Violation{Rule: "panic", What: fmt.Sprintf("%v\n%s", r, debug.Stack()), At: w.acting}
+		}
+	}()
+	f()
+}
+
+func (w *World) run() {
+	p := &w.s.Plan
+	for region := range numRegions {
+		for i := range p.Hubs {
+			w.add(&machine{region: region, place: i, role: node.RoleHub, name: fmt.Sprintf("hub%d%d", region, i)})
+		}
+	}
+	for i := range p.Edges {
+		region := 0
+		if i%3 == 2 {
+			region = 1
+		}
+		w.add(&machine{region: region, place: i / 2, role: node.RoleEdge, name: fmt.Sprintf("edge%d", i)})
+	}
+	for i := range w.s.Actions {
+		w.acting = i
+		w.act(w.s.Actions[i])
+	}
+	w.acting = len(w.s.Actions)
+	w.heal()
+}
+
+// add puts up a machine and starts it.
+func (w *World) add(m *machine) {
+	m.index = len(w.machines)
+	if m.disk == nil {
+		m.disk = newDisk()
+	}
+	w.machines = append(w.machines, m)
+	w.start(m)
+}
+
+// fail records a broken rule and ends the run.
+func (w *World) fail(rule, format string, args ...any) {
+	w.report.Violation = &Violation{Rule: rule, What: fmt.Sprintf(format, args...), At: w.acting}
+	w.logf("%s: %s", rule, w.report.Violation.What)
+	panic(stopped{})
+}
+
+func (w *World) logf(format string, args ...any) {
+	if w.trace != nil {
+		fmt.Fprintf(w.trace, "%6d  %s\n", w.now-1000, fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *World) at() node.Time { return node.Time{Mono: w.now, Wall: w.now} }
+
+// draw returns the incarnation of a machine's next life.
+func (w *World) draw(m *machine) (inc crdt.Incarnation) {
+	r := rand.NewPCG(w.s.Seed, uint64(m.index)<<32|uint64(m.lives))
+	binary.BigEndian.PutUint64(inc[:8], r.Uint64())
+	binary.BigEndian.PutUint64(inc[8:], r.Uint64())
+	return inc
+}
+
+// start runs a new process on what the disk holds.
+func (w *World) start(m *machine) {
+	if m.proc != nil {
+		return
+	}
+	m.lives++
+	plan := &w.s.Plan
+	cfg := node.CoreConfig{
+		Region: m.regionName(), Node: m.name, Role: m.role, Inc: w.draw(m),
+		Flush: flushEvery, AntiEntropy: compareEvery, Beat: beatEvery, Silence: silentAfter,
+		LogBytes: plan.LogBytes, ColdAfter: plan.ColdAfter, FrameBytes: plan.FrameBytes,
+	}
+	c, err := node.NewCore(cfg)
+	if err == nil {
+		err = c.Recover(m.disk, w.at())
+	}
+	if err != nil {
+		w.fail("I2", "%s does not start: %v", m.name, err)
+	}
+	o := crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc}
+	m.proc = &process{core: c, writer: w.truth.begin(o, m.region), wake: w.now, asked: map[uint64]amounts{}, covered: map[crdt.Origin]claim{}}
+	w.logf("%s starts as %s with %d records", m.name, cfg.Inc.Short(), len(m.disk.kv))
+	if m.isHub() {
+		w.watch(c)
+	}
+	w.checkRecovery(m)
+	w.judge(m)
+}
+
+// crash ends a process between two instructions. A write that was under way is on disk or not.
+func (w *World) crash(m *machine, durable bool) {
+	p := m.proc
+	if p == nil {
+		return
+	}
+	w.logf("%s crashes", m.name)
+	if p.persist != nil && durable {
+		w.durable(m)
+	}
+	for _, e := range p.ends {
+		e.down = true
+		w.kill(e.c)
+	}
+	m.proc = nil
+}
+
+// step gives a core one event, does what it wants, and judges what it answers then.
+func (w *World) step(m *machine, in node.Event) {
+	if w.depth == len(w.outs) {
+		w.outs = append(w.outs, &node.Output{})
+	}
+	p, out := m.proc, w.outs[w.depth]
+	w.depth++
+	p.core.Step(w.at(), in, out)
+	for i := range out.Sends {
+		w.send(m, &out.Sends[i])
+	}
+	for i := range out.Replies {
+		w.answered(m, &out.Replies[i])
+	}
+	for _, c := range out.Close {
+		if e := p.end(c.Peer); e != nil {
+			w.logf("%s closes its session with %s: %s", m.name, e.other().m.name, c.Reason)
+			w.ended(e)
+			w.kill(e.c)
+		}
+	}
+	p.loads = append(p.loads, out.Loads...)
+	if out.Persist != nil {
+		if p.persist != nil {
+			w.fail("I7", "%s asks for a persist while another runs", m.name)
+		}
+		p.persist = out.Persist
+	}
+	p.wake = out.Wake
+	w.depth--
+	if m.isHub() {
+		w.watch(p.core)
+	}
+	if mayChange(in) {
+		w.checkJoins(m, in)
+		w.judge(m)
+	}
+}
+
+// mayChange reports whether an event is worth a look at the answers. Should one without cells change them after all, the next
+// look sees it.
+func mayChange(in node.Event) bool {
+	switch in := in.(type) {
+	case node.PeerUp, node.PeerDown:
+		return false
+	case node.Received:
+		return in.Msg.Frame != nil
+	}
+	return true
+}
+
+// submit lets a client of a machine write.
+func (w *World) submit(m *machine, at, part int, n uint32) {
+	v, a := increment(at, part, n)
+	w.ids++
+	m.proc.asked[w.ids] = a
+	m.proc.writer.asked.add(&a)
+	w.logf("%s is asked for %v", m.name, &a)
+	w.step(m, node.Submit{ID: w.ids, Batch: &node.Batch{Items: []node.Item{{Series: series[at], Inc: v}}}})
+}
+
+func (w *World) answered(m *machine, r *node.Reply) {
+	a, ok := m.proc.asked[r.ID]
+	delete(m.proc.asked, r.ID)
+	switch {
+	case !ok:
+		w.fail("I2", "%s answers request %d, which nobody waits for", m.name, r.ID)
+	case r.Result.Err != nil:
+	case r.Result.Accepted != 1:
+		w.fail("I2", "%s counted %d of one item", m.name, r.Result.Accepted)
+	default:
+		m.acked.add(&a)
+	}
+}
