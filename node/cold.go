@@ -181,6 +181,8 @@ func (c *Core) startCooling() bool {
 			c.Counts.Rejected++
 			continue
 		}
+		life := &r.Progress[crdt.StreamLifetime]
+		life.Owed = max(life.Owed, r.Top()) // cells beyond a gap are nothing that the index could show otherwise
 		ops, _ = c.disk.snapshotOps(ops, r, true, 0)
 		done = append(done, r)
 	}

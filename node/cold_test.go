@@ -98,3 +98,38 @@ func TestAHubsTotalsAreNotTakenForItsColdCells(t *testing.T) {
 		w.mustTotal("clicks", 1042)
 	}
 }
+
+// TestAnIncarnationThatWentColdInPartIsRelayed: an edge lost its disk in the middle of a flush, so what a hub got of it is
+// never covered. A sibling that comes when it is cold gets it all the same, and soon.
+func TestAnIncarnationThatWentColdInPartIsRelayed(t *testing.T) {
+	for _, partial := range []wire.Frame{
+		{From: 0, To: 1, Head: 3}, // the rest is missing
+		{From: 2, To: 3, Head: 3}, // what was before is missing
+	} {
+		w := newWorld(t, 9)
+		w.cfg = CoreConfig{AntiEntropy: 1000, ColdAfter: 1000}
+		a := w.start("east-hub0", "east", RoleHub)
+		w.step(a, PeerUp{ID: 1000, Peer: PeerInfo{Region: "east", Node: "east-edge9", Role: RoleEdge, Inc: crdt.Incarnation{2}}})
+		partial.Origin = crdt.Origin{Class: crdt.ClassNode, Region: "east", Node: "east-edge9", Inc: crdt.Incarnation{2}}
+		partial.Defs = []wire.Def{{Seq: partial.To, Series: crdt.Series{Name: "clicks", Kind: crdt.KindCounter}}}
+		partial.Cells = []wire.Cell{{Seq: partial.To, Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(40)}}}
+		raw, err := wire.AppendFrame(nil, &partial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.step(a, Received{ID: 1000, Msg: Decoded{Msg: &wire.FrameMsg{Raw: raw}, Frame: &partial}})
+		w.run(100)
+		w.step(a, PeerDown{ID: 1000})
+		w.run(5000)
+		if len(a.core.Cold()) != 1 {
+			t.Fatalf("%d incarnations are cold, want 1", len(a.core.Cold()))
+		}
+		w.start("east-hub1", "east", RoleHub)
+		w.run(5000)
+		if n := a.core.Counts.Loads; n > 2 {
+			t.Errorf("loaded %d times for one session", n)
+		}
+		w.kill("east-hub0") // the other one's own copy is what counts
+		w.mustTotal("clicks", 40)
+	}
+}

@@ -404,12 +404,19 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	}
 }
 
+// lacksCold reports whether the peer may lack cells of a cold origin. One whose writer was gone before it was covered here
+// may be held in part by both, each another part: it is loaded once a session, to be relayed whatever the cursors say.
+func (s *session) lacksCold(o crdt.Origin, p crdt.Progress) bool {
+	mark := s.marks[o]
+	return mark.Covered < p.Covered || mark.Cursor < p.Cursor || p.Covered < p.Owed && s.streams[o] == nil
+}
+
 // relayCold loads cold origins that a hub of the region lacks; the next comparison relays them.
 func (c *Core) relayCold(s *session) {
 	loads := 0
 	for _, o := range c.hub.cold.origins(c.cfg.Region) {
 		p, _ := c.hub.cold.progress(o)
-		if s.marks[o].Covered >= p[crdt.StreamLifetime].Covered {
+		if !s.lacksCold(o, p[crdt.StreamLifetime]) {
 			continue
 		}
 		if loads++; loads > coldBatch {
