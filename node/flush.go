@@ -268,7 +268,7 @@ func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
 func (c *Core) sendPushes(s *session, st *outStream) {
 	cold := func(o crdt.Origin) (crdt.Progress, bool) {
 		p, ok := c.hub.cold.progress(o)
-		if ok && p[crdt.StreamLifetime].Covered < headOf(s.named, o.Inc) {
+		if ok && (o.Inc == s.peer.Inc || p[crdt.StreamLifetime].Covered < headOf(s.named, o.Inc)) {
 			c.Counts.PairsDelayed++
 			c.thaw(o, nil)
 		}
@@ -385,18 +385,18 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	if len(st.unacked) > 0 {
 		return
 	}
-	// Equal cursors do not mean equal cells while something is owed: each version is relayed once all the same.
-	helps := p.Covered > mark.Covered || p.Cursor > mark.Cursor || st.relayed != r.Version
-	switch {
-	case old && helps:
+	// Equal cursors do not mean equal cells while something is owed, and what is owed may never come: each version is relayed
+	// once all the same, and now and then again, should the peer's disk have refused it.
+	again := p.Covered > mark.Covered && c.now >= st.relayedAt+retryAfter
+	if old && (p.Cursor > mark.Cursor || st.relayed != r.Version || again) {
 		st.sent = s.resume(r.Origin, true)
 		c.sendFrames(s, st, r, true)
 		if st.sent == p.Cursor {
-			st.relayed = r.Version
+			st.relayed, st.relayedAt = r.Version, c.now
 		}
-	case mutant.On("extras not relayed"):
-	case r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Top():
-		st.extras = r.Top()
+	}
+	if r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Version && !mutant.On("extras not relayed") {
+		st.extras = r.Version
 		for _, f := range r.Extras(c.cfg.FrameBytes) {
 			b := encode(f)
 			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, true))

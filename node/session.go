@@ -58,11 +58,12 @@ type lag struct {
 
 // outStream is how far one origin was sent on a session.
 type outStream struct {
-	sent    uint64
-	unacked []sentFrame
-	since   int64  // when the oldest unacknowledged frame was sent or the last one acknowledged
-	extras  uint64 // highest seq sent beyond the own cursor
-	relayed uint64 // version of the replica that was relayed to its cursor
+	sent      uint64
+	unacked   []sentFrame
+	since     int64  // when the oldest unacknowledged frame was sent or the last one acknowledged
+	extras    uint64 // version of the replica of which the cells beyond its cursor were relayed
+	relayed   uint64 // version of the replica that was relayed to its cursor
+	relayedAt int64
 }
 
 type sentFrame struct {

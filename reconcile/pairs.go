@@ -30,7 +30,7 @@ func (g *Region) Pairs(f *wire.Frame, node string, named []Named, cold func(crdt
 				y.Cells = g.yours(f, r)
 			}
 		} else if p, ok := cold(o); ok {
-			y.Whole = p.Covered >= n.Head[crdt.StreamLifetime]
+			y.Whole = !n.Live && p.Covered >= n.Head[crdt.StreamLifetime]
 			if !y.Whole {
 				return nil, false // the caller loads the cold copy first: without it the pair would be wrong
 			}
