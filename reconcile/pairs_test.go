@@ -292,3 +292,17 @@ func TestEdgesAnswerForTheirRegion(t *testing.T) {
 		m.check(true)
 	})
 }
+
+// TestALiveIncarnationThatIsColdIsNotWhole: an edge that was away for long may write while the push is under way, so that of
+// its live incarnation only an exact pair will do, whatever the hub covers.
+func TestALiveIncarnationThatIsColdIsNotWhole(t *testing.T) {
+	g := NewRegion(crdt.Origin{Class: crdt.ClassRegion, Region: "r", Node: "hub"}, NewCatalog())
+	held := func(crdt.Origin) (crdt.Progress, bool) { return crdt.Progress{Cursor: 3, Owed: 3, Covered: 3}, true }
+	for _, live := range []bool{false, true} {
+		named := []Named{{Inc: crdt.Incarnation{1}, Head: [crdt.NumStreams]uint64{3}, Live: live}}
+		yours, ok := g.Pairs(&wire.Frame{}, "edge", named, held)
+		if ok == live {
+			t.Errorf("live %t: pairs %v without loading it: %t", live, yours, ok)
+		}
+	}
+}
