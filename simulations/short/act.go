@@ -7,7 +7,7 @@ import (
 // act does one action.
 func (w *World) act(a Action) {
 	do := [numKinds]func(*World, Action) bool{
-		write: (*World).doWrite, persist: (*World).doPersist, deliver: (*World).doDeliver, tick: (*World).doTick, pass: (*World).doPass,
+		write: (*World).doWrite, persist: (*World).doPersist, deliver: (*World).doDeliver, settle: (*World).doSettle, tick: (*World).doTick, pass: (*World).doPass,
 		dial: (*World).doDial, cut: (*World).doCut, down: (*World).doDown, load: (*World).doLoad, backup: (*World).doBackup,
 		restart: (*World).doRestart, start: (*World).doStart, clone: (*World).doClone, damage: (*World).doDamage,
 		wipeAll: (*World).doWipeAll,
@@ -66,21 +66,32 @@ func (w *World) doPersist(a Action) bool {
 	return true
 }
 
+// doDeliver lets a node take messages of one session: some, some with cells and what comes before them, or all.
 func (w *World) doDeliver(a Action) bool {
 	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && w.inbox(m, a.P) != nil })
 	if m == nil {
 		return false
 	}
 	e := w.inbox(m, a.P)
-	n := 1 + int(a.N)%4
-	if a.N%8 == 7 {
-		n = e.waiting()
+	n, how := 1+int(a.N)%4, a.N>>2%8
+	for n > 0 && !e.down && e.waiting() > 0 {
+		cells := w.deliver(e, int(a.N>>5)%2)
+		if how < 2 || how < 6 && cells {
+			n--
+		}
 	}
-	for ; n > 0 && !e.down && e.waiting() > 0; n-- {
-		w.deliver(e, int(a.N>>4)%2)
-	}
-	if p := m.proc; p.persist != nil && a.N>>5%2 == 0 {
+	if p := m.proc; p.persist != nil && a.N>>6%2 == 0 {
 		w.persist(m, false)
+	}
+	return true
+}
+
+// doSettle lets some nodes take all that is under way to them, and write it.
+func (w *World) doSettle(a Action) bool {
+	for _, m := range w.machines {
+		if m.proc != nil && a.P>>(m.index%16)&1 == 0 {
+			w.drainOne(m)
+		}
 	}
 	return true
 }
@@ -98,7 +109,7 @@ func (w *World) inbox(m *machine, at uint16) *end {
 
 func (w *World) doTick(a Action) bool {
 	w.now += int64(a.N % 3)
-	if a.P%4 == 0 {
+	if a.P%4 < 2 {
 		w.tickAll(func(m *machine) bool { return w.now >= m.proc.wake })
 		return true
 	}

@@ -109,22 +109,29 @@ func (w *World) drain() {
 	for busy := true; busy; {
 		busy = false
 		for _, m := range w.machines {
-			p := m.proc
-			for p.persist != nil {
-				w.persist(m, false)
-				busy = true
-			}
-			for len(p.loads) > 0 {
-				w.loadNext(m)
-				busy = true
-			}
-			for i := 0; i < len(p.ends); i++ {
-				for e := p.ends[i]; !e.down && e.waiting() > 0; busy = true {
-					w.deliver(e, 1)
-				}
-			}
+			busy = w.drainOne(m) || busy
 		}
 	}
+}
+
+// drainOne lets everything that is under way to a node arrive and writes what it wants written. It reports whether there was
+// anything.
+func (w *World) drainOne(m *machine) (busy bool) {
+	p := m.proc
+	for i := 0; i < len(p.ends); i++ {
+		for e := p.ends[i]; !e.down && e.waiting() > 0; busy = true {
+			w.deliver(e, 1)
+		}
+	}
+	for len(p.loads) > 0 {
+		w.loadNext(m)
+		busy = true
+	}
+	for p.persist != nil {
+		w.persist(m, false)
+		busy = true
+	}
+	return busy
 }
 
 // unconverged says what is wrong with a mesh that has healed, nil if nothing is.

@@ -22,6 +22,7 @@ type Plan struct {
 	ColdAfter  int64
 	HubsWrite  bool
 	Disasters  bool // all hubs of a region may lose their disks at once
+	Joined     bool // every session stands when the schedule begins
 	KeepLinks  bool // the sessions of the safety phase live on when everything heals
 }
 
@@ -49,6 +50,7 @@ const (
 	write   kind = iota // a client writes
 	persist             // a write to disk ends: well, with an error, or in a crash
 	deliver             // a peer takes messages
+	settle              // some nodes take all that is under way to them
 	tick                // a moment passes, one node or all that want it notice
 	pass                // time passes: a comparison, until incarnations go cold, until a retry
 	dial                // a node opens sessions
@@ -66,14 +68,14 @@ const (
 )
 
 var kindNames = [numKinds]string{
-	"write", "persist", "deliver", "tick", "pass", "dial", "cut", "down", "load", "backup", "restart", "start", "clone", "damage",
+	"write", "persist", "deliver", "settle", "tick", "pass", "dial", "cut", "down", "load", "backup", "restart", "start", "clone", "damage",
 	"wipe all", "forget",
 }
 
 // weights say how often each kind is drawn.
 var weights = [numKinds]int{
-	write: 16, persist: 18, deliver: 44, tick: 22, pass: 5, dial: 6, cut: 4, down: 4, load: 3,
-	backup: 2, restart: 5, start: 3, clone: 1, damage: 1, wipeAll: 1,
+	write: 12, persist: 12, deliver: 50, settle: 3, tick: 30, pass: 5, dial: 5, cut: 3, down: 4, load: 3,
+	backup: 2, restart: 4, start: 3, clone: 1, damage: 1, wipeAll: 1,
 }
 
 // String shows an action as it is written in a trace.
@@ -84,16 +86,17 @@ func Draw(seed uint64) *Schedule {
 	r := rand.New(rand.NewPCG(seed, 0x5107))
 	s := &Schedule{Seed: seed}
 	s.Plan = Plan{
-		Hubs:       2 + r.IntN(3)/2,
-		Edges:      4 + r.IntN(3),
+		Hubs:       2 + r.IntN(4)/3,
+		Edges:      4 + r.IntN(5)/2,
 		FrameBytes: []int{1, 30, 60, 0}[r.IntN(4)],
 		LogBytes:   []int64{1, 400, 0}[r.IntN(3)],
 		ColdAfter:  []int64{30, 30, 1_000_000}[r.IntN(3)],
 		HubsWrite:  r.IntN(4) == 0,
 		Disasters:  r.IntN(4) == 0,
-		KeepLinks:  r.IntN(4) == 0,
+		Joined:     r.IntN(4) > 0,
+		KeepLinks:  r.IntN(2) == 0,
 	}
-	s.Actions = make([]Action, 120+r.IntN(160))
+	s.Actions = make([]Action, 100+r.IntN(150))
 	for i := range s.Actions {
 		s.Actions[i] = Action{drawKind(r), uint16(r.Uint32()), uint16(r.Uint32()), uint16(r.Uint32())}
 	}

@@ -119,6 +119,10 @@ func (w *World) run() {
 		}
 		w.add(&machine{region: region, place: i / 2, role: node.RoleEdge, name: fmt.Sprintf("edge%d", i)})
 	}
+	if p.Joined {
+		w.redial()
+		w.drain()
+	}
 	for i := range w.s.Actions {
 		w.acting = i
 		w.act(w.s.Actions[i])
