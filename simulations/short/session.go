@@ -1,11 +1,9 @@
 package short
 
 import (
-	"fmt"
 	"slices"
 
 	"meshd/crdt"
-	"meshd/internal/wire"
 	"meshd/node"
 )
 
@@ -144,57 +142,4 @@ func (w *World) notice(e *end) {
 // sweep forgets sessions that both ends know to be over.
 func (w *World) sweep() {
 	w.conns = slices.DeleteFunc(w.conns, func(c *conn) bool { return c.dead && c.ends[0].down && c.ends[1].down })
-}
-
-// describe shows a message for people.
-func describe(d *node.Decoded) string {
-	switch m := d.Msg.(type) {
-	case *wire.Hello:
-		s := "hello"
-		for _, h := range m.Own {
-			s += fmt.Sprintf(" %s to %d", h.Inc.Short(), h.Head[0])
-		}
-		return s
-	case *wire.Marks:
-		s := "marks"
-		for i := range m.Marks {
-			p := m.Marks[i].Progress[0]
-			s += fmt.Sprintf(" %s %d/%d/%d", m.Marks[i].Origin, p.Cursor, p.Owed, p.Covered)
-		}
-		return s
-	case *wire.FrameMsg:
-		return describeFrame(d.Frame)
-	case *wire.Push:
-		s := "totals " + describeFrame(d.Frame)
-		for i := range m.Yours {
-			y := &m.Yours[i]
-			s += fmt.Sprintf(" yours %s whole=%t", y.Inc.Short(), y.Whole)
-			for j := range y.Cells {
-				s += fmt.Sprintf(" [%d]%s", y.Cells[j].Index, describeValue(&y.Cells[j].Value))
-			}
-		}
-		return s
-	}
-	return fmt.Sprintf("%T", d.Msg)
-}
-
-func describeFrame(f *wire.Frame) string {
-	s := fmt.Sprintf("frame %s (%d,%d] of %d:", f.Origin, f.From, f.To, f.Head)
-	for i := range f.Defs {
-		s += fmt.Sprintf(" #%d is %s", f.Defs[i].Ref, f.Defs[i].Series.Name)
-	}
-	for i := range f.Cells {
-		s += fmt.Sprintf(" #%d=%s@%d", f.Cells[i].Ref, describeValue(&f.Cells[i].Value), f.Cells[i].Seq)
-	}
-	return s
-}
-
-func describeValue(v *crdt.Value) string {
-	if d, ok := v.X.(*crdt.Distribution); ok {
-		return fmt.Sprintf("{%d samples, +%s -%s}", d.Count(), d.Sum().P, d.Sum().N)
-	}
-	if v.Kind == crdt.KindUpDown {
-		return fmt.Sprintf("+%s-%s", v.P, v.N)
-	}
-	return v.P.String()
 }

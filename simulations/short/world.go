@@ -77,12 +77,15 @@ func (m *machine) regionName() string { return regionNames[m.region] }
 
 func (m *machine) isHub() bool { return m.role == node.RoleHub }
 
+// began is the time at which schedules begin: 0 would mean never.
+const began = 1000
+
 // stopped ends a run from within: a rule broke.
 type stopped struct{}
 
 // Run runs a schedule to its end or to the first violation. With traced it also writes what happened.
 func Run(s *Schedule, traced bool) *Report {
-	w := &World{s: s, now: 1000, truth: newTruth()}
+	w := &World{s: s, now: began, truth: newTruth()}
 	if traced {
 		w.trace = &strings.Builder{}
 	}
@@ -146,12 +149,6 @@ func (w *World) fail(rule, format string, args ...any) {
 	w.report.Violation = &Violation{Rule: rule, What: fmt.Sprintf(format, args...), At: w.acting}
 	w.logf("%s: %s", rule, w.report.Violation.What)
 	panic(stopped{})
-}
-
-func (w *World) logf(format string, args ...any) {
-	if w.trace != nil {
-		fmt.Fprintf(w.trace, "%6d  %s\n", w.now-1000, fmt.Sprintf(format, args...))
-	}
 }
 
 func (w *World) at() node.Time { return node.Time{Mono: w.now, Wall: w.now} }
