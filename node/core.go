@@ -177,15 +177,15 @@ func (c *Core) toWall(mono int64) int64 {
 }
 
 // mayFlush reports whether an event can make something due to a peer. What only waits for the disk, or was asked
-// for, cannot; a hub gets thousands of those a second.
+// for, cannot; what is about one peer is seldom due at once. A node gets thousands of those a second.
 func (c *Core) mayFlush(in Event) bool {
 	switch in := in.(type) {
 	case Submit:
 		return false
 	case Received:
 		switch in.Msg.Msg.(type) {
-		case *wire.FrameMsg:
-			return c.hub == nil
+		case *wire.FrameMsg, *wire.Push, *wire.Marks:
+			return c.isDue(c.sessions[in.ID])
 		case *wire.Heartbeat, *wire.Coverage, *wire.Heard:
 			return false
 		}

@@ -56,8 +56,8 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	}
 	s.sources[o] = struct{}{}
 	if c.hub == nil {
-		c.epoch++
 		c.quarantine(o, c.applyView(f))
+		c.owesMark(s, o)
 		return
 	}
 	q := queuedFrame{frame: f, raw: raw, from: s.id}
@@ -78,6 +78,14 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 		return
 	}
 	c.enqueue(q)
+}
+
+// owesMark remembers that an edge has to acknowledge what came from a hub. Nobody else brings it, and nothing else that
+// a peer lacks has changed.
+func (c *Core) owesMark(s *session, o crdt.Origin) {
+	if p, ok := c.held(o); ok && s.told[o] != p {
+		s.lag.behind = true
+	}
 }
 
 func (c *Core) applyView(f *wire.Frame) error {
@@ -145,7 +153,6 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 		return
 	}
 	s.sources[f.Origin] = struct{}{}
-	c.epoch++
 	sl := c.slots.Slot(f.Origin)
 	err := sl.Total.Check(f)
 	if err == nil {
@@ -155,4 +162,5 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 		err = c.slots.Apply(f, m.Yours, c.mine)
 	}
 	c.quarantine(f.Origin, err)
+	c.owesMark(s, f.Origin)
 }

@@ -413,6 +413,16 @@ func (c *Core) settleNode(node string) {
 	}
 }
 
+// isDue reports whether something is due to a peer after it sent something; otherwise the core wakes up when it is.
+func (c *Core) isDue(s *session) bool {
+	if s == nil || c.now >= c.wakeAt {
+		return s != nil
+	}
+	at := s.wake(c)
+	c.wakeAt = min(c.wakeAt, at)
+	return s.ready && c.behind(s) && c.now >= c.nextFlush(s)
+}
+
 // wake returns when the session wants the next Step.
 func (s *session) wake(c *Core) int64 {
 	if !s.ready {
