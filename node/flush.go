@@ -104,7 +104,9 @@ func (c *Core) held(o crdt.Origin) (crdt.Progress, bool) {
 	case c.hub == nil && o.Class == crdt.ClassRegion:
 		r = c.slots.Held(o)
 	case c.hub == nil:
-		r = c.views.Held(o)
+		if v := c.views.Held(o); v != nil {
+			return v.Progress[crdt.StreamLifetime], true
+		}
 	case o.Class == crdt.ClassRegion:
 		if p, ok := c.hub.entries.Dropped(o); ok {
 			return p[crdt.StreamLifetime], true
@@ -325,11 +327,11 @@ func (c *Core) age() {
 	}
 	c.judgeDead()
 	clear(c.hub.aged)
-	for _, o := range c.hub.region.Origins() {
-		c.hub.aged[o] = c.hub.region.Held(o).Progress[crdt.StreamLifetime].Cursor
+	for _, r := range c.hub.region.Replicas() {
+		c.hub.aged[r.Origin] = r.Progress[crdt.StreamLifetime].Cursor
 	}
-	for _, o := range c.hub.entries.Origins() {
-		c.hub.aged[o] = c.hub.entries.Held(o).Progress[crdt.StreamLifetime].Cursor
+	for _, r := range c.hub.entries.Replicas() {
+		c.hub.aged[r.Origin] = r.Progress[crdt.StreamLifetime].Cursor
 	}
 }
 
@@ -360,16 +362,16 @@ func (c *Core) compare(s *session) {
 		return
 	}
 	if s.peer.Region == c.cfg.Region {
-		for _, o := range c.hub.region.Origins() {
-			if o != c.own {
-				c.relay(s, c.hub.region.Held(o))
+		for _, r := range c.hub.region.Replicas() {
+			if r != c.live {
+				c.relay(s, r)
 			}
 		}
 		c.relayCold(s)
 	}
-	for _, o := range c.hub.entries.Origins() {
-		if o.Inc != s.peer.Inc {
-			c.relay(s, c.hub.entries.Held(o))
+	for _, r := range c.hub.entries.Replicas() {
+		if r.Origin.Inc != s.peer.Inc {
+			c.relay(s, r)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func TestAskingWhatIsHeldMakesNothing(t *testing.T) {
 			t.Errorf("%s: %+v is held", o, p)
 		}
 	}
-	if n := len(c.slots.Origins()) + len(c.views.Origins()); n > 0 {
+	if n := len(c.slots.Origins()) + len(c.views.All()); n > 0 {
 		t.Errorf("%d copies were made by asking", n)
 	}
 }

@@ -14,10 +14,7 @@ func (c *Core) Replicas() []*reconcile.Replica {
 	if c.hub == nil {
 		return out
 	}
-	for _, o := range c.hub.entries.Origins() {
-		out = append(out, c.hub.entries.Held(o))
-	}
-	return out
+	return append(out, c.hub.entries.Replicas()...)
 }
 
 // Cold returns the origins that are on disk only, in order.

@@ -123,11 +123,7 @@ func (c *Core) raws() []*reconcile.Replica {
 	if c.hub == nil {
 		return c.mine
 	}
-	var out []*reconcile.Replica
-	for _, o := range c.hub.region.Origins() {
-		out = append(out, c.hub.region.Held(o))
-	}
-	return out
+	return slices.Clone(c.hub.region.Replicas())
 }
 
 // byNode splits the region's total by node, as far as single origins are held here. What they do not add up to, such
@@ -323,8 +319,8 @@ func (c *Core) inputs(id reconcile.SeriesID, region string) (rule string, in []I
 		if d := c.views.Region(region); d != nil {
 			add(&d.Replica, "what hubs had before they lost their disks")
 		}
-		for _, o := range c.slots.Origins() {
-			add(&c.slots.Slot(o).Total, "total of a hub, to which own cells beyond it are added")
+		for _, sl := range c.slots.All() {
+			add(&sl.Total, "total of a hub, to which own cells beyond it are added")
 		}
 		return "maximum over hubs of total + own excess, and of own cells alone", in
 	case c.hub == nil:
@@ -342,9 +338,9 @@ func (c *Core) inputs(id reconcile.SeriesID, region string) (rule string, in []I
 		}
 		add(&c.hub.region.Total.Replica, "sum of the cells above")
 	}
-	for _, o := range c.hub.entries.Origins() {
-		if o.Region == region {
-			add(c.hub.entries.Held(o), "entry of a hub")
+	for _, r := range c.hub.entries.Replicas() {
+		if r.Origin.Region == region {
+			add(r, "entry of a hub")
 		}
 	}
 	if own {

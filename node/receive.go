@@ -56,7 +56,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	}
 	s.sources[o] = struct{}{}
 	if c.hub == nil {
-		c.quarantine(o, c.applyView(f))
+		c.quarantine(o, c.views.Apply(f))
 		c.owesMark(s, o)
 		return
 	}
@@ -86,14 +86,6 @@ func (c *Core) owesMark(s *session, o crdt.Origin) {
 	if p, ok := c.held(o); ok && s.told[o] != p {
 		s.lag.behind = true
 	}
-}
-
-func (c *Core) applyView(f *wire.Frame) error {
-	r := c.views.Replica(f.Origin)
-	if err := r.Check(f); err != nil {
-		return err
-	}
-	return c.views.Apply(f)
 }
 
 // enqueue lets a frame wait for the disk.

@@ -124,9 +124,9 @@ func (c *Core) ownHeads() (out []wire.Head) {
 			out = append(out, wire.Head{Inc: o.Inc, Head: [crdt.NumStreams]uint64{p[crdt.StreamLifetime].Cursor}})
 		}
 	}
-	for _, o := range c.hub.region.Origins() {
-		if o.Node == c.cfg.Node && o != c.own {
-			out = append(out, wire.Head{Inc: o.Inc, Head: heads(c.hub.region.Held(o))})
+	for _, r := range c.hub.region.Replicas() {
+		if r.Origin.Node == c.cfg.Node && r != c.live {
+			out = append(out, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
 		}
 	}
 	return append(out, wire.Head{Inc: c.own.Inc, Head: heads(c.live)})
@@ -272,14 +272,14 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 		}
 	}
 	if c.hub == nil {
-		for _, o := range c.slots.Origins() {
-			if o.Node == s.peer.Node && o.Inc == s.peer.Inc {
-				one(c.slots.Held(o))
+		for _, sl := range c.slots.All() {
+			if o := &sl.Total.Origin; o.Inc == s.peer.Inc && o.Node == s.peer.Node {
+				one(&sl.Total)
 			}
 		}
-		for _, o := range c.views.Origins() {
-			if o.Node == s.peer.Node && o.Inc == s.peer.Inc {
-				one(c.views.Held(o))
+		for _, v := range c.views.All() {
+			if v.Origin.Inc == s.peer.Inc && v.Origin.Node == s.peer.Node {
+				f(v.Origin, v.Progress[crdt.StreamLifetime])
 			}
 		}
 		return
@@ -296,16 +296,16 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 		return
 	}
 	if s.peer.Region == c.cfg.Region {
-		for _, o := range c.hub.region.Origins() {
-			one(c.hub.region.Held(o))
+		for _, r := range c.hub.region.Replicas() {
+			one(r)
 		}
 		for _, o := range c.hub.cold.origins(c.cfg.Region) {
 			p, _ := c.hub.cold.progress(o)
 			f(o, p[crdt.StreamLifetime])
 		}
 	}
-	for _, o := range c.hub.entries.Origins() {
-		one(c.hub.entries.Held(o))
+	for _, r := range c.hub.entries.Replicas() {
+		one(r)
 	}
 	one(&c.hub.region.Total.Replica)
 }

@@ -22,7 +22,7 @@ type Entries struct {
 	inc   crdt.Incarnation
 	node  string
 	all   map[crdt.Origin]*Replica
-	order order
+	order ordered[*Replica]
 	views map[string]*Derived // by region: the join of its entries
 	names []string            // of the views, in order
 	dead  dead
@@ -49,8 +49,11 @@ func (e *Entries) Held(o crdt.Origin) *Replica { return e.all[o] }
 
 // Origins returns the origins of all entries held, in order. The slice must not be modified.
 func (e *Entries) Origins() []crdt.Origin {
-	return inOrder(&e.order, e.all)
+	return e.order.of(e.all).keys
 }
+
+// Replicas returns the copies of all entries, in the order of their origins. The slice must not be modified.
+func (e *Entries) Replicas() []*Replica { return e.order.of(e.all).vals }
 
 // Regions returns the regions of which there are entries, in order. The slice must not be modified.
 func (e *Entries) Regions() []string { return e.names }
@@ -103,11 +106,11 @@ func (e *Entries) raise(r *Replica, ref uint32, d *crdt.Value) error {
 		return err
 	}
 	var all []*crdt.Rollup
-	for _, o := range e.Origins() {
-		if o.Region != r.Origin.Region {
+	for _, o := range e.Replicas() {
+		if o.Origin.Region != r.Origin.Region {
 			continue
 		}
-		if v, _ := e.all[o].Cell(id); v != nil {
+		if v, _ := o.Cell(id); v != nil {
 			all = append(all, v.X.(*crdt.Rollup))
 		}
 	}

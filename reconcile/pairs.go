@@ -72,7 +72,7 @@ type Slot struct {
 type Slots struct {
 	cat   *Catalog
 	all   map[crdt.Origin]*Slot
-	order order
+	order ordered[*Slot]
 }
 
 // NewSlots returns an empty view.
@@ -99,8 +99,11 @@ func (s *Slots) Held(o crdt.Origin) *Replica {
 
 // Origins returns the hub incarnations heard, in order. The slice must not be modified.
 func (s *Slots) Origins() []crdt.Origin {
-	return inOrder(&s.order, s.all)
+	return s.order.of(s.all).keys
 }
+
+// All returns the slots of all hub incarnations, in order. The slice must not be modified.
+func (s *Slots) All() []*Slot { return s.order.of(s.all).vals }
 
 // Apply takes a push that passed Check and CheckPairs: totals and pairs in one step, never one without the other. own
 // are the edge's copies of its incarnations. Of one that the totals contain as a whole, they contain exactly the own
@@ -225,8 +228,8 @@ func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 	if mutant.On("max first, own after") {
 		return s.maxFirst(id, own)
 	}
-	for _, o := range s.Origins() {
-		a, has, err := s.all[o].Answer(id, own)
+	for _, sl := range s.All() {
+		a, has, err := sl.Answer(id, own)
 		if err != nil {
 			return v, ok, err
 		}
@@ -315,8 +318,8 @@ func OwnSum(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err error) {
 // gauge returns the best rollup that hubs sent, with the edge's own last value in it where that is newer.
 func (s *Slots) gauge(id SeriesID, own []*Replica) (crdt.Value, bool, error) {
 	var all []*crdt.Rollup
-	for _, o := range s.Origins() {
-		if v, _ := s.all[o].Total.Cell(id); v != nil {
+	for _, sl := range s.All() {
+		if v, _ := sl.Total.Cell(id); v != nil {
 			all = append(all, v.X.(*crdt.Rollup))
 		}
 	}

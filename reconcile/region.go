@@ -16,7 +16,7 @@ type Region struct {
 
 	cat    *Catalog
 	raw    map[crdt.Origin]*Replica
-	order  order
+	order  ordered[*Replica]
 	gauges map[SeriesID]*gaugeSeries
 }
 
@@ -47,8 +47,11 @@ func (g *Region) Held(o crdt.Origin) *Replica { return g.raw[o] }
 
 // Origins returns all node origins held, in order. The slice must not be modified.
 func (g *Region) Origins() []crdt.Origin {
-	return inOrder(&g.order, g.raw)
+	return g.order.of(g.raw).keys
 }
+
+// Replicas returns the copies of all node origins held, in the order of their origins. The slice must not be modified.
+func (g *Region) Replicas() []*Replica { return g.order.of(g.raw).vals }
 
 // Len returns the number of node origins held.
 func (g *Region) Len() int { return len(g.raw) }

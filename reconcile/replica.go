@@ -25,7 +25,7 @@ type Replica struct {
 	series []SeriesID // by ref; noSeries where the definition is not here
 	defSeq []uint64   // by ref: the seq at which the series appeared
 	cells  []cell     // by ref
-	refs   map[SeriesID]uint32
+	refs   index
 	newest int32  // list of the cells that hold something, ordered by seq
 	top    uint64 // highest seq of any cell held
 }
@@ -41,7 +41,7 @@ type cell struct {
 
 // NewReplica returns an empty copy of an origin's cells.
 func NewReplica(o crdt.Origin, cat *Catalog) *Replica {
-	return &Replica{Origin: o, cat: cat, refs: map[SeriesID]uint32{}, newest: -1}
+	return &Replica{Origin: o, cat: cat, newest: -1}
 }
 
 // Sink receives what a raw cell gained, so that totals are kept without being recomputed.
@@ -54,14 +54,14 @@ type Sink interface {
 }
 
 // Len returns the number of series with a definition.
-func (r *Replica) Len() int { return len(r.refs) }
+func (r *Replica) Len() int { return r.refs.len() }
 
 // Refs returns the next free ref of an origin that numbers its series densely.
 func (r *Replica) Refs() int { return len(r.series) }
 
 // Ref returns the origin's own number of series id.
 func (r *Replica) Ref(id SeriesID) (uint32, bool) {
-	ref, ok := r.refs[id]
+	ref, ok := r.refs.get(id)
 	return ref, ok
 }
 
@@ -70,7 +70,7 @@ func (r *Replica) Top() uint64 { return r.top }
 
 // Cell returns the value and seq of series id, or nil. The value must not be modified.
 func (r *Replica) Cell(id SeriesID) (*crdt.Value, uint64) {
-	ref, ok := r.refs[id]
+	ref, ok := r.refs.get(id)
 	if !ok || !r.cells[ref].linked {
 		return nil, 0
 	}
@@ -105,7 +105,7 @@ func (r *Replica) Check(f *wire.Frame) error {
 		if int(d.Ref) < len(r.series) && r.series[d.Ref] != noSeries && r.series[d.Ref] != id {
 			return fmt.Errorf("reconcile: %w: number %d is %s and not %s", ErrFrame, d.Ref, r.cat.Series(r.series[d.Ref]), &d.Series)
 		}
-		if ref, ok := r.refs[id]; ok && ref != d.Ref {
+		if ref, ok := r.refs.get(id); ok && ref != d.Ref {
 			return fmt.Errorf("reconcile: %w: %s has the numbers %d and %d", ErrFrame, &d.Series, ref, d.Ref)
 		}
 		kinds[d.Ref] = d.Series.Kind
@@ -173,7 +173,7 @@ func (r *Replica) define(ref uint32, id SeriesID, seq uint64) {
 		return
 	}
 	r.series[ref], r.defSeq[ref] = id, seq
-	r.refs[id] = ref
+	r.refs.put(id, ref)
 	r.cells[ref].v = crdt.Bottom(r.cat.Series(id).Kind.CellKind(r.Origin.Class))
 }
 

@@ -49,7 +49,7 @@ func (d *Derived) Seq() uint64 { return d.Progress[crdt.StreamLifetime].Cursor }
 
 // ref returns the ref of series id, defining it at the open seq if it is new.
 func (d *Derived) ref(id SeriesID) uint32 {
-	if ref, ok := d.refs[id]; ok {
+	if ref, ok := d.refs.get(id); ok {
 		return ref
 	}
 	seq, ref := d.next(), uint32(len(d.series))
@@ -76,8 +76,10 @@ func (d *Derived) Gained(id SeriesID) {
 }
 
 // Raise joins v into the cell of series id and reports whether it rose.
-func (d *Derived) Raise(id SeriesID, v *crdt.Value) (bool, error) {
-	ref, seq := d.ref(id), d.next()
+func (d *Derived) Raise(id SeriesID, v *crdt.Value) (bool, error) { return d.raise(d.ref(id), v) }
+
+func (d *Derived) raise(ref uint32, v *crdt.Value) (bool, error) {
+	seq := d.next()
 	c := &d.cells[ref]
 	up, err := c.v.Join(v, seq, nil, 0)
 	if err != nil || !up && c.linked {

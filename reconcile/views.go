@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -12,35 +13,31 @@ import (
 // restarts there are. Of each hub's view only the numbering of its series and the progress are kept beside it.
 type Views struct {
 	cat    *Catalog
-	from   map[crdt.Origin]*Replica
-	order  order
+	from   map[crdt.Origin]*View
+	order  ordered[*View]
 	joined map[string]*Derived
 	names  []string // of the joined regions, in order
 }
 
+// View is how far an edge got in one hub's view of a region. Its cells are joined into those of the other hubs' views.
+type View struct {
+	Origin   crdt.Origin
+	Progress [crdt.NumStreams]crdt.Progress
+
+	series []SeriesID // by ref; noSeries where the definition is not here
+	at     []uint32   // by ref: number of the series in the joined cells
+}
+
 // NewViews returns an empty set.
 func NewViews(cat *Catalog) *Views {
-	return &Views{cat: cat, from: map[crdt.Origin]*Replica{}, joined: map[string]*Derived{}}
+	return &Views{cat: cat, from: map[crdt.Origin]*View{}, joined: map[string]*Derived{}}
 }
 
-// Replica returns the numbering and progress of a hub's view; its cells stay empty.
-func (v *Views) Replica(o crdt.Origin) *Replica {
-	r := v.from[o]
-	if r == nil {
-		r = NewReplica(o, v.cat)
-		v.from[o] = r
-		v.order.forget()
-	}
-	return r
-}
+// Held returns how far a hub's view is held, or nil.
+func (v *Views) Held(o crdt.Origin) *View { return v.from[o] }
 
-// Held returns the numbering and progress of a hub's view, or nil.
-func (v *Views) Held(o crdt.Origin) *Replica { return v.from[o] }
-
-// Origins returns the views heard, in order. The slice must not be modified.
-func (v *Views) Origins() []crdt.Origin {
-	return inOrder(&v.order, v.from)
-}
+// All returns the views heard, in the order of their origins. The slice must not be modified.
+func (v *Views) All() []*View { return v.order.of(v.from).vals }
 
 // Regions returns the regions of which there is a view, in order. The slice must not be modified.
 func (v *Views) Regions() []string { return v.names }
@@ -50,19 +47,21 @@ func (v *Views) Region(region string) *Derived { return v.joined[region] }
 
 // Forget drops the numbering of the views of hub incarnations other than live ones; their cells stay joined.
 func (v *Views) Forget(live func(crdt.Origin) bool) {
-	maps.DeleteFunc(v.from, func(o crdt.Origin, _ *Replica) bool { return !live(o) })
-	v.order.forget()
+	was := len(v.from)
+	maps.DeleteFunc(v.from, func(o crdt.Origin, _ *View) bool { return !live(o) })
+	if len(v.from) != was {
+		v.order.forget()
+	}
 }
 
-// Apply joins a frame of a view that passed Check.
+// Apply joins a frame of a view. It refuses one that contradicts what the hub said before (ErrFrame), or names more
+// series than this process may know (crdt.ErrLimit), and then joins nothing of it.
 func (v *Views) Apply(f *wire.Frame) error {
-	r := v.Replica(f.Origin)
-	for i := range f.Defs {
-		id, err := v.cat.Intern(&f.Defs[i].Series)
-		if err != nil {
-			return err
-		}
-		r.define(f.Defs[i].Ref, id, f.Defs[i].Seq)
+	from := v.from[f.Origin]
+	if from == nil {
+		from = &View{Origin: f.Origin}
+		v.from[f.Origin] = from
+		v.order.forget()
 	}
 	d := v.joined[f.Origin.Region]
 	if d == nil {
@@ -70,27 +69,80 @@ func (v *Views) Apply(f *wire.Frame) error {
 		v.joined[f.Origin.Region] = d
 		v.names = slices.Sorted(maps.Keys(v.joined))
 	}
+	if err := v.define(from, d, f.Defs); err != nil {
+		return err
+	}
+	if err := v.check(from, f); err != nil {
+		return err
+	}
 	for i := range f.Cells {
 		c := &f.Cells[i]
-		if !r.known(c.Ref) {
-			continue
+		if c.Window != (crdt.Window{}) || !from.known(c.Ref) {
+			continue // of the latter its definition comes when the gap before the frame is filled, and it again
 		}
-		if err := d.take(r.series[c.Ref], &c.Value); err != nil {
+		if err := d.take(from.at[c.Ref], &c.Value); err != nil {
 			return err
 		}
 	}
-	r.Progress[f.Stream].Advance(f.From, f.To, f.Head)
+	from.Progress[f.Stream].Advance(f.From, f.To, f.Head)
 	return nil
 }
 
-func (d *Derived) take(id SeriesID, v *crdt.Value) error {
+func (from *View) known(ref uint32) bool {
+	return int(ref) < len(from.series) && from.series[ref] != noSeries
+}
+
+// define takes over how a hub numbers its series.
+func (v *Views) define(from *View, d *Derived, defs []wire.Def) error {
+	for i := range defs {
+		ref := defs[i].Ref
+		if ref >= MaxRefs {
+			return fmt.Errorf("reconcile: %w: series number %d, at most %d", ErrFrame, ref, MaxRefs-1)
+		}
+		id, err := v.cat.Intern(&defs[i].Series)
+		if err != nil {
+			return err
+		}
+		if from.known(ref) {
+			if from.series[ref] != id {
+				return fmt.Errorf("reconcile: %w: number %d is %s and not %s", ErrFrame, ref, v.cat.Series(from.series[ref]), &defs[i].Series)
+			}
+			continue
+		}
+		for len(from.series) <= int(ref) {
+			from.series, from.at = append(from.series, noSeries), append(from.at, 0)
+		}
+		from.series[ref], from.at[ref] = id, d.ref(id)
+	}
+	return nil
+}
+
+// check refuses cells of another kind than their series, and cells nobody can know the series of.
+func (v *Views) check(from *View, f *wire.Frame) error {
+	for i := range f.Cells {
+		c := &f.Cells[i]
+		if !from.known(c.Ref) {
+			if f.From <= from.Progress[f.Stream].Cursor {
+				return fmt.Errorf("reconcile: %w: cell of series %d without its definition", ErrFrame, c.Ref)
+			}
+			continue
+		}
+		if k := v.cat.Series(from.series[c.Ref]).Kind.CellKind(crdt.ClassView); k != c.Value.Kind {
+			return fmt.Errorf("reconcile: %w: a %s cell, want %s", ErrFrame, c.Value.Kind, k)
+		}
+	}
+	return nil
+}
+
+// take joins v into the cell numbered ref.
+func (d *Derived) take(ref uint32, v *crdt.Value) error {
 	if v.Kind != crdt.KindRollup {
-		_, err := d.Raise(id, v)
+		_, err := d.raise(ref, v)
 		return err
 	}
 	rs := []*crdt.Rollup{v.X.(*crdt.Rollup)}
-	if old, _ := d.Cell(id); old != nil {
-		rs = append(rs, old.X.(*crdt.Rollup))
+	if c := &d.cells[ref]; c.linked {
+		rs = append(rs, c.v.X.(*crdt.Rollup))
 	}
-	return d.setRollup(id, PickRollup(rs))
+	return d.setRollup(d.series[ref], PickRollup(rs))
 }
