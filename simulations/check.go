@@ -94,11 +94,17 @@ func (w *World) answersOf(c *node.Core, at node.Time) (*answers, *Violation) {
 // accepted itself (I5) and with what it says of completeness (I13). It reports whether all is well.
 func (w *World) check(m *machine, a *answers) bool {
 	w.stats.Reads++
+	var first amounts
+	before := m.proc.last
 	for region := range w.regions {
 		upper := w.truth.regions[region]
 		for i := range w.truth.series {
-			got, last := &a.sums[region][i], &m.proc.last[region][i]
-			w.hash(append([]byte{byte(region), byte(i)}, got.P.AppendBinary(nil)...))
+			got, last := &a.sums[region][i], &first
+			if before != nil {
+				last = &before[region][i]
+			}
+			w.bytes = got.P.AppendBinary(append(w.bytes[:0], byte(region), byte(i)))
+			w.hash(w.bytes)
 			switch {
 			case !got.within(&upper.sums[i]):
 				w.failSum("I3", m, region, i, "more than was written", got, &upper.sums[i])
@@ -107,7 +113,6 @@ func (w *World) check(m *machine, a *answers) bool {
 			case region == m.region && !m.acked[i].within(got):
 				w.failSum("I5", m, region, i, "less than it accepted itself", got, &m.acked[i])
 			default:
-				*last = *got
 				w.checkState(m, region, i, a.values[region][i])
 			}
 			if w.done && len(w.report.Violations) > 0 {
@@ -118,6 +123,7 @@ func (w *World) check(m *machine, a *answers) bool {
 	for i := range a.coverage {
 		w.checkCoverage(m, a, &a.coverage[i])
 	}
+	m.proc.last = a.sums
 	return len(w.report.Violations) == 0
 }
 

@@ -31,6 +31,7 @@ func (w *World) probe() {
 			}
 			if a := w.ask(m); a != nil {
 				w.check(m, a)
+				m.proc.last = nil // all answers of a large mesh take much memory, and this was the last one
 			}
 			if m.spec.Role == node.RoleHub {
 				w.checkCells(m)

@@ -15,6 +15,16 @@ type dialing struct {
 	busy     bool
 }
 
+// dialing returns what a machine remembers of dialing another.
+func (m *machine) dialing(h *machine) *dialing {
+	d := m.dials[h.index]
+	if d == nil {
+		d = &dialing{}
+		m.dials[h.index] = d
+	}
+	return d
+}
+
 // peerInc returns the incarnation of the process at the other end, as it was when the session was opened.
 func (e *end) peerInc() crdt.Incarnation { return e.other().m.incOf(e.other().gen) }
 
@@ -57,7 +67,7 @@ func (w *World) targets(m *machine) []*machine {
 		if !up {
 			out = append(out, h)
 		}
-		if up || m.dials[h.index].failures == 0 {
+		if up || m.dialing(h).failures == 0 {
 			counted++
 		}
 	}
@@ -71,7 +81,7 @@ func (w *World) dialSoon(m *machine, at int64) {
 // dial opens sessions that are wanted and not there.
 func (w *World) dial(m *machine) {
 	for _, h := range w.targets(m) {
-		d := &m.dials[h.index]
+		d := m.dialing(h)
 		if m.peers[h.index] != nil || d.busy || h.dormant || h == m {
 			continue
 		}
@@ -100,7 +110,7 @@ func (w *World) dialFailed(m, h *machine, gen uint32) {
 	if m.gen != gen {
 		return
 	}
-	d := &m.dials[h.index]
+	d := m.dialing(h)
 	d.busy = false
 	d.failures++
 	ceiling := min(1000*w.plan.Net.Redial, 200_000<<min(d.failures-1, 8))

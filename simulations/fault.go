@@ -223,10 +223,8 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 		m.clock.offset += 1000 * f.X
 		w.jumped += max(1000*f.X, -1000*f.X)
 	case Drop:
-		for _, s := range m.peers {
-			if s != nil {
-				w.kill(s, w.rng.life.Int64N(1000*w.plan.Net.Idle), w.rng.life.Int64N(1000*w.plan.Net.Idle))
-			}
+		for _, i := range sorted(m.peers) {
+			w.kill(m.peers[i], w.rng.life.Int64N(1000*w.plan.Net.Idle), w.rng.life.Int64N(1000*w.plan.Net.Idle))
 		}
 	case Redial:
 		w.redial(m)
@@ -236,9 +234,9 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 
 // redial opens a second session beside each that is up, as a machine does whose address changed.
 func (w *World) redial(m *machine) {
-	for i, s := range m.peers {
+	for _, i := range sorted(m.peers) {
 		o := w.machines[i]
-		if s == nil || m.proc == nil || o.proc == nil || w.cut(m, o) || w.cut(o, m) {
+		if m.proc == nil || o.proc == nil || w.cut(m, o) || w.cut(o, m) {
 			continue
 		}
 		w.saw(sawSecondSession)

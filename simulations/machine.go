@@ -21,8 +21,8 @@ type machine struct {
 	incs          map[uint32]crdt.Incarnation // by generation
 	resume        int64                       // stopped until then
 	dormant       bool                        // a spare machine that was not started yet
-	peers         []*session                  // by machine: the newest session, as this machine sees it
-	dials         []dialing
+	peers         map[int]*session            // by machine: the newest session, as this machine sees it
+	dials         map[int]*dialing            // by machine
 	ranked        []*machine
 	trap          trap
 	client        *client
@@ -55,7 +55,7 @@ type process struct {
 	durable bool
 	asked   map[uint64]*request
 	loads   map[uint64]crdt.Origin
-	last    [][]amounts // greatest answer so far, by region and series
+	last    [][]amounts // the last answer, which is the greatest, by region and series; nil before the first
 	uniques map[[2]int]*crdt.Unique
 }
 
@@ -95,9 +95,6 @@ func (w *World) start(m *machine) {
 	m.proc = &process{
 		core: c, by: w.truth.begin(m, cfg.Inc), ends: map[uint64]*end{}, asked: map[uint64]*request{}, loads: map[uint64]crdt.Origin{},
 		uniques: map[[2]int]*crdt.Unique{},
-	}
-	for range w.regions {
-		m.proc.last = append(m.proc.last, make([]amounts, len(w.truth.series)))
 	}
 	if m.gen > 1 {
 		w.saw(sawRestart)

@@ -62,6 +62,9 @@ func (w *World) cutUntil(end int64, lost func(from, to int) bool) {
 	for a := range w.machines {
 		for b := range w.machines {
 			if a != b && lost(a, b) {
+				if w.cuts[a] == nil {
+					w.cuts[a] = make([]uint8, len(w.machines))
+				}
 				w.cuts[a][b]++
 				ways = append(ways, [2]int{a, b})
 			}

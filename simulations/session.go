@@ -238,7 +238,7 @@ func (w *World) ended(e *end) {
 	delete(e.m.proc.ends, e.id)
 	o := e.other().m
 	if e.m.peers[o.index] == e.s {
-		e.m.peers[o.index] = nil
+		delete(e.m.peers, o.index)
 		w.dialSoon(e.m, w.now+w.rng.net.Int64N(100_000))
 	} else {
 		w.saw(sawReplaced)

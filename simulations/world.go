@@ -29,7 +29,7 @@ type World struct {
 	accepted  []*history // by region
 	sessions  []*session
 	truth     *truth
-	cuts      [][]uint8 // how many faults cut the way from one machine to another
+	cuts      [][]uint8 // how many faults cut the way from one machine to another; nil where none ever did
 	storm     struct{ loss, corrupt float64 }
 	jumped    int64  // microseconds that wall clocks were moved by, all together
 	destroyed []bool // by region: a disaster may have destroyed writes
@@ -39,6 +39,7 @@ type World struct {
 	done      bool
 	suspect   int // a series on which machines differ
 	ids       uint64
+	bytes     []byte // to be used again
 
 	rng struct{ net, disk, life, work, read, ids *rand.Rand }
 
@@ -116,7 +117,7 @@ func newWorld(p *Plan) *World {
 		}
 		m := &machine{
 			index: i, region: at[spec.Region], spec: spec, disk: newDisk(), incs: map[uint32]crdt.Incarnation{}, dormant: spec.Copy >= 0,
-			peers: make([]*session, len(p.Nodes)), dials: make([]dialing, len(p.Nodes)),
+			peers: map[int]*session{}, dials: map[int]*dialing{},
 		}
 		for _, o := range w.machines {
 			if o.region == m.region && o.spec.Role == spec.Role {
@@ -130,7 +131,7 @@ func newWorld(p *Plan) *World {
 			w.byRegion = append(w.byRegion, nil)
 		}
 		w.byRegion[m.region] = append(w.byRegion[m.region], m)
-		w.cuts = append(w.cuts, make([]uint8, len(p.Nodes)))
+		w.cuts = append(w.cuts, nil)
 		if spec.Role == node.RoleHub {
 			m.place = len(w.hubs)
 			w.hubs = append(w.hubs, m)
@@ -217,7 +218,10 @@ func (w *World) dispatch(ev *event) {
 }
 
 // cut reports whether nothing gets from a to b.
-func (w *World) cut(a, b *machine) bool { return w.cuts[a.index][b.index] > 0 }
+func (w *World) cut(a, b *machine) bool {
+	row := w.cuts[a.index]
+	return row != nil && row[b.index] > 0
+}
 
 func (w *World) hashEvent(ev *event) {
 	var b [18]byte
