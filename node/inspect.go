@@ -77,12 +77,12 @@ func (c *Core) Received(f func(o crdt.Origin, p crdt.Progress, cells *reconcile.
 		}
 		return
 	}
-	for _, o := range c.slots.Origins() {
-		one(&c.slots.Slot(o).Total)
+	for _, sl := range c.slots.All() {
+		one(&sl.Total)
 	}
-	for _, o := range c.views.Origins() {
-		if d := c.views.Region(o.Region); d != nil {
-			f(o, c.views.Replica(o).Progress[crdt.StreamLifetime], &d.Replica)
+	for _, v := range c.views.All() {
+		if d := c.views.Region(v.Origin.Region); d != nil {
+			f(v.Origin, v.Progress[crdt.StreamLifetime], &d.Replica)
 		}
 	}
 }
