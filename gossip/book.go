@@ -54,7 +54,7 @@ func (b *book) learn(now time.Time, fresh bool, list ...hub) (news bool) {
 	return news
 }
 
-// up and down follow the sessions.
+// up and down follow the sessions; err is why one ended.
 func (b *book) up(addr string, id uint64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,14 +63,21 @@ func (b *book) up(addr string, id uint64, now time.Time) {
 	}
 }
 
-func (b *book) down(addr string, id uint64, now time.Time, refused bool) {
+func (b *book) down(addr string, id uint64, now time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.targets[addr]; t != nil && t.up == id {
+		t.flaps++
+		if now.Sub(t.since) >= steady {
+			t.flaps = 0
+		}
 		t.up, t.since, t.seen = 0, now, now
-		if refused {
+		switch {
+		case errors.Is(err, errSurplus):
+			t.flaps = 0
+		case refusedByPeer(err):
 			t.refused(now)
-		} else {
+		default:
 			b.failed(t, now)
 		}
 	}

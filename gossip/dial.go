@@ -16,6 +16,7 @@ import (
 func (g *Gossip) plan(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	measured := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -24,12 +25,17 @@ func (g *Gossip) plan(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := time.Now()
+		if g.cfg.Role == Edge && now.Sub(measured) >= g.timing.measures() {
+			measured = now
+			g.measure(now)
+		}
 		dial, drop, again := g.book.due(now)
 		for _, h := range dial {
 			g.spawn(func() { g.dialHub(ctx, h) })
 		}
 		for _, id := range drop {
 			if s := g.sessionByID(id); s != nil && s.info.Dialed {
+				g.metrics.homeMoves.Inc()
 				s.end(errSurplus)
 			}
 		}

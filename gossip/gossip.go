@@ -106,6 +106,9 @@ func (g *Gossip) Run(ctx context.Context) error {
 	if g.cfg.TLS != nil {
 		g.spawn(func() { g.guard(work) })
 	}
+	if g.cfg.Role == Edge {
+		g.spawn(func() { g.probe(work) })
+	}
 	if g.pool != nil {
 		g.spawn(func() { g.pool.transport.readPackets(work) })
 		g.spawn(func() { g.pool.watch(work) })

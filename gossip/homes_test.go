@@ -23,23 +23,28 @@ func TestChooseHomes(t *testing.T) {
 		fresh = 'f' // up, but not for long
 		down  = 'd' // failed before
 		idle  = '.' // never tried
+		young = 'n' // up for less than minStay, longer than homeSettle
+		flaps = 'x' // as young, after sessions that ended soon
 	)
 	tests := map[string]struct {
 		states string // of hubs 0, 1, 2, ... in the edge's ranking
 		dial   []string
 		drop   []string
 	}{
-		"start":                         {states: "...", dial: []string{"0", "1"}},
-		"both up":                       {states: "uu."},
-		"first lost":                    {states: "du.", dial: []string{"0", "2"}},
-		"first lost, replaced":          {states: "duu", dial: []string{"0"}},
-		"two lost":                      {states: "dd..", dial: []string{"0", "1", "2", "3"}},
-		"first back, not yet for long":  {states: "fuu"},
-		"first back for long":           {states: "uuu", drop: []string{"2"}},
-		"all lost":                      {states: "ddd", dial: []string{"0", "1", "2"}},
-		"one hub":                       {states: "u"},
-		"better ones known afterwards":  {states: "..uu", dial: []string{"0", "1"}},
-		"better one known, first tried": {states: "d.uu", dial: []string{"0", "1"}},
+		"start":                          {states: "...", dial: []string{"0", "1"}},
+		"both up":                        {states: "uu."},
+		"first lost":                     {states: "du.", dial: []string{"0", "2"}},
+		"first lost, replaced":           {states: "duu", dial: []string{"0"}},
+		"two lost":                       {states: "dd..", dial: []string{"0", "1", "2", "3"}},
+		"first back, not yet for long":   {states: "fuu"},
+		"first back for long":            {states: "uuu", drop: []string{"2"}},
+		"all lost":                       {states: "ddd", dial: []string{"0", "1", "2"}},
+		"one hub":                        {states: "u"},
+		"better ones known afterwards":   {states: "..uu", dial: []string{"0", "1"}},
+		"better one known, first tried":  {states: "d.uu", dial: []string{"0", "1"}},
+		"one too many, not yet for long": {states: "uun"},
+		"two too many":                   {states: "uuun", drop: []string{"2"}},
+		"first back again and again":     {states: "xuu"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +56,10 @@ func TestChooseHomes(t *testing.T) {
 					x.up = uint64(i + 1)
 				case fresh:
 					x.up, x.since = uint64(i+1), now.Add(-homeSettle/2)
+				case young:
+					x.up, x.since = uint64(i+1), now.Add(-minStay+time.Second)
+				case flaps:
+					x.up, x.since, x.flaps = uint64(i+1), now.Add(-minStay+time.Second), 2
 				case down:
 					x.failures = 1
 				case idle:
@@ -62,29 +71,6 @@ func TestChooseHomes(t *testing.T) {
 				t.Errorf("dial %v, drop %v, want %v and %v", hubNames(dial), hubNames(drop), tt.dial, tt.drop)
 			}
 		})
-	}
-}
-
-// A hub that leaves moves only the edges that had it among their first two.
-func TestRankMovesFew(t *testing.T) {
-	var hubs []*target
-	for i := range 6 {
-		hubs = append(hubs, &target{hub: hub{Node: fmt.Sprintf("h%d", i), Addr: fmt.Sprint(i)}})
-	}
-	first := make(map[string]int)
-	for e := range 3000 {
-		edge := fmt.Sprintf("edge-%d", e)
-		all := hubNames(rank(edge, hubs))
-		first[all[0]]++
-		without := hubNames(rank(edge, hubs[1:]))
-		if want := slices.DeleteFunc(slices.Clone(all), func(n string) bool { return n == "h0" }); !slices.Equal(without, want) {
-			t.Fatalf("%s: %v became %v", edge, all, without)
-		}
-	}
-	for h, n := range first {
-		if n < 400 || n > 600 {
-			t.Errorf("%s is first for %d of 3000 edges, want about 500", h, n)
-		}
 	}
 }
 

@@ -90,7 +90,7 @@ func TestEdgeFailsOverAndComesBack(t *testing.T) {
 			})
 			t.Logf("failover took %v", took)
 			m.net.Heal(m.addrs(lost), []string{e.addr})
-			m.until("return to "+lost, 20*time.Second, func() bool { return slices.Equal(e.up(), homes) })
+			m.until("return to "+lost, homeSettle+minStay+10*time.Second, func() bool { return slices.Equal(e.up(), homes) })
 		}
 	})
 }

@@ -21,7 +21,7 @@ type metrics struct {
 	packetsDropped          *prometheus.CounterVec // reason
 	bufferRefused           prometheus.Gauge
 	queued                  prometheus.GaugeFunc
-	renewals                prometheus.Counter
+	renewals, homeMoves     prometheus.Counter
 	trust                   []prometheus.Collector // of certificates; none without them
 }
 
@@ -51,7 +51,8 @@ func newMetrics(g *Gossip) *metrics {
 		bufferRefused:  prometheus.NewGauge(gauge("udp_buffer_missing_bytes", "How much less UDP buffer the kernel granted than wanted.")),
 		queued: prometheus.NewGaugeFunc(gauge("send_queue_bytes", "Bytes that wait in all send queues."),
 			func() float64 { return float64(g.queued.Load()) }),
-		renewals: counter("sessions_renewed_total", "Sessions made anew because a certificate was replaced."),
+		homeMoves: counter("home_moves_total", "Sessions that an edge gave up because better hubs are up."),
+		renewals:  counter("sessions_renewed_total", "Sessions made anew because a certificate was replaced."),
 	}
 	if g.cfg.TLS == nil {
 		return m
@@ -69,7 +70,7 @@ func newMetrics(g *Gossip) *metrics {
 func (m *metrics) collectors() []prometheus.Collector {
 	return append([]prometheus.Collector{
 		m.sessions, m.dials, m.dialFailures, m.refusals, m.badStreams, m.messagesIn, m.messagesOut, m.bytesIn, m.bytesOut,
-		m.sendDrops, m.lost, m.packetsDropped, m.bufferRefused, m.queued, m.renewals,
+		m.sendDrops, m.lost, m.packetsDropped, m.bufferRefused, m.queued, m.renewals, m.homeMoves,
 	}, m.trust...)
 }
 

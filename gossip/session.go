@@ -42,6 +42,8 @@ type session struct {
 	normal *queue
 	bulk   *queue
 
+	use linkUse // of conn, for plan
+
 	renewing     atomic.Bool // a successor is being dialed, or was asked for
 	renewalAsked atomic.Bool // by the other side, which accepted this session
 

@@ -65,7 +65,7 @@ func (g *Gossip) leave(s *session) {
 	}
 	t.mu.Unlock()
 	g.metrics.sessions.WithLabelValues(string(s.info.Role)).Dec()
-	g.book.down(s.info.Addr, s.id, time.Now(), refusedByPeer(s.err))
+	g.book.down(s.info.Addr, s.id, time.Now(), s.err)
 	g.nudge()
 }
 

@@ -26,6 +26,8 @@ type target struct {
 	failures int       // in a row
 	refusals int       // of them, those that last until somebody changes something, in a row
 	next     time.Time // not dialed before
+	flaps    int       // sessions in a row that ended by themselves before steady
+	quality  quality   // of the link, for the order of hubs
 	dialing  bool
 	self     bool // turned out to be this very process
 }

@@ -10,6 +10,7 @@ type timing struct {
 	dial      time.Duration // for one attempt, QUIC handshake and preface
 	homeCap   time.Duration // longest redial pause to a home hub
 	otherCap  time.Duration // longest redial pause to others
+	probe     time.Duration // between measurements of hubs that are not an edge's homes, half to one and a half times
 }
 
 // The longest an edge is without a dead hub's successor is keepAlive + idle + one handshake: a ping restarts QUIC's idle
@@ -17,9 +18,9 @@ type timing struct {
 // six times before it counts as lost. Redials to hubs of other regions pause no longer on lan either: after a partition
 // of any length totals are to be exact within 3 s of its end.
 var timings = map[Link]timing{
-	LAN:     {700 * time.Millisecond, 2100 * time.Millisecond, 2 * time.Second, 2 * time.Second, 2 * time.Second},
-	WAN:     {5 * time.Second, 15 * time.Second, 5 * time.Second, 2 * time.Second, 30 * time.Second},
-	Metered: {25 * time.Second, 60 * time.Second, 10 * time.Second, 10 * time.Second, 60 * time.Second},
+	LAN:     {700 * time.Millisecond, 2100 * time.Millisecond, 2 * time.Second, 2 * time.Second, 2 * time.Second, 10 * time.Minute},
+	WAN:     {5 * time.Second, 15 * time.Second, 5 * time.Second, 2 * time.Second, 30 * time.Second, 10 * time.Minute},
+	Metered: {25 * time.Second, 60 * time.Second, 10 * time.Second, 10 * time.Second, 60 * time.Second, 6 * time.Hour},
 }
 
 // longestIdle is what the accepting side announces: the largest of the table. The dialer's class rules both ends but for
