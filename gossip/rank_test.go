@@ -151,11 +151,11 @@ func TestEdgeBehindABadLinkMovesAndComesBackWhenItIsGood(t *testing.T) {
 					}
 					return away()
 				})
-				time.Sleep(5 * time.Minute)
+				time.Sleep(time.Minute)
 				if !away() {
 					t.Error("went back to the bad link")
 				}
-				if name == "lossy" { // probes see little of loss: the way back is the same, and long
+				if name == "lossy" || !slow { // the way back takes an hour, and probes see little of loss
 					return
 				}
 				m.link(e.addr, at, good)
@@ -177,7 +177,7 @@ func TestFlappingHubDoesNotMoveItsEdges(t *testing.T) {
 		e, homes := homesOf(m, 3)
 		at := m.addrs(homes[0])
 		before := e.metric(t, "home_moves_total")
-		for range 20 {
+		for range 10 {
 			m.net.Cut(at, []string{e.addr})
 			time.Sleep(15 * time.Second)
 			if len(e.up()) != 2 || slices.Contains(e.up(), homes[0]) {

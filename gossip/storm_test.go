@@ -10,7 +10,7 @@ import (
 // The certificates of 200 edges end in one second, as after one run of a script a year before. What they dial is bounded
 // by the pauses of refusedPause, the hub serves the others, and who is renewed is back at once.
 func TestEdgesWithExpiredCertificatesDoNotStorm(t *testing.T) {
-	edges := 30
+	edges := 20
 	if slow {
 		edges = 200
 	}
