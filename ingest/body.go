@@ -27,19 +27,24 @@ type body struct {
 	charged int64
 }
 
-// readBody reads the body of r and undoes its Content-Encoding. Neither form may be longer than maxBodyBytes, and a
-// buffer grows with what has come: a body that only claims to be long, or a small one that decompresses to
-// gigabytes, costs what a body of its honest size does. Its errors answer the request as a whole.
-func (d *Door) readBody(w http.ResponseWriter, r *http.Request, m *meter) (_ *body, err error) {
-	if r.ContentLength > maxBodyBytes {
-		return nil, errBodyTooLong()
-	}
+// readBody reads the body of r and undoes its Content-Encoding.
+func (d *Door) readBody(w http.ResponseWriter, r *http.Request, m *meter) (*body, error) {
 	decode, err := d.decoderOf(r.Header.Get("Content-Encoding"))
 	if err != nil {
 		return nil, err
 	}
+	return d.readEncoded(w, r, m, decode)
+}
+
+// readEncoded reads the body of r and decodes it, unless decode is nil. Neither form may be longer than maxBodyBytes, and
+// a buffer grows with what has come: a body that only claims to be long, or a small one that decompresses to
+// gigabytes, costs what a body of its honest size does. Its errors answer the request as a whole.
+func (d *Door) readEncoded(w http.ResponseWriter, r *http.Request, m *meter, decode decoder) (*body, error) {
+	if r.ContentLength > maxBodyBytes {
+		return nil, errBodyTooLong()
+	}
 	raw := &body{door: d}
-	err = raw.fill(http.MaxBytesReader(w, r.Body, maxBodyBytes), r.ContentLength)
+	err := raw.fill(http.MaxBytesReader(w, r.Body, maxBodyBytes), r.ContentLength)
 	m.bytes.Add(float64(len(raw.bytes)))
 	if err != nil {
 		raw.release()

@@ -361,7 +361,8 @@ func TestHistogramsOfSeveralObservers(t *testing.T) {
 	}
 	a, b := series(crdt.KindHistogram, "took", "path", "/a"), series(crdt.KindHistogram, "took", "path", "/b")
 	src := &fakeSource{rows: []node.Row{
-		{Series: a, Region: "eu", Value: seen("x", 1, 2)}, {Series: a, Region: "us", Value: seen("x", 1, 2, 3)},
+		{Series: a, Region: "eu", Value: seen("x", 1, 2)},
+		{Series: a, Region: "us", Value: seen("x", 1, 2, 3)},
 		{Series: b, Region: "eu", Value: seen("x", 10)},
 	}}
 	r := ask(t, src, "metric=took&quantile=0.5")[0]

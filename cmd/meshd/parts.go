@@ -115,6 +115,7 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	otlp := ingest.NewOTLP(door)
 	p.http.Handle("/v1/metrics", otlp)
 	p.http.Handle("/api/v1/otlp/v1/metrics", otlp)
+	p.http.Handle("/api/v1/write", ingest.NewRemoteWrite(door, cfg.ReplicaLabels))
 	if cfg.OTLPgRPC != "off" {
 		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.http.Allows)
 	}

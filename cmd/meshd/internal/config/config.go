@@ -37,6 +37,7 @@ type Config struct {
 	StatsDUpDown  []string // metrics whose StatsD counts go down as well as up: names, or beginnings that end in "*"
 	OTLPHTTP      string   // host:port, TCP, of a second door to the HTTP API, where OTLP clients look; default "off"
 	OTLPgRPC      string   // host:port, TCP, of OTLP over gRPC; default "off"
+	ReplicaLabels []string // labels dropped from what remote write sends; default "__replica__,prometheus_replica"
 	HostMetrics   bool     // count what the machine does; default on
 
 	TLSCA, TLSCert, TLSKey string // PEM files, all three or none
@@ -78,6 +79,7 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringSliceVar(&c.StatsDUpDown, "statsd-updown", nil, "`name,...` of StatsD counts that go down as well as up; jobs.* for all that begin so")
 	fs.StringVar(&c.OTLPHTTP, "otlp-http", "off", "TCP `host:port|off` where OTLP clients look, as :4318; --http takes OTLP in any case")
 	fs.StringVar(&c.OTLPgRPC, "otlp-grpc", "off", "TCP `host:port|off` for OTLP over gRPC, as :4317")
+	fs.StringSliceVar(&c.ReplicaLabels, "replica-labels", []string{"__replica__", "prometheus_replica"}, "`name,...` of labels that tell a pair of Prometheus servers apart; dropped, so that a pair counts once")
 	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
 	fs.StringVar(&c.TLSCA, "tls-ca", "", "PEM `file` of the mesh's certificate authority")
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "PEM `file` of this node's certificate, read again when it changes")
