@@ -25,9 +25,7 @@ const coldBatch = 16
 // are on disk. The sums are committed together with the cells they stand for, so a start scans no cold cell.
 type coldStore struct {
 	cat     *reconcile.Catalog
-	index   map[crdt.Incarnation]coldEntry
-	nodes   []string
-	byNode  map[string]uint32
+	index   coldIndex
 	sums    sums                 // over what is cold on disk, exactly as on disk
 	thawed  map[crdt.Origin]sums // cells of origins that are in memory again but in the sums on disk
 	waiting map[crdt.Origin][]queuedFrame
@@ -37,45 +35,11 @@ type coldStore struct {
 // sums are values by series.
 type sums map[reconcile.SeriesID]*crdt.Value
 
-// coldEntry is what memory holds of a cold incarnation.
-type coldEntry struct {
-	node     uint32
-	progress [crdt.NumStreams]crdt.Progress
-}
-
 func newColdStore(cat *reconcile.Catalog) coldStore {
 	return coldStore{
-		cat: cat, index: map[crdt.Incarnation]coldEntry{}, byNode: map[string]uint32{},
+		cat: cat, index: newColdIndex(),
 		sums: sums{}, thawed: map[crdt.Origin]sums{}, waiting: map[crdt.Origin][]queuedFrame{},
 	}
-}
-
-func (s *coldStore) put(o crdt.Origin, p [crdt.NumStreams]crdt.Progress) {
-	n, ok := s.byNode[o.Node]
-	if !ok {
-		n = uint32(len(s.nodes))
-		s.nodes, s.byNode[o.Node] = append(s.nodes, o.Node), n
-	}
-	s.index[o.Inc] = coldEntry{node: n, progress: p}
-}
-
-// progress returns how far a cold origin is held.
-func (s *coldStore) progress(o crdt.Origin) ([crdt.NumStreams]crdt.Progress, bool) {
-	e, ok := s.index[o.Inc]
-	if !ok || o.Class != crdt.ClassNode || s.nodes[e.node] != o.Node {
-		return [crdt.NumStreams]crdt.Progress{}, false
-	}
-	return e.progress, true
-}
-
-// origins returns the cold origins of a region in order.
-func (s *coldStore) origins(region string) []crdt.Origin {
-	out := make([]crdt.Origin, 0, len(s.index))
-	for inc, e := range s.index {
-		out = append(out, crdt.Origin{Class: crdt.ClassNode, Region: region, Node: s.nodes[e.node], Inc: inc})
-	}
-	slices.SortFunc(out, crdt.Origin.Compare)
-	return out
 }
 
 // cellsOf returns copies of what of r enters the sums.
@@ -197,12 +161,13 @@ func (c *Core) startCooling() bool {
 				delete(c.disk.first, r)
 				continue
 			}
-			c.hub.cold.put(r.Origin, r.Progress)
+			c.hub.cold.index.put(r.Origin, r.Progress)
 			delete(c.hub.cold.thawed, r.Origin)
 			c.hub.region.Drop(r.Origin)
 			delete(c.disk.first, r)
 			delete(c.disk.parts, r.Origin)
 			delete(c.hub.aged, r.Origin)
+			c.unlearnAtHubs(r.Origin, r.Progress[crdt.StreamLifetime])
 		}
 	})
 	return true
@@ -258,7 +223,7 @@ func (c *Core) loaded(in Loaded) {
 	}
 	w := c.hub.cold.waiting[in.Origin]
 	delete(c.hub.cold.waiting, in.Origin)
-	p, ok := c.hub.cold.progress(in.Origin)
+	p, ok := c.hub.cold.index.progress(in.Origin)
 	if !ok {
 		return
 	}
@@ -269,7 +234,7 @@ func (c *Core) loaded(in Loaded) {
 	}
 	r.Progress = p
 	c.disk.parts[in.Origin] = len(in.Snapshot)
-	delete(c.hub.cold.index, in.Origin.Inc)
+	c.hub.cold.index.remove(in.Origin)
 	c.hub.cold.thawed[in.Origin] = cellsOf(r)
 	if !mutant.On("loaded for nobody") {
 		c.hub.aged[in.Origin] = p[crdt.StreamLifetime].Cursor // what was cold is old: a hub that lacks it gets it at the next comparison

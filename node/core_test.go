@@ -116,7 +116,7 @@ func restarts(t *testing.T, cfg CoreConfig) {
 	for _, p := range w.sorted() {
 		n.Checkpoints += p.core.Counts.Checkpoints
 		if p.role == RoleHub {
-			n.Loads += uint64(len(p.core.hub.cold.index))
+			n.Loads += uint64(p.core.hub.cold.index.len)
 		}
 	}
 	if cfg.LogBytes > 0 && n.Checkpoints == 0 || cfg.ColdAfter > 0 && n.Loads == 0 {

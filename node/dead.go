@@ -129,16 +129,20 @@ func (c *Core) dropped(o crdt.Origin) {
 // unlearn lets sessions forget what they keep of an origin, however long they last.
 func (c *Core) unlearn(o crdt.Origin) {
 	for _, s := range c.order {
-		if st := s.streams[o]; st != nil {
-			for _, f := range st.unacked {
-				s.inflight -= f.size
-			}
-			delete(s.streams, o)
-		}
-		delete(s.told, o)
-		delete(s.marks, o)
-		delete(s.sources, o)
+		s.unlearn(o)
 	}
+}
+
+func (s *session) unlearn(o crdt.Origin) {
+	if st := s.streams[o]; st != nil {
+		for _, f := range st.unacked {
+			s.inflight -= f.size
+		}
+		delete(s.streams, o)
+	}
+	delete(s.told, o)
+	delete(s.marks, o)
+	delete(s.sources, o)
 }
 
 // isDropped reports whether o is an entry of which nothing but the progress is held.
@@ -148,4 +152,23 @@ func (c *Core) isDropped(o crdt.Origin) bool {
 	}
 	_, ok := c.hub.entries.Dropped(o)
 	return ok
+}
+
+// replaced returns a test for origins of processes that run as another process now. A node that is only silent is
+// not replaced.
+func (c *Core) replaced() func(crdt.Origin) bool {
+	now := map[string]crdt.Incarnation{c.cfg.Node: c.cfg.Inc}
+	for _, s := range c.order {
+		if s.peer.Region == c.cfg.Region {
+			now[s.peer.Node] = s.peer.Inc
+		}
+	}
+	return func(o crdt.Origin) bool { inc, ok := now[o.Node]; return ok && inc != o.Inc }
+}
+
+// forgetHubs lets an edge forget what the processes of hubs said that run as another process now.
+func (c *Core) forgetHubs() {
+	replaced := c.replaced()
+	c.check(c.slots.Prune(replaced, c.mine))
+	c.views.Forget(func(o crdt.Origin) bool { return !replaced(o) })
 }

@@ -78,6 +78,9 @@ func (c *Core) behind(s *session) bool {
 
 // lacksMarks reports whether something came from the peer that was not acknowledged.
 func (c *Core) lacksMarks(s *session) bool {
+	if len(s.lateOrigins) > 0 {
+		return true
+	}
 	for o := range s.sources {
 		if p, ok := c.held(o); ok && s.told[o] != p {
 			return true
@@ -113,7 +116,7 @@ func (c *Core) held(o crdt.Origin) (crdt.Progress, bool) {
 		}
 		r = c.hub.entries.Held(o)
 	default:
-		if p, ok := c.hub.cold.progress(o); ok {
+		if p, ok := c.hub.cold.index.progress(o); ok {
 			return p[crdt.StreamLifetime], true
 		}
 		r = c.hub.region.Held(o)
@@ -269,7 +272,7 @@ func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
 // sendPushes sends an edge the totals of its region with what of them is its own.
 func (c *Core) sendPushes(s *session, st *outStream) {
 	cold := func(o crdt.Origin) (crdt.Progress, bool) {
-		p, ok := c.hub.cold.progress(o)
+		p, ok := c.hub.cold.index.progress(o)
 		if ok && (o.Inc == s.peer.Inc || p[crdt.StreamLifetime].Covered < headOf(s.named, o.Inc)) {
 			c.Counts.PairsDelayed++
 			c.thaw(o, nil)
@@ -335,25 +338,6 @@ func (c *Core) age() {
 	}
 }
 
-// replaced returns a test for origins of processes that run as another process now. A node that is only silent is
-// not replaced.
-func (c *Core) replaced() func(crdt.Origin) bool {
-	now := map[string]crdt.Incarnation{c.cfg.Node: c.cfg.Inc}
-	for _, s := range c.order {
-		if s.peer.Region == c.cfg.Region {
-			now[s.peer.Node] = s.peer.Inc
-		}
-	}
-	return func(o crdt.Origin) bool { inc, ok := now[o.Node]; return ok && inc != o.Inc }
-}
-
-// forgetHubs lets an edge forget what the processes of hubs said that run as another process now.
-func (c *Core) forgetHubs() {
-	replaced := c.replaced()
-	c.check(c.slots.Prune(replaced, c.mine))
-	c.views.Forget(func(o crdt.Origin) bool { return !replaced(o) })
-}
-
 // compare tells a hub what is held here, and relays what it lacks of what was here at the comparison before: of its
 // region the cells of all nodes, of all regions the entries of all hubs, dead ones included.
 func (c *Core) compare(s *session) {
@@ -367,7 +351,7 @@ func (c *Core) compare(s *session) {
 				c.relay(s, r)
 			}
 		}
-		c.relayCold(s)
+		c.compareCold(s)
 	}
 	for _, r := range c.hub.entries.Replicas() {
 		if r.Origin.Inc != s.peer.Inc {
@@ -403,27 +387,5 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 			b := encode(f)
 			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, true))
 		}
-	}
-}
-
-// lacksCold reports whether the peer may lack cells of a cold origin. One whose writer was gone before it was covered here
-// may be held in part by both, each another part: it is loaded once a session, to be relayed whatever the cursors say.
-func (s *session) lacksCold(o crdt.Origin, p crdt.Progress) bool {
-	mark := s.marks[o]
-	return mark.Covered < p.Covered || mark.Cursor < p.Cursor || p.Covered < p.Owed && s.streams[o] == nil
-}
-
-// relayCold loads cold origins that a hub of the region lacks; the next comparison relays them.
-func (c *Core) relayCold(s *session) {
-	loads := 0
-	for _, o := range c.hub.cold.origins(c.cfg.Region) {
-		p, _ := c.hub.cold.progress(o)
-		if !s.lacksCold(o, p[crdt.StreamLifetime]) {
-			continue
-		}
-		if loads++; loads > coldBatch {
-			return
-		}
-		c.thaw(o, nil)
 	}
 }

@@ -22,7 +22,11 @@ func (c *Core) Cold() []crdt.Origin {
 	if c.hub == nil {
 		return nil
 	}
-	return c.hub.cold.origins(c.cfg.Region)
+	var out []crdt.Origin
+	for o := range c.hub.cold.index.all(c.cfg.Region) {
+		out = append(out, o)
+	}
+	return out
 }
 
 // Series returns a series of this process by its number. It must not be modified.

@@ -54,6 +54,10 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 		c.Counts.Quarantined++
 		return
 	}
+	if c.hub != nil && c.heldWhole(f) {
+		s.late(o)
+		return
+	}
 	s.sources[o] = struct{}{}
 	if c.hub == nil {
 		c.quarantine(o, c.views.Apply(f))
@@ -64,13 +68,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	if s.peer.Role == RoleHub && o.Node == s.peer.Node && o.Inc == s.peer.Inc && o.Class == crdt.ClassNode {
 		s.ownTo = max(s.ownTo, f.To)
 	}
-	if p, ok := c.hub.entries.Dropped(o); ok && max(f.To, f.Head) <= p[f.Stream].Covered {
-		return // all of it was here
-	}
-	if p, ok := c.hub.cold.progress(o); ok {
-		if f.Head <= p[f.Stream].Covered {
-			return // all of it is here
-		}
+	if _, ok := c.hub.cold.index.progress(o); ok {
 		if mutant.On("late frame of cold dropped") {
 			return
 		}
@@ -86,6 +84,15 @@ func (c *Core) owesMark(s *session, o crdt.Origin) {
 	if p, ok := c.held(o); ok && s.told[o] != p {
 		s.lag.behind = true
 	}
+}
+
+// heldWhole reports whether all that a frame speaks of is here, on disk only, or was, of an entry that was dropped.
+func (c *Core) heldWhole(f *wire.Frame) bool {
+	p, ok := c.hub.entries.Dropped(f.Origin)
+	if !ok {
+		p, ok = c.hub.cold.index.progress(f.Origin)
+	}
+	return ok && max(f.To, f.Head) <= p[f.Stream].Covered
 }
 
 // enqueue lets a frame wait for the disk.

@@ -60,7 +60,7 @@ func (rec *recovery) progress() error {
 			return err
 		}
 		if p.Cold && rec.c.hub != nil {
-			rec.c.hub.cold.put(p.Origin, p.Progress)
+			rec.c.hub.cold.index.put(p.Origin, p.Progress)
 			return nil
 		}
 		if p.Dropped && rec.c.hub != nil {
@@ -78,10 +78,10 @@ func (rec *recovery) touched() error {
 		return nil
 	}
 	return rec.frames(func(_ uint64, f *wire.Frame) error {
-		p, cold := rec.c.hub.cold.progress(f.Origin)
+		p, cold := rec.c.hub.cold.index.progress(f.Origin)
 		if cold {
 			rec.thawed[f.Origin] = true
-			delete(rec.c.hub.cold.index, f.Origin.Inc)
+			rec.c.hub.cold.index.remove(f.Origin)
 			rec.replica(f.Origin).Progress = p
 		}
 		return nil
@@ -206,8 +206,8 @@ func (rec *recovery) take() error {
 	if c.hub == nil {
 		return nil
 	}
-	for _, o := range c.hub.cold.origins(c.cfg.Region) {
-		c.hub.watch.Expect(o.Node)
+	for _, node := range c.hub.cold.index.nodes {
+		c.hub.watch.Expect(node)
 	}
 	for id := range reconcile.SeriesID(c.cat.Len()) { // in order: numbers of totals must not depend on a map
 		if v := c.hub.cold.without(id); v != nil {

@@ -38,6 +38,11 @@ type session struct {
 	offset  offset
 	heard   heard // with a hub of the own region
 
+	lateOrigins []crdt.Origin         // not listed in marks, and asked about
+	partial     map[crdt.Origin]int64 // when cold ones were loaded to be relayed, though nobody can say what the peer lacks
+	coldNext    int                   // the bucket whose sum is told next
+	coldTold    bool                  // all sums were told
+
 	lag                 lag
 	ownTo               uint64 // how far the peer sent its own live incarnation
 	inflight            int
@@ -76,6 +81,7 @@ func (c *Core) peerUp(in PeerUp) {
 		id: in.ID, peer: in.Peer, since: c.now,
 		told: map[crdt.Origin]crdt.Progress{}, marks: map[crdt.Origin]crdt.Progress{},
 		streams: map[crdt.Origin]*outStream{}, sources: map[crdt.Origin]struct{}{}, stated: map[string]wire.RegionCoverage{},
+		partial: map[crdt.Origin]int64{},
 	}
 	for _, old := range c.ordered() {
 		if old.peer.Node == s.peer.Node && old.peer.Region == s.peer.Region && old.peer.Inc == s.peer.Inc {
@@ -98,38 +104,6 @@ func (c *Core) peerUp(in PeerUp) {
 		c.hub.watch.Expect(s.peer.Node)
 		c.hub.region.NodeChanged(s.peer.Node)
 	}
-}
-
-func heads(r *reconcile.Replica) (h [crdt.NumStreams]uint64) {
-	for s := range h {
-		h[s] = r.Progress[s].Cursor
-	}
-	return h
-}
-
-// ownHeads names this node's incarnations with how far they are here, those in memory after the cold ones and the live
-// one last. A hub names its earlier ones too: a sibling that lacks some of one must not call this node complete.
-func (c *Core) ownHeads() (out []wire.Head) {
-	if c.hub == nil {
-		for _, r := range c.mine {
-			out = append(out, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
-		}
-		return out
-	}
-	if mutant.On("hub names its live incarnation only") {
-		return []wire.Head{{Inc: c.own.Inc, Head: heads(c.live)}}
-	}
-	for _, o := range c.hub.cold.origins(c.cfg.Region) {
-		if p, _ := c.hub.cold.progress(o); o.Node == c.cfg.Node {
-			out = append(out, wire.Head{Inc: o.Inc, Head: [crdt.NumStreams]uint64{p[crdt.StreamLifetime].Cursor}})
-		}
-	}
-	for _, r := range c.hub.region.Replicas() {
-		if r.Origin.Node == c.cfg.Node && r != c.live {
-			out = append(out, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
-		}
-	}
-	return append(out, wire.Head{Inc: c.own.Inc, Head: heads(c.live)})
 }
 
 func (c *Core) peerDown(id uint64) {
@@ -196,6 +170,8 @@ func (c *Core) received(in Received) {
 		c.gotCoverage(s, m)
 	case *wire.Heard:
 		c.gotHeard(s, m)
+	case *wire.ColdMarks:
+		c.gotColdMarks(s, m)
 	default:
 		c.Counts.Unknown++
 	}
@@ -220,7 +196,7 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 		c.hub.watch.Names(s.peer.Node, s.peer.Inc, s.named, c.now)
 		for _, n := range s.named {
 			o := c.peerOrigin(s, n.Inc)
-			p, cold := c.hub.cold.progress(o)
+			p, cold := c.hub.cold.index.progress(o)
 			back := n.Live && !mutant.On("live incarnation stays cold") // its gauges count again
 			if cold && (back || p[crdt.StreamLifetime].Covered < n.Head[crdt.StreamLifetime]) {
 				c.thaw(o, nil)
@@ -231,11 +207,6 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 		}
 	}
 	c.sendMarks(s, true, func(crdt.Origin) bool { return true })
-}
-
-// peerOrigin is the node origin of one of the peer's incarnations.
-func (c *Core) peerOrigin(s *session, inc crdt.Incarnation) crdt.Origin {
-	return crdt.Origin{Class: crdt.ClassNode, Region: s.peer.Region, Node: s.peer.Node, Inc: inc}
 }
 
 // offsetMs is how long a smallest difference of clocks is believed: a clock that jumped is followed after at most
@@ -287,7 +258,7 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 	if s.peer.Role == RoleEdge {
 		for _, n := range s.named {
 			o := c.peerOrigin(s, n.Inc)
-			if p, ok := c.hub.cold.progress(o); ok {
+			if p, ok := c.hub.cold.index.progress(o); ok {
 				f(o, p[crdt.StreamLifetime])
 			} else {
 				one(c.hub.region.Held(o))
@@ -298,10 +269,6 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 	if s.peer.Region == c.cfg.Region {
 		for _, r := range c.hub.region.Replicas() {
 			one(r)
-		}
-		for _, o := range c.hub.cold.origins(c.cfg.Region) {
-			p, _ := c.hub.cold.progress(o)
-			f(o, p[crdt.StreamLifetime])
 		}
 	}
 	for _, r := range c.hub.entries.Replicas() {
@@ -321,6 +288,12 @@ func (c *Core) sendMarks(s *session, full bool, want func(crdt.Origin) bool) {
 		s.told[o] = p
 		ms = append(ms, wire.Mark{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{p}})
 	})
+	for _, o := range s.lateOrigins {
+		if p, ok := c.held(o); ok {
+			ms = append(ms, wire.Mark{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{p}})
+		}
+	}
+	s.lateOrigins = nil
 	if !full && len(ms) == 0 {
 		return
 	}
@@ -405,7 +378,7 @@ func (c *Core) settleNode(node string) {
 		if r := c.hub.region.Held(o); r != nil {
 			return r.Progress[crdt.StreamLifetime].Covered
 		}
-		p, _ := c.hub.cold.progress(o)
+		p, _ := c.hub.cold.index.progress(o)
 		return p[crdt.StreamLifetime].Covered
 	})
 	if !was && c.liveNode(node) {

@@ -19,7 +19,7 @@ func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duratio
 	if c.hub != nil {
 		st.Series = c.hub.region.Total.Len()
 		st.Origins = c.hub.region.Len() + len(c.hub.entries.Origins())
-		st.Cold = len(c.hub.cold.index)
+		st.Cold = c.hub.cold.index.len
 	}
 	head := c.live.Progress[crdt.StreamLifetime].Cursor
 	st.Head, st.Committed = head, head

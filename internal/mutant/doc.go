@@ -42,4 +42,5 @@ var Names = []string{
 	"needs of a process forgotten",
 	"siblings tell nothing",
 	"second process of a name ignored",
+	"cold origins not compared",
 }

@@ -46,6 +46,7 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawPush, appendAny[*Push]),
 		examples(5, drawCoverage, appendAny[*Coverage]),
 		examples(5, drawHeard, appendAny[*Heard]),
+		examples(5, drawColdMarks, appendAny[*ColdMarks]),
 	} {
 		for _, b := range list {
 			f.Add(b)

@@ -135,6 +135,10 @@ func goldens(t *testing.T) []golden {
 				{Number: 5, Head: 70_000, AgeMs: 120, OffsetMs: -3}, {Number: 7, Head: 12, AgeMs: 900, OffsetMs: 2000},
 			},
 		}),
+		goldenMessage("message_cold_marks", &ColdMarks{Buckets: []ColdBucket{
+			{Bucket: 7, Sum: 99},
+			{Bucket: 4095, Sum: 1 << 60, Listed: true, Marks: []ColdMark{{Node: "n1", Inc: inc, Covered: [crdt.NumStreams]uint64{300, 2}}}},
+		}}),
 		goldenRecord("preface", &Preface{
 			Version: 1, MinVersion: 1, Mesh: "default", Region: "eu", Node: "n1", Role: "edge", Inc: inc, Nonce: [16]byte{1, 2},
 			Bulk: true, WallMs: 1_800_000_000_000, Advertise: "10.0.0.1:8946", HTTP: "10.0.0.1:8946",

@@ -54,6 +54,14 @@ const (
 	// split (Marks.More).
 	MaxMarks = 4096
 
+	// ColdBuckets is into how many buckets cold incarnations are divided: a million leave 244 in each, and the sums of
+	// all take 45 KB.
+	ColdBuckets = 4096
+
+	// MaxColdMarks bounds the marks of one ColdMarks: at 100 bytes they fit a message, and a bucket reaches it with 268
+	// million incarnations.
+	MaxColdMarks = 1 << 16
+
 	// MaxYours bounds the incarnations of one Push: those that the edge's Hello named.
 	MaxYours = MaxHeads
 

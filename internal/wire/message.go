@@ -6,7 +6,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard.
+// *Heard, *ColdMarks.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -18,6 +18,7 @@ const (
 	typeHeartbeat = 5
 	typeCoverage  = 6
 	typeHeard     = 7
+	typeColdMarks = 8
 
 	// Record types that later work gives a body. A node that does not know them ignores and counts them.
 	typeSeriesDrop  = 16
@@ -43,6 +44,7 @@ func (*Push) message()      {}
 func (*Heartbeat) message() {}
 func (*Coverage) message()  {}
 func (*Heard) message()     {}
+func (*ColdMarks) message() {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
@@ -80,6 +82,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 		body, err = m.append(nil)
 	case *Heard:
 		typ, floor = typeHeard, len(m.Claims)/MaxCellsPerByte
+		body, err = m.append(nil)
+	case *ColdMarks:
+		typ = typeColdMarks
 		body, err = m.append(nil)
 	default:
 		err = fmt.Errorf("%w: not a message", ErrInvalid)
@@ -124,7 +129,7 @@ func parseMessage(b []byte) (Message, error) {
 	case typeHeartbeat:
 		return parseHeartbeat(body)
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
-		typeCoverage | typeCompressed, typeHeard | typeCompressed:
+		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -146,6 +151,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseCoverage(body)
 	case typeHeard:
 		return parseHeard(body, min(len(b)*MaxCellsPerByte, MaxHeardClaims))
+	case typeColdMarks:
+		return parseColdMarks(body)
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
