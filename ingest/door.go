@@ -63,7 +63,9 @@ func failure(w http.ResponseWriter, m *meter, err error) *httpError {
 	if !errors.As(err, &he) {
 		he = submitError(err)
 	}
-	m.rejected[he.reason].Inc()
+	if he.reason != reasonNone {
+		m.rejected[he.reason].Inc()
+	}
 	switch he.code {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))

@@ -163,7 +163,7 @@ func (d *door) send(t testing.TB, packet string) (refused []reason) {
 			refused = append(refused, reason(r))
 		}
 	}
-	d.flush.lost.Add(d.parser.publish(d.flush.meter))
+	d.flush.lost.Add(d.parser.tally.publish(d.flush.meter))
 	d.flush.flush(t.Context())
 	return refused
 }

@@ -52,6 +52,11 @@ func (p *points) reject(point int, err error) {
 	}
 }
 
+// rejectedText says how many points were refused, by what they are called, and why the first was.
+func (p *points) rejectedText(called string) string {
+	return fmt.Sprintf("%d of %d %s were refused, the others are on disk; the first: %s", len(p.rejected), p.seen, called, p.first)
+}
+
 // add adds an item to the point that is read.
 func (p *points) add(s *crdt.Series, inc crdt.Value) {
 	p.items = append(p.items, node.Item{Series: s, Inc: inc})

@@ -1,13 +1,9 @@
 package ingest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"runtime"
-	"sync"
 	"time"
 
 	"meshd/crdt"
@@ -40,10 +36,8 @@ type StatsDConfig struct {
 }
 
 const (
-	defaultStatsDAddr  = "127.0.0.1:8125"
-	defaultSeries      = 100_000
-	spellingsPerSeries = 10
-	maxReaders         = 4 // a reader parses over 1,000,000 lines a second: more than one socket delivers
+	defaultStatsDAddr = "127.0.0.1:8125"
+	defaultSeries     = 100_000
 )
 
 // StatsD receives the StatsD protocol with DogStatsD's extensions over UDP, over TCP (lines), and over Unix sockets
@@ -69,12 +63,8 @@ const (
 // UDP is at most once: what the kernel drops is counted where it tells (Linux) and reported to the node as lost.
 // Streams and Unix sockets push back on their senders instead; what a connection leaves incomplete is refused.
 type StatsD struct {
-	cfg     StatsDConfig
-	meter   *meter
-	sock    *socket   // nil if off
-	gram    *unixgram // nil if none
-	streams []*stream
-	flush   flusher
+	cfg StatsDConfig
+	listeners
 }
 
 // NewStatsD opens the socket. Packets wait in it until Run.
@@ -89,10 +79,8 @@ func NewStatsD(cfg StatsDConfig) (*StatsD, error) {
 		return nil, fmt.Errorf("ingest: statsd: series limit of %d, want 0 for the default or more", cfg.Series)
 	}
 	m := cfg.Metrics.meter("statsd")
-	s := &StatsD{cfg: cfg, meter: m, flush: flusher{
-		acc: newAccumulators(cfg.Series * spellingsPerSeries), to: cfg.Submit, meter: m, log: cfg.Logger,
-		interval: flushInterval,
-	}}
+	s := &StatsD{cfg: cfg, listeners: newListeners("statsd", m, cfg.Submit, cfg.Series, cfg.Logger)}
+	s.reader = s.newReader
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -106,19 +94,15 @@ func (s *StatsD) listen() (err error) {
 			return fmt.Errorf("ingest: statsd: %w: choose another address with --statsd, or off", err)
 		}
 	}
-	if s.cfg.TCP != "" && s.cfg.TCP != "off" {
-		ln, err := net.Listen("tcp", s.cfg.TCP)
-		if err != nil {
-			return fmt.Errorf("ingest: statsd: %w: choose another address with --statsd-tcp, or off", err)
-		}
-		s.streams = append(s.streams, &stream{ln: ln, cut: cutLines, meter: s.meter, log: s.cfg.Logger})
+	if err = s.listenTCP(s.cfg.TCP); err != nil {
+		return fmt.Errorf("ingest: statsd: %w: choose another address with --statsd-tcp, or off", err)
 	}
 	if s.cfg.UnixStream != "" {
 		ln, err := listenUnix(s.cfg.UnixStream)
 		if err != nil {
 			return fmt.Errorf("ingest: statsd: %w: choose another path with --statsd-unix-stream", err)
 		}
-		s.streams = append(s.streams, &stream{ln: ln, cut: cutFramed, meter: s.meter, log: s.cfg.Logger})
+		s.addStream(ln, cutFramed)
 	}
 	if s.cfg.Unix != "" {
 		if s.gram, err = listenUnixgram(s.cfg.Unix); err != nil {
@@ -128,89 +112,14 @@ func (s *StatsD) listen() (err error) {
 	return nil
 }
 
-// Addr returns the UDP address that StatsD listens on, nil if it is off.
-func (s *StatsD) Addr() net.Addr {
-	if s.sock == nil {
-		return nil
-	}
-	return s.sock.conn.LocalAddr()
-}
-
-// Close closes the sockets of a StatsD that Run is not called for. Run closes them itself.
-func (s *StatsD) Close() error {
-	var errs []error
-	if s.sock != nil {
-		errs = append(errs, s.sock.conn.Close())
-	}
-	if s.gram != nil {
-		errs = append(errs, s.gram.Close())
-	}
-	for _, st := range s.streams {
-		errs = append(errs, st.ln.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// Run receives until ctx ends and returns when what was received until then is on disk: end the node after it.
-func (s *StatsD) Run(ctx context.Context) error {
-	reading, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	defer context.AfterFunc(reading, func() { _ = s.Close() })()
-
-	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
-	var flushed, readers sync.WaitGroup
-	flushed.Go(func() { s.flush.run(flushing) })
-	read := func(f func() error) {
-		readers.Go(func() {
-			if err := f(); err != nil {
-				stop(fmt.Errorf("ingest: statsd: %w", err))
-			}
-		})
-	}
-	if s.sock != nil {
-		for range min(runtime.GOMAXPROCS(0), maxReaders) {
-			read(func() error { return s.sock.read(s.reader()) })
-		}
-	}
-	if s.gram != nil {
-		read(func() error { return s.gram.read(s.single()) })
-	}
-	for _, st := range s.streams {
-		read(func() error { return st.run(reading, s.single) })
-	}
-	readers.Go(func() { <-reading.Done() }) // with every socket off there is nobody else to wait for
-	readers.Wait()
-	drained()
-	flushed.Wait()
-	if err := context.Cause(reading); ctx.Err() == nil && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
-
-// single returns a handler of one packet, or of the lines of a stream, for one goroutine.
-func (s *StatsD) single() func(packet []byte) {
-	read := s.reader()
-	one := make([][]byte, 1)
-	return func(packet []byte) {
-		one[0] = packet
-		read(one, 0)
-	}
-}
-
-// reader returns a handler of packets for one goroutine.
-func (s *StatsD) reader() func(packets [][]byte, lost uint64) {
+// newReader returns a handler of packets for one goroutine.
+func (s *StatsD) newReader() func(packets [][]byte, lost uint64) {
 	p := &packetParser{acc: s.flush.acc, updown: s.cfg.UpDown}
 	return func(packets [][]byte, lost uint64) {
 		now := crdt.HLCFrom(time.Now().UnixMilli(), 0)
 		for _, b := range packets {
 			p.packet(b, now)
 		}
-		if lost > 0 {
-			s.meter.lost.WithLabelValues("kernel").Add(float64(lost))
-		}
-		if lost += p.publish(s.meter); lost > 0 {
-			s.flush.lost.Add(lost)
-		}
+		s.publish(&p.tally, lost)
 	}
 }

@@ -157,8 +157,7 @@ func (p *packetParser) takeValue(kind byte, v []byte) (s sample, r reason) {
 }
 
 // publish moves the tally to the metrics and returns how many samples were lost.
-func (p *packetParser) publish(m *meter) (lost uint64) {
-	t := &p.tally
+func (t *tally) publish(m *meter) (lost uint64) {
 	m.packets.Add(float64(t.packets))
 	m.bytes.Add(float64(t.bytes))
 	m.lines.Add(float64(t.lines))

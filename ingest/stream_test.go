@@ -191,7 +191,7 @@ func TestStatsDTimestampsStampGauges(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			d := newDoor(t, 10)
 			d.parser.packet([]byte(tc.packet), crdt.HLCFrom(1_000_000, 0))
-			d.parser.publish(d.flush.meter)
+			d.parser.tally.publish(d.flush.meter)
 			d.flush.flush(t.Context())
 			g, ok := d.node.value("gauge:g").X.(*crdt.Gauge)
 			if !ok || g.Time.Millis() != tc.want {

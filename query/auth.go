@@ -123,11 +123,11 @@ func readTokens(path string) ([][sha256.Size]byte, error) {
 	return hashes, nil
 }
 
-// allows reports whether r carries one of the tokens: as a bearer token, or as the password of a basic login, which is
+// allows reports whether r carries one of the tokens: as a bearer token (InfluxDB's clients say token), or as the password of a basic login, which is
 // what browsers can ask for.
 func (t *tokenFile) allows(r *http.Request) bool {
 	token := ""
-	if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
+	if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "token")) {
 		token = strings.TrimSpace(rest)
 	} else if _, password, ok := r.BasicAuth(); ok {
 		token = password

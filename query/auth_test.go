@@ -34,6 +34,7 @@ func TestToken(t *testing.T) {
 		{"/v1/status", "bearer second", 200},
 		{"/v1/status", basic("second"), 200},
 		{"/v1/status", basic("wrong"), 401},
+		{"/v1/status", "Token first", 200},
 		{"/v1/status", "Bearer ", 401},
 		{"/v1/status", "Bearer firs", 401},
 		{"/v1/status", "Bearer first second", 401},

@@ -26,6 +26,7 @@ type parts struct {
 	node   *node.Node
 	gossip *gossip.Gossip
 	statsd *ingest.StatsD
+	graph  *ingest.Graphite
 	host   *ingest.Host // nil if host metrics are off
 	http   *query.Server
 	otlp   *ingest.OTLPgRPC // nil if off
@@ -99,6 +100,9 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	}); err != nil {
 		return err
 	}
+	if p.graph, err = ingest.NewGraphite(ingest.GraphiteConfig{Addr: cfg.Graphite, Submit: p.node, Metrics: metrics, Logger: log}); err != nil {
+		return err
+	}
 	door, err := ingest.NewDoor(p.node, metrics)
 	if err != nil {
 		return err
@@ -116,6 +120,9 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	p.http.Handle("/v1/metrics", otlp)
 	p.http.Handle("/api/v1/otlp/v1/metrics", otlp)
 	p.http.Handle("/api/v1/write", ingest.NewRemoteWrite(door, cfg.ReplicaLabels))
+	influx := ingest.NewInflux(door)
+	p.http.Handle("/write", influx)
+	p.http.Handle("/api/v2/write", influx)
 	if cfg.OTLPgRPC != "off" {
 		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.http.Allows)
 	}
@@ -127,6 +134,9 @@ func (p *parts) close() error {
 	var errs []error
 	if p.statsd != nil {
 		errs = append(errs, p.statsd.Close())
+	}
+	if p.graph != nil {
+		errs = append(errs, p.graph.Close())
 	}
 	if p.otlp != nil {
 		errs = append(errs, p.otlp.Close())
@@ -158,6 +168,7 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	}
 	return append(list,
 		actor{"statsd", p.statsd.Run},
+		actor{"graphite", p.graph.Run},
 		actor{"http", func(ctx context.Context) error { return p.http.Serve(ctx, s.http) }},
 		actor{"node", p.node.Run},
 		actor{"gossip", p.gossip.Run},

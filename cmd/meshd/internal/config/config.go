@@ -35,6 +35,7 @@ type Config struct {
 	StatsDUnix    string   // path of a datagram socket; default none
 	StatsDStream  string   // path of a stream socket; default none
 	StatsDUpDown  []string // metrics whose StatsD counts go down as well as up: names, or beginnings that end in "*"
+	Graphite      string   // host:port, TCP and UDP, or "off", which is the default
 	OTLPHTTP      string   // host:port, TCP, of a second door to the HTTP API, where OTLP clients look; default "off"
 	OTLPgRPC      string   // host:port, TCP, of OTLP over gRPC; default "off"
 	ReplicaLabels []string // labels dropped from what remote write sends; default "__replica__,prometheus_replica"
@@ -77,6 +78,7 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.StatsDUnix, "statsd-unix", "", "`path` of a Unix socket for StatsD datagrams")
 	fs.StringVar(&c.StatsDStream, "statsd-unix-stream", "", "`path` of a Unix socket for streams of DogStatsD packets")
 	fs.StringSliceVar(&c.StatsDUpDown, "statsd-updown", nil, "`name,...` of StatsD counts that go down as well as up; jobs.* for all that begin so")
+	fs.StringVar(&c.Graphite, "graphite", "off", "TCP and UDP `host:port|off` for Graphite's plaintext protocol, as :2003")
 	fs.StringVar(&c.OTLPHTTP, "otlp-http", "off", "TCP `host:port|off` where OTLP clients look, as :4318; --http takes OTLP in any case")
 	fs.StringVar(&c.OTLPgRPC, "otlp-grpc", "off", "TCP `host:port|off` for OTLP over gRPC, as :4317")
 	fs.StringSliceVar(&c.ReplicaLabels, "replica-labels", []string{"__replica__", "prometheus_replica"}, "`name,...` of labels that tell a pair of Prometheus servers apart; dropped, so that a pair counts once")
@@ -168,7 +170,11 @@ func (c *Config) checkHTTP() error {
 func (c *Config) checkAddresses() error {
 	addrs := []struct{ flag, addr string }{{"--listen", c.Listen}, {"--http", c.HTTP}}
 	for _, door := range []struct{ flag, addr string }{
-		{"--statsd", c.StatsD}, {"--statsd-tcp", c.StatsDTCP}, {"--otlp-http", c.OTLPHTTP}, {"--otlp-grpc", c.OTLPgRPC},
+		{"--statsd", c.StatsD},
+		{"--statsd-tcp", c.StatsDTCP},
+		{"--graphite", c.Graphite},
+		{"--otlp-http", c.OTLPHTTP},
+		{"--otlp-grpc", c.OTLPgRPC},
 	} {
 		if door.addr != "off" {
 			addrs = append(addrs, door)

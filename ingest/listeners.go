@@ -1,0 +1,134 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+)
+
+const (
+	spellingsPerSeries = 10
+	maxReaders         = 4 // a reader parses over 1,000,000 lines a second: more than one socket delivers
+)
+
+// listeners are the sockets of one protocol without answers, and the accumulators that its samples go to.
+type listeners struct {
+	protocol string
+	meter    *meter
+	log      *slog.Logger
+	sock     *socket   // nil if none
+	gram     *unixgram // nil if none
+	streams  []*stream
+	flush    flusher
+
+	// reader returns a handler of packets for one goroutine. lost is how many the kernel dropped before them.
+	reader func() func(packets [][]byte, lost uint64)
+}
+
+// newListeners has accumulators for ten spellings of each of so many series.
+func newListeners(protocol string, m *meter, to Submitter, series int, log *slog.Logger) listeners {
+	return listeners{protocol: protocol, meter: m, log: log, flush: flusher{
+		acc: newAccumulators(series * spellingsPerSeries), to: to, meter: m, log: log, interval: flushInterval,
+	}}
+}
+
+// listenTCP adds a listener for lines, unless addr is "" or "off".
+func (l *listeners) listenTCP(addr string) error {
+	if addr == "" || addr == "off" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	l.addStream(ln, cutLines)
+	return nil
+}
+
+func (l *listeners) addStream(ln net.Listener, cut cutter) {
+	l.streams = append(l.streams, &stream{ln: ln, cut: cut, meter: l.meter, log: l.log})
+}
+
+// Addr returns the UDP address that the door listens on, nil if it is off.
+func (l *listeners) Addr() net.Addr {
+	if l.sock == nil {
+		return nil
+	}
+	return l.sock.conn.LocalAddr()
+}
+
+// Close closes the sockets of a door that Run is not called for. Run closes them itself.
+func (l *listeners) Close() error {
+	var errs []error
+	if l.sock != nil {
+		errs = append(errs, l.sock.conn.Close())
+	}
+	if l.gram != nil {
+		errs = append(errs, l.gram.Close())
+	}
+	for _, st := range l.streams {
+		errs = append(errs, st.ln.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Run receives until ctx ends and returns when what was received until then is on disk: end the node after it.
+func (l *listeners) Run(ctx context.Context) error {
+	reading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(reading, func() { _ = l.Close() })()
+
+	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
+	var flushed, readers sync.WaitGroup
+	flushed.Go(func() { l.flush.run(flushing) })
+	read := func(f func() error) {
+		readers.Go(func() {
+			if err := f(); err != nil {
+				stop(fmt.Errorf("ingest: %s: %w", l.protocol, err))
+			}
+		})
+	}
+	if l.sock != nil {
+		for range min(runtime.GOMAXPROCS(0), maxReaders) {
+			read(func() error { return l.sock.read(l.reader()) })
+		}
+	}
+	if l.gram != nil {
+		read(func() error { return l.gram.read(l.single()) })
+	}
+	for _, st := range l.streams {
+		read(func() error { return st.run(reading, l.single) })
+	}
+	readers.Go(func() { <-reading.Done() }) // with every socket off there is nobody else to wait for
+	readers.Wait()
+	drained()
+	flushed.Wait()
+	if err := context.Cause(reading); ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// single returns a handler of one packet, or of the lines of a stream, for one goroutine.
+func (l *listeners) single() func(packet []byte) {
+	read := l.reader()
+	one := make([][]byte, 1)
+	return func(packet []byte) {
+		one[0] = packet
+		read(one, 0)
+	}
+}
+
+// publish moves what a reader met to the metrics, and what was lost to the next batch.
+func (l *listeners) publish(t *tally, lost uint64) {
+	if lost > 0 {
+		l.meter.lost.WithLabelValues("kernel").Add(float64(lost))
+	}
+	if lost += t.publish(l.meter); lost > 0 {
+		l.flush.lost.Add(lost)
+	}
+}
