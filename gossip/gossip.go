@@ -178,6 +178,26 @@ func (g *Gossip) Send(peer uint64, bulk bool, msg []byte) bool {
 	return false
 }
 
+// Room is how much Send takes for one peer and class now, in bytes; each message costs 64 more.
+type Room struct {
+	Peer  int  // left of the peer's queue
+	All   int  // left of what all queues may hold together
+	Empty bool // the peer's queue is empty: it takes any one message that All has room for
+}
+
+// Room returns what Send would take for a peer now; nothing if the session is gone.
+func (g *Gossip) Room(peer uint64, bulk bool) Room {
+	s := g.sessionByID(peer)
+	switch {
+	case s == nil:
+		return Room{}
+	case bulk:
+		return s.bulk.room()
+	default:
+		return s.normal.room()
+	}
+}
+
 // Peers returns the sessions that are up, ordered by region, node and ID.
 func (g *Gossip) Peers() []Peer {
 	all := g.allSessions()

@@ -51,6 +51,16 @@ func (q *queue) push(msg []byte) bool {
 	return true
 }
 
+// room returns what push would take now.
+func (q *queue) room() Room {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return Room{}
+	}
+	return Room{Peer: q.limit - q.bytes, All: int(q.allLimit - q.all.Load()), Empty: q.bytes == 0}
+}
+
 // take returns all waiting messages in order, nil when there are none. The caller calls written for each.
 func (q *queue) take() [][]byte {
 	q.mu.Lock()

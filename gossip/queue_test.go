@@ -68,3 +68,32 @@ func TestQueueAccounts(t *testing.T) {
 		}
 	})
 }
+
+// What room promises push keeps: a sender that asks first is never refused.
+func TestRoomIsWhatPushTakes(t *testing.T) {
+	var all atomic.Int64
+	q := newQueue(1000, &all, 2000)
+	if r := q.room(); r != (Room{Peer: 1000, All: 2000, Empty: true}) {
+		t.Fatalf("room of an empty queue: %+v", r)
+	}
+	if !q.push(make([]byte, 1500)) {
+		t.Fatal("an empty queue refuses a message larger than itself that all queues have room for")
+	}
+	if r := q.room(); r.Peer > 0 || r.Empty || r.All != 2000-1500-messageOverhead {
+		t.Fatalf("room behind it: %+v", r)
+	}
+	q.take()
+	q.written(make([]byte, 1500))
+	if r := q.room(); !r.Empty || r.Peer != 1000 {
+		t.Fatalf("room after it was written: %+v", r)
+	}
+	q.push(make([]byte, 500))
+	r := q.room()
+	if !q.push(make([]byte, r.Peer-messageOverhead)) {
+		t.Errorf("refuses what fills it: %+v", r)
+	}
+	q.close()
+	if r := q.room(); r != (Room{}) {
+		t.Errorf("room of a closed queue: %+v", r)
+	}
+}

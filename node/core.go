@@ -24,6 +24,7 @@ type CoreConfig struct {
 	Silence     int64 // a node not complete for this long is missing; 0 = 10,000
 	LogBytes    int64 // log kept before a checkpoint; 0 = 8 MiB. More is less writing and a longer recovery
 	ColdAfter   int64 // an incarnation without session or change goes cold; 0 = 300,000
+	CatchUp     int   // bytes that one step sends to peers that lack much; 0 = 4 MiB. More is longer steps and fewer of them
 	FrameBytes  int   // size that frames to peers aim for; 0 = wire.TargetFrameBytes. Simulations make it small
 }
 
@@ -34,6 +35,7 @@ func (c *CoreConfig) defaults() {
 	c.Silence = cmp.Or(c.Silence, 10_000)
 	c.LogBytes = cmp.Or(c.LogBytes, 8<<20)
 	c.ColdAfter = cmp.Or(c.ColdAfter, 300_000)
+	c.CatchUp = cmp.Or(c.CatchUp, 4<<20)
 	c.FrameBytes = cmp.Or(c.FrameBytes, wire.TargetFrameBytes)
 	c.Limits.defaults()
 }
@@ -68,6 +70,8 @@ type Core struct {
 	epoch       uint64                   // grows when something changed that a peer may lack
 	built       map[frameKey]*builtFrame // by this step
 	beats       []*statement             // of this step
+	step        uint64                   // number of this step
+	stepBytes   int                      // sent in it, with what messages cost beside their bytes
 	Counts      Counters
 }
 
@@ -90,6 +94,7 @@ type Counters struct {
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
 	EntriesDropped, RolledBack                                              uint64
+	CaughtUp, CatchUpWaits, RoomWaits                                       uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -136,6 +141,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 	out.reset()
 	c.tell(at)
 	c.out = out
+	c.step++
+	c.stepBytes = 0
 	switch in := in.(type) {
 	case Tick:
 	case PeerUp:

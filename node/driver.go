@@ -38,6 +38,8 @@ type Store interface {
 type Transport interface {
 	// Send queues msg, which nobody changes from then on, and reports whether there was room. It never blocks.
 	Send(peer uint64, bulk bool, msg []byte) bool
+	// Room tells how much Send would take now. It never blocks.
+	Room(peer uint64, bulk bool) Room
 	// Disconnect ends a session; the transport dials again by its own rules.
 	Disconnect(peer uint64, reason string)
 	// RTT returns the round trip time of a session and the offset of the peer's clock; zeros if unknown.
@@ -177,7 +179,7 @@ func (n *Node) loader() {
 // loop is the only goroutine that touches the core. A persist that runs is waited for at the end, so that what it
 // made durable is answered.
 func (n *Node) loop(ctx context.Context) {
-	var out Output
+	out := Output{Room: n.cfg.Transport.Room}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var pendingLoads []crdt.Origin

@@ -51,6 +51,7 @@ func (m *memory) Free() (free, reserve, used uint64) { return 1 << 40, 1 << 30, 
 type alone struct{ sends, disconnects int }
 
 func (a *alone) Send(uint64, bool, []byte) bool                     { a.sends++; return false }
+func (a *alone) Room(uint64, bool) Room                             { return unbounded }
 func (a *alone) Disconnect(uint64, string)                          { a.disconnects++ }
 func (a *alone) Link(uint64) (rtt, offset time.Duration, at string) { return 0, 0, "" }
 

@@ -21,7 +21,9 @@ const minPush = 512
 // heartbeats at theirs. Only committed cells are in the replicas, so only they can leave.
 func (c *Core) flushSessions() {
 	compare := c.now >= c.nextAE
+	var waiting []*session
 	for _, s := range c.ordered() {
+		c.sendListing(s)
 		if !s.ready {
 			continue
 		}
@@ -29,21 +31,21 @@ func (c *Core) flushSessions() {
 			c.retry(s)
 			c.compare(s)
 			s.lag.known = false
+		} else if s.relayCut && c.now >= s.lastRelay+c.cfg.Flush {
+			c.relayAll(s)
 		}
 		behind := c.behind(s)
-		if c.now < c.nextFlush(s) {
-			continue
-		}
-		beat := c.now >= s.lastBeat+c.cfg.Beat
-		if behind {
-			c.rollup()
-			c.flush(s)
-			beat = true
-		}
-		if beat {
+		switch {
+		case c.now < c.nextFlush(s):
+		case behind && s.catching:
+			waiting = append(waiting, s)
+		case behind:
+			c.serve(s, c.cfg.FrameBytes)
+		case c.now >= s.lastBeat+c.cfg.Beat:
 			c.beat(s)
 		}
 	}
+	c.catchUp(waiting)
 	clear(c.built)
 	c.beats = nil
 	if compare {
@@ -54,9 +56,13 @@ func (c *Core) flushSessions() {
 
 // nextFlush returns when a session may be flushed again: once in every interval of a grid that all sessions of the
 // node share, so that what goes to many peers is built for them together. Nodes have different grids. Cells wait for
-// cells only: a flush of nothing but acknowledgements does not use up their interval.
+// cells only: a flush of nothing but acknowledgements does not use up their interval. Who lacks much is served as soon
+// as there is room.
 func (c *Core) nextFlush(s *session) int64 {
 	last := s.lastFlush
+	if s.catching && !s.full {
+		return 0
+	}
 	if s.lag.cells {
 		last = s.lastCells
 	}
@@ -169,11 +175,22 @@ func (c *Core) rollup() {
 	}
 }
 
-func (c *Core) flush(s *session) {
+// serve sends a session what it is due: up to about limit bytes of cells, what is held, and how fresh it is.
+func (c *Core) serve(s *session, limit int) {
+	c.rollup()
+	c.flush(s, limit)
+	if !c.sentAll(s) {
+		c.lags(s)
+	}
+	c.beat(s)
+}
+
+func (c *Core) flush(s *session, limit int) {
 	if s.lag.cells {
 		s.lastCells = c.now
 	}
-	s.lastFlush, s.lag.known = c.now, false
+	s.lag.known = false
+	s.limit, s.full = limit, false
 	for _, r := range c.direct(s) {
 		st := c.stream(s, r.Origin, false)
 		if c.hub != nil && s.peer.Role == RoleEdge && r.Origin.Class == crdt.ClassRegion {
@@ -182,7 +199,28 @@ func (c *Core) flush(s *session) {
 		}
 		c.sendFrames(s, st, r, false)
 	}
+	c.acknowledge(s)
+}
+
+// acknowledge tells a peer what of its cells is held now.
+func (c *Core) acknowledge(s *session) {
+	s.lastFlush = c.now
 	c.sendMarks(s, false, func(o crdt.Origin) bool { _, ok := s.sources[o]; return ok })
+}
+
+// mayFill reports whether more cells may go to a session in this step.
+func (s *session) mayFill() bool { return s.limit > 0 && s.inflight < maxInflight && !s.full }
+
+// hand sends a frame's message if there is room for it.
+func (c *Core) hand(s *session, st *outStream, f *wire.Frame, msg []byte, bulk bool) bool {
+	if !c.room(s, bulk).takes(len(msg)) && !mutant.On("sent without room") {
+		s.full = true
+		c.Counts.RoomWaits++
+		return false
+	}
+	c.sent(s, st, f, c.sendRaw(s, msg, bulk))
+	s.limit -= len(msg)
+	return true
 }
 
 func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
@@ -198,21 +236,23 @@ func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
 // Relayed ones need no order among news. Those of a writer do: what it states of its cells comes behind them.
 func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay bool) {
 	cursor := r.Progress[crdt.StreamLifetime].Cursor
-	for st.sent < cursor && s.inflight < maxInflight {
-		b, ok := c.build(r, st.sent, c.cfg.FrameBytes)
+	for st.sent < cursor && s.mayFill() {
+		b, ok := c.build(r, st.sent, c.frameSize(s, relay))
 		if !ok {
 			return
 		}
 		if n := len(b.frame.Cells); n > 1 && mutant.On("seq split over frames") {
 			half := *b.frame
 			half.Cells = half.Cells[:n/2]
-			c.sendRaw(s, encode(&half).msg, nil, false)
+			c.sendRaw(s, encode(&half).msg, false)
 			half.Cells, half.Defs = b.frame.Cells[n/2:], nil
 			half.From = half.To
-			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, nil, false))
+			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, false))
 			continue
 		}
-		c.sent(s, st, b.frame, c.sendRaw(s, b.msg, nil, relay))
+		if !c.hand(s, st, b.frame, b.msg, relay) {
+			return
+		}
 	}
 }
 
@@ -279,7 +319,7 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		}
 		return p[crdt.StreamLifetime], ok
 	}
-	for size := c.cfg.FrameBytes; s.inflight < maxInflight; {
+	for size := c.frameSize(s, false); s.mayFill(); {
 		b, ok := c.build(&c.hub.region.Total.Replica, st.sent, size)
 		if !ok {
 			return
@@ -293,7 +333,12 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 			size /= 4
 			continue
 		}
-		c.sent(s, st, b.frame, c.sendRaw(s, msg, err, false))
+		if err != nil {
+			panic(fmt.Sprintf("node: push to %s does not encode: %v", s.peer.Node, err))
+		}
+		if !c.hand(s, st, b.frame, msg, false) {
+			return
+		}
 	}
 }
 
@@ -309,7 +354,7 @@ func headOf(named []reconcile.Named, inc crdt.Incarnation) uint64 {
 // retry resumes streams whose frames were not acknowledged for long: the peer may have had no room for them.
 func (c *Core) retry(s *session) {
 	for o, st := range s.streams { // in any order: nothing is sent here
-		if len(st.unacked) == 0 || c.now < st.since+retryAfter || mutant.On("unacknowledged never resumed") {
+		if len(st.unacked) == 0 || c.now < st.since+retryAfter || !c.drained(s) || mutant.On("unacknowledged never resumed") {
 			continue
 		}
 		for _, f := range st.unacked {
@@ -346,12 +391,20 @@ func (c *Core) compare(s *session) {
 		return
 	}
 	if s.peer.Region == c.cfg.Region {
+		c.compareCold(s)
+	}
+	c.relayAll(s)
+}
+
+// relayAll relays as much as finds room. If that is not all, the next interval goes on.
+func (c *Core) relayAll(s *session) {
+	s.limit, s.full, s.relayCut, s.lastRelay = maxInflight, false, false, c.now
+	if s.peer.Region == c.cfg.Region {
 		for _, r := range c.hub.region.Replicas() {
 			if r != c.live {
 				c.relay(s, r)
 			}
 		}
-		c.compareCold(s)
 	}
 	for _, r := range c.hub.entries.Replicas() {
 		if r.Origin.Inc != s.peer.Inc {
@@ -368,7 +421,15 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 		return
 	}
 	st := c.stream(s, r.Origin, true)
+	if st.passing { // a peer that has a part of it covers no more than before: what is under way goes on
+		c.relayOn(s, st, r)
+		return
+	}
 	if len(st.unacked) > 0 {
+		return
+	}
+	if !s.mayFill() {
+		s.relayCut = true
 		return
 	}
 	// Equal cursors do not mean equal cells while something is owed, and what is owed may never come: each version is relayed
@@ -376,16 +437,38 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	again := p.Covered > mark.Covered && c.now >= st.relayedAt+retryAfter
 	if old && (p.Cursor > mark.Cursor || st.relayed != r.Version || again) {
 		st.sent = s.resume(r.Origin, true)
-		c.sendFrames(s, st, r, true)
-		if st.sent == p.Cursor {
-			st.relayed, st.relayedAt = r.Version, c.now
-		}
+		c.relayOn(s, st, r)
+		return
 	}
-	if r.Top() > p.Cursor && mark.Covered < r.Top() && st.extras != r.Version && !mutant.On("extras not relayed") {
-		st.extras = r.Version
-		for _, f := range r.Extras(c.cfg.FrameBytes) {
-			b := encode(f)
-			c.sent(s, st, f, c.sendRaw(s, b.msg, nil, true))
+	c.relayExtras(s, st, r)
+}
+
+// relayOn goes on with a relay that began at what the peer covers, until the peer has been sent all of it.
+func (c *Core) relayOn(s *session, st *outStream, r *reconcile.Replica) {
+	c.sendFrames(s, st, r, true)
+	st.passing = st.sent < r.Progress[crdt.StreamLifetime].Cursor && !mutant.On("relay begins again")
+	if st.passing {
+		s.relayCut = true
+		return
+	}
+	st.relayed, st.relayedAt = r.Version, c.now
+	c.relayExtras(s, st, r)
+}
+
+// relayExtras sends what is held beyond the own cursor, once for each version.
+func (c *Core) relayExtras(s *session, st *outStream, r *reconcile.Replica) {
+	if r.Top() <= r.Progress[crdt.StreamLifetime].Cursor || s.marks[r.Origin].Covered >= r.Top() || mutant.On("extras not relayed") {
+		return
+	}
+	if st.extras != r.Version {
+		st.extras, st.extrasSent = r.Version, 0
+	}
+	fs := r.Extras(c.cfg.FrameBytes)
+	for ; st.extrasSent < len(fs); st.extrasSent++ {
+		f := fs[st.extrasSent]
+		if !s.mayFill() || !c.hand(s, st, f, encode(f).msg, true) {
+			s.relayCut = true
+			return
 		}
 	}
 }

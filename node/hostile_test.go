@@ -50,7 +50,7 @@ func hostile(t *testing.T, data []byte, hub bool) {
 	role := map[bool]Role{true: RoleHub, false: RoleEdge}[hub]
 	w := newWorld(t, 1)
 	p := w.start("victim", "east", role)
-	peers := []PeerInfo{{"east", "east-hub0", RoleHub, crdt.Incarnation{1}}, {"east", "east-edge0", RoleEdge, crdt.Incarnation{2}}, {"west", "west-hub0", RoleHub, crdt.Incarnation{3}}}
+	peers := []PeerInfo{{"east", "east-hub0", RoleHub, crdt.Incarnation{1}, 0}, {"east", "east-edge0", RoleEdge, crdt.Incarnation{2}, 0}, {"west", "west-hub0", RoleHub, crdt.Incarnation{3}, 0}}
 	for i, info := range peers {
 		w.step(p, PeerUp{ID: uint64(i + 1), Peer: info})
 	}

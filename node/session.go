@@ -43,6 +43,19 @@ type session struct {
 	coldNext    int                   // the bucket whose sum is told next
 	coldTold    bool                  // all sums were told
 
+	catching  bool // lacks more than one flush brought: see admission.go
+	place     int64
+	limit     int  // bytes of cells that may still go in this serving
+	full      bool // the last serving ended for want of room
+	step      uint64
+	stepBytes [2]int // sent in that step, by class
+
+	relayCut  bool // a relay found no room for all
+	lastRelay int64
+
+	listing     []wire.Mark // of a listing under way, for want of room
+	listingFull bool        // its first message is not sent yet
+
 	lag                 lag
 	ownTo               uint64 // how far the peer sent its own live incarnation
 	inflight            int
@@ -63,12 +76,14 @@ type lag struct {
 
 // outStream is how far one origin was sent on a session.
 type outStream struct {
-	sent      uint64
-	unacked   []sentFrame
-	since     int64  // when the oldest unacknowledged frame was sent or the last one acknowledged
-	extras    uint64 // version of the replica of which the cells beyond its cursor were relayed
-	relayed   uint64 // version of the replica that was relayed to its cursor
-	relayedAt int64
+	sent       uint64
+	unacked    []sentFrame
+	since      int64  // when the oldest unacknowledged frame was sent or the last one acknowledged
+	extras     uint64 // version of the replica of which the cells beyond its cursor were relayed
+	extrasSent int    // how many frames of them
+	relayed    uint64 // version of the replica that was relayed to its cursor
+	relayedAt  int64
+	passing    bool // a relay is under way
 }
 
 type sentFrame struct {
@@ -120,7 +135,7 @@ func (c *Core) peerDown(id uint64) {
 
 // send encodes m and queues it. What does not encode is a bug, not the peer's fault.
 func (c *Core) send(s *session, m wire.Message) {
-	c.sendRaw(s, encodeMessage(m), nil, false)
+	c.sendRaw(s, encodeMessage(m), false)
 }
 
 func encodeMessage(m wire.Message) []byte {
@@ -131,11 +146,9 @@ func encodeMessage(m wire.Message) []byte {
 	return msg
 }
 
-func (c *Core) sendRaw(s *session, msg []byte, err error, bulk bool) int {
-	if err != nil {
-		panic(fmt.Sprintf("node: message does not encode: %v", err))
-	}
+func (c *Core) sendRaw(s *session, msg []byte, bulk bool) int {
 	c.out.Sends = append(c.out.Sends, Send{Peer: s.id, Bulk: bulk, Msg: msg})
+	c.charge(s, len(msg), bulk)
 	c.Counts.BytesOut += uint64(len(msg))
 	return len(msg)
 }
@@ -297,11 +310,23 @@ func (c *Core) sendMarks(s *session, full bool, want func(crdt.Origin) bool) {
 	if !full && len(ms) == 0 {
 		return
 	}
-	for first := full; first || len(ms) > 0; first = false {
-		n := min(len(ms), wire.MaxMarks)
-		c.send(s, &wire.Marks{Full: first, More: n < len(ms), Marks: ms[:n]})
-		ms = ms[n:]
+	s.listing, s.listingFull = append(s.listing, ms...), full || s.listingFull
+	c.sendListing(s)
+}
+
+// sendListing sends the messages of a listing as far as there is room: that of a hub with a million cold incarnations
+// takes 100 MB.
+func (c *Core) sendListing(s *session) {
+	for s.listingFull || len(s.listing) > 0 {
+		n := min(len(s.listing), wire.MaxMarks)
+		msg := encodeMessage(&wire.Marks{Full: s.listingFull, More: n < len(s.listing), Marks: s.listing[:n]})
+		if !c.room(s, false).takes(len(msg)) {
+			return
+		}
+		c.sendRaw(s, msg, false)
+		s.listing, s.listingFull = s.listing[n:], false
 	}
+	s.listing = nil
 }
 
 // gotMarks takes the peer's word on what it holds: where to resume, and what need not be remembered as sent.
@@ -324,8 +349,11 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 			c.acked(s, st, mk.Progress[crdt.StreamLifetime].Cursor)
 		}
 	}
-	if !m.More && s.hello {
+	if !m.More && s.hello && !s.ready {
 		s.ready = true
+		if !c.sentAll(s) {
+			c.lags(s)
+		}
 	}
 }
 
@@ -398,11 +426,18 @@ func (c *Core) isDue(s *session) bool {
 
 // wake returns when the session wants the next Step.
 func (s *session) wake(c *Core) int64 {
+	if len(s.listing) > 0 {
+		return c.now + c.cfg.Flush
+	}
 	if !s.ready {
 		return c.now + c.cfg.Beat
 	}
+	at := s.lastBeat + c.cfg.Beat
 	if c.behind(s) {
-		return max(c.nextFlush(s), c.now+1)
+		at = c.nextFlush(s)
 	}
-	return max(s.lastBeat+c.cfg.Beat, c.now+1)
+	if s.relayCut {
+		at = min(at, s.lastRelay+c.cfg.Flush)
+	}
+	return max(at, c.now+1)
 }

@@ -216,7 +216,7 @@ func (c *Core) beat(s *session) {
 	if b.msg == nil {
 		b.msg = encodeMessage(&wire.Coverage{Regions: b.regions})
 	}
-	c.sendRaw(s, b.msg, nil, false)
+	c.sendRaw(s, b.msg, false)
 }
 
 // statement is the coverage that a hub states to all peers of one role in one step.

@@ -78,6 +78,7 @@ type PeerInfo struct {
 	Region, Node string
 	Role         Role
 	Inc          crdt.Incarnation
+	RTT          int64 // round trip time in milliseconds when the session came up; 0 if unknown
 }
 
 // Output is what a Step wants done. The caller owns it and passes it again to be reset and reused.
@@ -89,10 +90,13 @@ type Output struct {
 	Close   []CloseSession
 	Fatal   error // the process must end, and answer nobody any more: it may start again, as another incarnation
 	Wake    int64 // the next Tick is wanted at this Mono
+
+	// Room says what the transport takes for a session and class. The caller sets it once; nil: all there is.
+	Room func(peer uint64, bulk bool) Room
 }
 
 func (o *Output) reset() {
-	*o = Output{Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0]}
+	*o = Output{Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0], Room: o.Room}
 }
 
 // Send is a message for a session. Bulk messages need no order among the others. Several sends may share one Msg: it

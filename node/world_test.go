@@ -25,6 +25,8 @@ type world struct {
 	cfg   CoreConfig
 	tap   func(to string, raw []byte)
 	skew  map[string]int64 // by how much wall clocks are ahead
+	limit int              // of the bytes that wait for one peer; beyond it the session ends; 0 = none
+	ended int              // sessions that ended so
 }
 
 type proc struct {
@@ -169,12 +171,17 @@ func (w *world) sorted() []*proc {
 }
 
 func (w *world) step(p *proc, e Event) {
-	var out Output
+	out := Output{Room: w.room(p)}
 	p.core.Step(w.clock(p), e, &out)
 	for _, s := range out.Sends {
 		to := p.peers[s.Peer]
 		if l := w.links[pairKey(p.name, to)]; to != "" && l != nil {
+			waiting := l.waiting(to)
 			l.queue = append(l.queue, msg{to: to, at: w.now + w.delay, raw: s.Msg})
+			if w.limit > 0 && waiting > 0 && waiting+len(s.Msg) > w.limit {
+				w.ended++
+				w.drop(pairKey(p.name, to), l)
+			}
 		}
 	}
 	if out.Persist != nil {
@@ -193,6 +200,28 @@ func (w *world) step(p *proc, e Event) {
 		w.step(p, in)
 	}
 	p.wake = out.Wake
+}
+
+// waiting is how many bytes are under way to one end.
+func (l *link) waiting(to string) (n int) {
+	for _, m := range l.queue {
+		if m.to == to {
+			n += len(m.raw)
+		}
+	}
+	return n
+}
+
+func (w *world) room(p *proc) func(uint64, bool) Room {
+	return func(peer uint64, _ bool) Room {
+		to := p.peers[peer]
+		l := w.links[pairKey(p.name, to)]
+		if w.limit == 0 || l == nil {
+			return unbounded
+		}
+		n := l.waiting(to)
+		return Room{Peer: w.limit - n, All: 1 << 30, Empty: n == 0}
+	}
 }
 
 // run lets d milliseconds pass.

@@ -53,6 +53,9 @@ func (w *World) jobOf(m *machine, k kind, in node.Event, at int64) *job {
 		j = &job{over: make(chan struct{}, 1), decoded: map[*byte]sent{}}
 	}
 	j.w, j.m, j.proc, j.kind, j.in, j.at = w, m, m.proc, k, in, m.clock.at(at)
+	if m.proc != nil {
+		j.out.Room = m.proc.room
+	}
 	return j
 }
 

@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"fmt"
+	"sync"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -57,6 +58,8 @@ type process struct {
 	loads   map[uint64]crdt.Origin
 	last    [][]amounts // the last answer, which is the greatest, by region and series; nil before the first
 	uniques map[[2]int]*crdt.Unique
+	queues  sync.Map // by session: *atomic.Int64, what waits for the peer
+	room    func(peer uint64, bulk bool) node.Room
 }
 
 func (m *machine) incOf(gen uint32) crdt.Incarnation { return m.incs[gen] }
@@ -96,6 +99,7 @@ func (w *World) start(m *machine) {
 		core: c, by: w.truth.begin(m, cfg.Inc), ends: map[uint64]*end{}, asked: map[uint64]*request{}, loads: map[uint64]crdt.Origin{},
 		uniques: map[[2]int]*crdt.Unique{},
 	}
+	m.proc.room = w.room(m.proc)
 	if m.gen > 1 {
 		w.saw(sawRestart)
 	}

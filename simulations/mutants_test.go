@@ -29,6 +29,8 @@ var unseen = map[string]string{
 	"missing pair is whole":              "nothing: answers stay lower bounds and own cells alone are a candidate, so it costs freshness only",
 	"late frame of cold dropped":         "node TestAHubsTotalsAreNotTakenForItsColdCells",
 	"cold while frames wait":             "node TestFrameThatComesWhileItsOriginGoesColdCountsOnce",
+	"relay begins again":                 "node TestAQueueSmallerThanACatchUpIsNoLivelock",
+	"catch-ups all at once":              "node TestCatchUpsAreServedInTurnTheNearestFirst; it is memory that it costs",
 	"beat before all is sent":            "nothing: statements name a seq; it takes more than 2 MiB unacknowledged to make a difference",
 	"dead entry dropped undominated":     "reconcile TestDroppedEntriesTakeNothingWithThem: it takes a disaster, which takes its writes out of the lower bounds",
 	"live incarnation stays cold":        "node TestALiveIncarnationIsWarmAgainWhenItsNodeIsBack: gauges are not compared between hubs",

@@ -44,6 +44,7 @@ type Net struct {
 	Corrupt    float64 // probability that a message arrives damaged
 	Idle       int64   // a session without a sign of life ends after this long
 	Redial     int64   // longest pause between two attempts
+	Queue      int     // bytes that wait for one peer, at most; 0 = 4 MiB
 	Table      Table   // if there is one: delays between regions, instead of Far
 }
 
@@ -110,10 +111,18 @@ func Draw(seed uint64) *Plan {
 	}
 	p.Core.ColdAfter = max(p.Core.ColdAfter, 3*p.Core.AntiEntropy) // what was loaded to be relayed must stay that long
 	p.Load.Kinds = drawKinds(r)
+	drawThrift(p, stream(seed, "thrift"))
 	drawMesh(p, r, seed%10 == 9)
 	p.Faults = drawFaults(p, stream(seed, "faults"))
 	p.Bound = bound(p)
 	return p
+}
+
+// drawThrift draws the limits that large meshes reach by themselves: queues that are smaller than what a peer lacks, and
+// catch-ups that take several turns.
+func drawThrift(p *Plan, r *rand.Rand) {
+	p.Net.Queue = pick(r, 0, 0, 1500, 10_000)
+	p.Core.CatchUp = pick(r, 0, 0, 1, 3000)
 }
 
 // bound is how long convergence may take: until a write that failed is tried again (10 s), sessions are redialed, and

@@ -1,6 +1,9 @@
 package simulations
 
 import (
+	"cmp"
+	"sync/atomic"
+
 	"meshd/node"
 )
 
@@ -22,6 +25,8 @@ type end struct {
 	down  bool // PeerDown was given, or the process died
 	lanes [2]lane
 	bytes int // queued by the other end
+
+	queued atomic.Int64 // by this end, as its machine knows; only with Net.Queue
 }
 
 // lane is what is under way to an end: 0 in order with everything else, 1 bulk.
@@ -44,9 +49,17 @@ func (e *end) other() *end { return &e.s.ends[1-e.side] }
 const (
 	laneNews = 0
 	laneBulk = 1
-	// maxQueued is how many bytes the transport queues for a peer before it ends the session.
+	// maxQueued is how many bytes the transport queues for a peer before it ends the session, unless the plan says less.
 	maxQueued = 4 << 20
 )
+
+func (w *World) queueLimit() int { return cmp.Or(w.plan.Net.Queue, maxQueued) }
+
+// rtt is the usual round trip between two machines, in milliseconds.
+func (w *World) rtt(a, b *machine) int64 {
+	there, _ := w.plan.Net.oneWay(a, b)
+	return 2 * there / 1000
+}
 
 // connect opens a session between two running processes.
 func (w *World) connect(a, b *machine) {
@@ -55,6 +68,7 @@ func (w *World) connect(a, b *machine) {
 	for i, m := range [2]*machine{a, b} {
 		s.ends[i] = end{s: s, side: i, m: m, gen: m.gen, id: w.ids + uint64(i)}
 		m.proc.ends[w.ids+uint64(i)] = &s.ends[i]
+		m.proc.queues.Store(s.ends[i].id, &s.ends[i].queued)
 	}
 	w.sessions = append(w.sessions, s)
 	a.peers[b.index] = s
@@ -142,6 +156,7 @@ func (w *World) deliver(ev *event) {
 	l.queue[0] = message{}
 	l.queue = l.queue[1:]
 	e.bytes -= len(m.raw)
+	w.unqueue(e.other(), len(m.raw))
 	if len(l.queue) > 0 {
 		again(max(l.queue[0].at, w.now))
 	} else {
@@ -150,7 +165,7 @@ func (w *World) deliver(ev *event) {
 	if m.up {
 		e.up = true
 		o := e.other().m
-		w.step(e.m, node.PeerUp{ID: e.id, Peer: node.PeerInfo{Region: o.spec.Region, Node: o.spec.Name, Role: o.spec.Role, Inc: e.peerInc()}})
+		w.step(e.m, node.PeerUp{ID: e.id, Peer: node.PeerInfo{Region: o.spec.Region, Node: o.spec.Name, Role: o.spec.Role, Inc: e.peerInc(), RTT: w.rtt(e.m, o)}})
 		return
 	}
 	w.hash(m.raw)
@@ -205,8 +220,10 @@ func (w *World) send(m *machine, s *node.Send, is *sent) {
 	if w.follow != nil {
 		w.follow.sends(w, &dec)
 	}
+	waited := o.bytes > 0
 	w.enqueue(o, ln, message{at: at, raw: s.Msg, dec: dec})
-	if o.bytes > maxQueued {
+	e.queued.Add(int64(len(s.Msg)))
+	if waited && o.bytes > w.queueLimit() {
 		w.saw(sawFullQueue)
 		after := [2]int64{}
 		after[1-e.side] = w.plan.Net.reach()

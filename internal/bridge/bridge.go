@@ -23,6 +23,12 @@ var (
 // Send implements node.Transport.
 func (b *Bridge) Send(peer uint64, bulk bool, msg []byte) bool { return b.Gossip.Send(peer, bulk, msg) }
 
+// Room implements node.Transport.
+func (b *Bridge) Room(peer uint64, bulk bool) node.Room {
+	r := b.Gossip.Room(peer, bulk)
+	return node.Room{Peer: r.Peer, All: r.All, Empty: r.Empty}
+}
+
 // Disconnect implements node.Transport.
 func (b *Bridge) Disconnect(peer uint64, reason string) { b.Gossip.Disconnect(peer, reason) }
 
@@ -34,7 +40,7 @@ func (b *Bridge) Link(peer uint64) (rtt, offset time.Duration, addr string) {
 
 // PeerUp implements gossip.Handler.
 func (b *Bridge) PeerUp(p gossip.Peer) {
-	b.Node.PeerUp(p.ID, node.PeerInfo{Region: p.Region, Node: p.Node, Role: node.Role(p.Role), Inc: crdt.Incarnation(p.Inc)})
+	b.Node.PeerUp(p.ID, node.PeerInfo{Region: p.Region, Node: p.Node, Role: node.Role(p.Role), Inc: crdt.Incarnation(p.Inc), RTT: p.RTT.Milliseconds()})
 }
 
 // PeerDown implements gossip.Handler.

@@ -43,4 +43,7 @@ var Names = []string{
 	"siblings tell nothing",
 	"second process of a name ignored",
 	"cold origins not compared",
+	"sent without room",
+	"relay begins again",
+	"catch-ups all at once",
 }
