@@ -98,12 +98,13 @@ func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
 	h.waiting = append(h.waiting, local)
 }
 
-// siblingClaim: a hub of the region sends its own cells before it states coverage, so all it sent is all it had.
+// siblingClaim: a hub of the region sends its own cells before it states coverage, so all it had is what it sent and what
+// this node had told it that it holds. The second counts: other hubs are told of the claim, and may hold none of it.
 func (c *Core) siblingClaim(s *session, atMs int64) {
 	if c.hub == nil || s.peer.Role != RoleHub || s.peer.Region != c.cfg.Region {
 		return
 	}
-	c.claim(s, s.ownTo, atMs)
+	c.claim(s, max(s.ownTo, s.told[c.peerOrigin(s, s.peer.Inc)].Cursor), atMs)
 }
 
 // best returns the statement about a region that counts, of those whose cells are held.
@@ -190,6 +191,9 @@ func (c *Core) inWall(rc wire.RegionCoverage) wire.RegionCoverage {
 // sent everything may say so.
 func (c *Core) beat(s *session) {
 	s.lastBeat = c.now
+	if !c.room(s, false).takes(smallMessage) {
+		return
+	}
 	if c.hub != nil {
 		c.tellHeard(s)
 	}
@@ -210,11 +214,14 @@ func (c *Core) beat(s *session) {
 		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: c.wall, LagMs: lag})
 		return
 	}
-	for _, rc := range b.regions {
-		s.stated[rc.Region] = rc
-	}
 	if b.msg == nil {
 		b.msg = encodeMessage(&wire.Coverage{Regions: b.regions})
+	}
+	if !c.room(s, false).takes(len(b.msg)) { // the next beat states what holds then
+		return
+	}
+	for _, rc := range b.regions {
+		s.stated[rc.Region] = rc
 	}
 	c.sendRaw(s, b.msg, false)
 }

@@ -58,7 +58,7 @@ type process struct {
 	loads   map[uint64]crdt.Origin
 	last    [][]amounts // the last answer, which is the greatest, by region and series; nil before the first
 	uniques map[[2]int]*crdt.Unique
-	queues  sync.Map // by session: *atomic.Int64, what waits for the peer
+	queues  sync.Map // by session: *[2]atomic.Int64, what waits for the peer
 	room    func(peer uint64, bulk bool) node.Room
 }
 

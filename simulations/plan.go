@@ -121,7 +121,7 @@ func Draw(seed uint64) *Plan {
 // drawThrift draws the limits that large meshes reach by themselves: queues that are smaller than what a peer lacks, and
 // catch-ups that take several turns.
 func drawThrift(p *Plan, r *rand.Rand) {
-	p.Net.Queue = pick(r, 0, 0, 1500, 10_000)
+	p.Net.Queue = pick(r, 0, 0, 5000, 20_000)
 	p.Core.CatchUp = pick(r, 0, 0, 1, 3000)
 }
 

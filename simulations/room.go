@@ -6,26 +6,30 @@ import (
 	"meshd/node"
 )
 
-// room is what a process' transport takes for a session now. Both lanes share one queue, in which a message waits until
-// the sender hears that it arrived, which takes as long as any message: steps may run ahead of what others do.
+// room is what a process' transport takes for a session now. A message waits until the sender hears that it arrived,
+// which takes as long as any message: steps may run ahead of what others do.
 func (w *World) room(p *process) func(peer uint64, bulk bool) node.Room {
 	limit := w.plan.Net.Queue
 	if limit == 0 {
 		return nil
 	}
-	return func(peer uint64, _ bool) node.Room {
+	return func(peer uint64, bulk bool) node.Room {
 		q, ok := p.queues.Load(peer)
 		if !ok {
 			return node.Room{}
 		}
-		n := int(q.(*atomic.Int64).Load())
+		lane := laneNews
+		if bulk {
+			lane = laneBulk
+		}
+		n := int(q.(*[2]atomic.Int64)[lane].Load())
 		return node.Room{Peer: limit - n, All: 1 << 30, Empty: n == 0}
 	}
 }
 
 // unqueue frees the room of a message that arrived.
-func (w *World) unqueue(from *end, bytes int) {
+func (w *World) unqueue(q *atomic.Int64, of *machine, bytes int) {
 	if w.plan.Net.Queue > 0 {
-		w.callOf(from.m, w.now+max(w.plan.Net.reach(), 1), func() { from.queued.Add(int64(-bytes)) })
+		w.callOf(of, w.now+max(w.plan.Net.reach(), 1), func() { q.Add(int64(-bytes)) })
 	}
 }

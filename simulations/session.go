@@ -24,9 +24,9 @@ type end struct {
 	up    bool // PeerUp was given
 	down  bool // PeerDown was given, or the process died
 	lanes [2]lane
-	bytes int // queued by the other end
+	bytes [2]int // queued by the other end, by lane
 
-	queued atomic.Int64 // by this end, as its machine knows; only with Net.Queue
+	queued [2]atomic.Int64 // by this end, by lane, as its machine knows; only with Net.Queue
 }
 
 // lane is what is under way to an end: 0 in order with everything else, 1 bulk.
@@ -84,7 +84,7 @@ func (w *World) enqueue(e *end, ln int, m message) {
 	m.at = max(m.at, l.last)
 	l.last = m.at
 	l.queue = append(l.queue, m)
-	e.bytes += len(m.raw)
+	e.bytes[ln] += len(m.raw)
 	if !l.armed {
 		l.armed = true
 		w.push(event{at: m.at, kind: evDeliver, m: e.m, gen: e.gen, end: e, arg: uint64(ln)})
@@ -155,8 +155,8 @@ func (w *World) deliver(ev *event) {
 	m := l.queue[0]
 	l.queue[0] = message{}
 	l.queue = l.queue[1:]
-	e.bytes -= len(m.raw)
-	w.unqueue(e.other(), len(m.raw))
+	e.bytes[ev.arg] -= len(m.raw)
+	w.unqueue(&e.other().queued[ev.arg], e.other().m, len(m.raw))
 	if len(l.queue) > 0 {
 		again(max(l.queue[0].at, w.now))
 	} else {
@@ -220,10 +220,10 @@ func (w *World) send(m *machine, s *node.Send, is *sent) {
 	if w.follow != nil {
 		w.follow.sends(w, &dec)
 	}
-	waited := o.bytes > 0
+	waited := o.bytes[ln] > 0
 	w.enqueue(o, ln, message{at: at, raw: s.Msg, dec: dec})
-	e.queued.Add(int64(len(s.Msg)))
-	if waited && o.bytes > w.queueLimit() {
+	e.queued[ln].Add(int64(len(s.Msg)))
+	if waited && o.bytes[ln] > w.queueLimit() {
 		w.saw(sawFullQueue)
 		after := [2]int64{}
 		after[1-e.side] = w.plan.Net.reach()
