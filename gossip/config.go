@@ -55,6 +55,10 @@ type Config struct {
 	Homes     int            // hubs of its region that an edge keeps sessions with; default 2
 	Link      Link           // default LAN
 
+	// Versions are the protocol versions that prefaces name; default: those of this build. Tests let a node pretend to be of
+	// another.
+	Versions Versions
+
 	TLS      *pki.Identity // nil: peers are believed what they say, on loopback only unless Insecure
 	Insecure bool          // allows TLS == nil beyond loopback
 
@@ -95,6 +99,7 @@ type Peer struct {
 	Addr       string // where it can be dialed: what it advertises, else where its packets come from
 	HTTPAddr   string
 	Dialed     bool          // this side dialed
+	Version    uint8         // of the protocol, spoken on the session
 	WallOffset time.Duration // its wall clock minus ours, measured once at the handshake, half a round trip uncertain
 	RTT        time.Duration // smoothed round trip time when this value was made; 0 before the first sample
 }
@@ -176,6 +181,9 @@ func (c *Config) validateIdentity() error {
 func (c *Config) withDefaults() Config {
 	d := *c
 	d.Link = c.link()
+	if (d.Versions == Versions{}) {
+		d.Versions = spoken()
+	}
 	if d.Homes <= 0 {
 		d.Homes = 2
 	}

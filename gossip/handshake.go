@@ -28,12 +28,6 @@ const (
 	refused  byte = 1
 )
 
-// Protocol versions this build speaks.
-const (
-	version    = 1
-	minVersion = 1
-)
-
 // Refusal codes. They are part of the protocol: never renumber.
 const (
 	refuseMalformed uint16 = 1
@@ -179,7 +173,7 @@ func (g *Gossip) refuse(gr *greeting, no *refusedError) error {
 
 func (g *Gossip) writePreface(w io.Writer, first byte, bulk bool) error {
 	body, err := wire.AppendPreface(nil, &preface{
-		Version: version, MinVersion: minVersion,
+		Version: g.cfg.Versions.Highest, MinVersion: g.cfg.Versions.Lowest,
 		Mesh: g.cfg.Mesh, Region: g.cfg.Region, Node: g.cfg.Node, Role: string(g.cfg.Role),
 		Inc: g.cfg.Inc, Nonce: g.cfg.Nonce, Bulk: bulk, WallMs: g.cfg.Wall().UnixMilli(),
 		Advertise: g.advertise, HTTP: g.cfg.HTTPAddr,
@@ -202,11 +196,15 @@ func (g *Gossip) judge(conn *quic.Conn, p *preface) *refusedError {
 	no := func(code uint16, format string, args ...any) *refusedError {
 		return &refusedError{code: code, text: fmt.Sprintf(format, args...), ours: true}
 	}
-	_, speaks := p.Speaks(&preface{Version: version, MinVersion: minVersion})
+	v := g.cfg.Versions
 	switch {
-	case !speaks:
-		return no(refuseVersion, "it speaks protocol versions %d to %d, this node %d to %d: upgrade the older one, one version at a time",
-			p.MinVersion, p.Version, minVersion, version)
+	case v.with(p) == 0:
+		older := p.Node
+		if p.MinVersion > v.Highest {
+			older = g.cfg.Node
+		}
+		return no(refuseVersion, "%s speaks protocol versions %d to %d, %s %d to %d: upgrade %s, one version at a time",
+			p.Node, p.MinVersion, p.Version, g.cfg.Node, v.Lowest, v.Highest, older)
 	case p.Mesh != g.cfg.Mesh:
 		return no(refuseMesh, "it is of mesh %q, this node is of mesh %q: set --mesh alike, or remove the address from --join",
 			p.Mesh, g.cfg.Mesh)

@@ -10,7 +10,7 @@ import (
 
 // metrics are the package's own; everything that is dropped, refused or lost has one.
 type metrics struct {
-	sessions                *prometheus.GaugeVec // role of the peer
+	sessions                *prometheus.GaugeVec // role of the peer, version spoken
 	dials, dialFailures     prometheus.Counter
 	refusals                *prometheus.CounterVec // reason
 	badStreams              prometheus.Counter
@@ -36,7 +36,7 @@ func newMetrics(g *Gossip) *metrics {
 		return prometheus.GaugeOpts{Namespace: "meshd", Subsystem: "gossip", Name: name, Help: help}
 	}
 	m := &metrics{
-		sessions:       prometheus.NewGaugeVec(gauge("sessions", "Sessions that are up, by role of the peer."), []string{"role"}),
+		sessions:       prometheus.NewGaugeVec(gauge("sessions", "Sessions that are up, by role of the peer and protocol version."), []string{"role", "version"}),
 		dials:          counter("dials_total", "Attempts to connect."),
 		dialFailures:   counter("dial_failures_total", "Attempts to connect that failed."),
 		refusals:       counters("reason", "refusals_total", "Peers, connections and messages refused, by either side."),

@@ -69,7 +69,7 @@ func (g *Gossip) newSession(conn *quic.Conn, peer *preface, dialed bool, born ti
 	}
 	rtt := conn.ConnectionStats().SmoothedRTT
 	s.info = Peer{
-		ID: s.id, Region: peer.Region, Node: peer.Node, Role: Role(peer.Role), Inc: peer.Inc, Dialed: dialed,
+		ID: s.id, Region: peer.Region, Node: peer.Node, Role: Role(peer.Role), Inc: peer.Inc, Dialed: dialed, Version: g.cfg.Versions.with(peer),
 		Addr: peerAddr(conn, peer), HTTPAddr: peer.HTTP,
 		WallOffset: time.UnixMilli(peer.WallMs).Add(rtt / 2).Sub(g.cfg.Wall()),
 	}
@@ -143,6 +143,18 @@ func (s *session) end(err error) {
 	lost := s.normal.close() + s.bulk.close()
 	s.g.metrics.lost.Add(float64(lost))
 	close(s.done)
+}
+
+// retireWithin is how long a session that was replaced waits for the dialer to end it.
+const retireWithin = greetWithin
+
+// retire ends a session that the dialer has replaced and does not end itself.
+func (s *session) retire() {
+	s.spawn(func() {
+		if s.pause(retireWithin) {
+			s.end(errReplaced)
+		}
+	})
 }
 
 // attach starts the two goroutines of one stream. Either's failure ends the session: what was written and not delivered

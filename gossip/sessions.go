@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -24,10 +25,14 @@ func (g *Gossip) enter(s *session) *refusedError {
 	if no != nil {
 		return no
 	}
-	if old != nil {
+	switch {
+	case old == nil:
+	case s.info.Dialed:
 		old.end(errReplaced)
+	default: // the dialer ends it when it has the new one: ended from here, it might be without any for a moment
+		old.retire()
 	}
-	g.metrics.sessions.WithLabelValues(string(s.info.Role)).Inc()
+	g.metrics.sessions.WithLabelValues(string(s.info.Role), strconv.Itoa(int(s.info.Version))).Inc()
 	if s.info.Role == Hub {
 		now := time.Now()
 		g.book.learn(now, true, hub{Region: s.info.Region, Node: s.info.Node, Addr: s.info.Addr, Inc: s.info.Inc})
@@ -64,7 +69,7 @@ func (g *Gossip) leave(s *session) {
 		delete(t.byWho, s.who)
 	}
 	t.mu.Unlock()
-	g.metrics.sessions.WithLabelValues(string(s.info.Role)).Dec()
+	g.metrics.sessions.WithLabelValues(string(s.info.Role), strconv.Itoa(int(s.info.Version))).Dec()
 	g.book.down(s.info.Addr, s.id, time.Now(), s.err)
 	g.nudge()
 }

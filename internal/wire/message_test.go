@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +84,33 @@ func TestUnknownFields(t *testing.T) {
 	}
 	if diff := cmp.Diff(f, g, same); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestUnknownFieldsOfEveryRecord adds fields behind the last one of each record's golden bytes: the value read is the same.
+func TestUnknownFieldsOfEveryRecord(t *testing.T) {
+	for _, g := range goldens(t) {
+		b, err := g.bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(b[:min(2, len(b))], func(c byte) bool { return c&0xf0 == 0x90 }) // behind a tag or a type
+		if at < 0 || g.compressed {
+			continue // a frame, which has a test of its own, or a heartbeat, which has no array
+		}
+		wide := slices.Clone(b)
+		wide[at] += 2
+		got, err := g.parse(append(wide, 7, 0xa1, 'x'))
+		if err != nil {
+			t.Errorf("%s: %v", g.name, err)
+			continue
+		}
+		if diff := cmp.Diff(g.value, got, same); diff != "" {
+			t.Errorf("%s changed:\n%s", g.name, diff)
+		}
+		if _, err := g.parse(append(wide, 7, 0x91, 7)); err == nil {
+			t.Errorf("%s: a nested unknown field was accepted", g.name)
+		}
 	}
 }
 

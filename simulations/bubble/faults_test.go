@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -14,7 +12,6 @@ import (
 
 	"meshd/crdt"
 	"meshd/gossip"
-	"meshd/internal/pki"
 	"meshd/node"
 )
 
@@ -135,46 +132,6 @@ func TestFullDiskRefusesWritesAndRecovers(t *testing.T) {
 		edge.mustCount()
 		stop()
 		t.Logf("exact %v after there was room", m.exact(15*time.Second)) // frames are sent again after 10 s
-		m.whole(t)
-	})
-}
-
-func TestRevokedNodeIsShutOutAndANewCertificateLetsItIn(t *testing.T) {
-	bubble(t, func(t *testing.T, m *mesh) {
-		m.secure()
-		m.start("eu-h1", "eu-h2", "eu-e1", "eu-e2")
-		m.until("all sessions", 15*time.Second, m.formed)
-		m.count()
-		edge := m.machines["eu-e1"]
-		name := pki.Name{Region: "eu", Node: "eu-e1", Role: string(node.RoleEdge)}
-		if _, err := pki.Revoke(m.authority, filepath.Join(m.authority, "eu-e1.crt")); err != nil {
-			t.Fatal(err)
-		}
-		shut := m.until("end of the revoked node's sessions", 15*time.Second, func() bool {
-			return !slices.Contains(m.machines["eu-h1"].peers(), "eu-e1") && !slices.Contains(m.machines["eu-h2"].peers(), "eu-e1")
-		})
-		for range 30 {
-			m.count()
-			time.Sleep(time.Second)
-			for _, h := range []string{"eu-h1", "eu-h2"} {
-				if slices.Contains(m.machines[h].peers(), "eu-e1") {
-					t.Fatalf("%s lets the revoked node in", h)
-				}
-			}
-		}
-		for _, file := range []string{"eu-e1.crt", "eu-e1.key"} {
-			if err := os.Remove(filepath.Join(m.authority, file)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, _, err := pki.Issue(m.authority, name, 0); err != nil {
-			t.Fatal(err)
-		}
-		back := m.until("new sessions", time.Minute, m.formed)
-		t.Logf("shut out after %v, back %v after the new certificate, exact after %v more", shut, back, m.exact(3*time.Second))
-		if edge.status().Incarnation != edge.proc.Load().inc.String() {
-			t.Error("the node was restarted")
-		}
 		m.whole(t)
 	})
 }

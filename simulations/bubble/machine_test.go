@@ -17,7 +17,6 @@ import (
 	"meshd/gossip"
 	"meshd/gossip/memnet"
 	"meshd/internal/bridge"
-	"meshd/internal/pki"
 	"meshd/node"
 )
 
@@ -29,6 +28,8 @@ type machine struct {
 	addr, dir    string
 	client       string               // of its clients in the ledger; empty: its name
 	change       func(*gossip.Config) // of the next processes; may be nil
+	papers       string               // folder of its certificate, key and authorities; empty: none yet
+	next         bool                 // the next processes are of a build that is one protocol version ahead
 	full         atomic.Bool          // its disk
 
 	proc atomic.Pointer[process] // nil: off
@@ -128,8 +129,12 @@ func (h *machine) open() (p *process, err error) {
 	core := node.CoreConfig{Region: h.region, Node: h.name, Role: role, Inc: p.inc}
 	_, _ = rand.Read(core.Nonce[:])
 	b := &bridge.Bridge{}
+	var transport node.Transport = b
+	if h.next {
+		transport = nextBuild{b}
+	}
 	if p.node, err = node.New(node.Config{
-		Mesh: meshName, Core: core, Store: p.disk, Transport: b, Logger: log, Registerer: p.registry,
+		Mesh: meshName, Core: core, Store: p.disk, Transport: transport, Logger: log, Registerer: p.registry,
 	}); err != nil {
 		return nil, err
 	}
@@ -139,9 +144,12 @@ func (h *machine) open() (p *process, err error) {
 	}
 	if h.m.authority != "" {
 		cfg.Insecure = false
-		if cfg.TLS, err = h.identity(role); err != nil {
+		if cfg.TLS, err = h.identity(); err != nil {
 			return nil, err
 		}
+	}
+	if h.next {
+		cfg.Versions = nextVersions
 	}
 	if h.change != nil {
 		h.change(&cfg)
@@ -159,14 +167,6 @@ func (h *machine) space(string) (free, total uint64, err error) {
 		return 0, 1 << 40, nil
 	}
 	return 1 << 39, 1 << 40, nil
-}
-
-func (h *machine) identity(role node.Role) (*pki.Identity, error) {
-	cert, key, err := pki.Issue(h.m.authority, pki.Name{Region: h.region, Node: h.name, Role: string(role)}, 0)
-	if err != nil {
-		return nil, err
-	}
-	return pki.Load(h.m.authority+"/"+pki.CAFile, cert, key)
 }
 
 func (p *process) run() {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"meshd/gossip/memnet"
-	"meshd/internal/pki"
 )
 
 const meshName = "test"
@@ -31,7 +29,8 @@ type mesh struct {
 	t         *testing.T
 	net       *memnet.Network
 	log       *lockedBuffer
-	authority string // directory of the authority; empty: everybody is believed
+	authority string        // directory of the authority; empty: everybody is believed
+	valid     time.Duration // of the first certificates; 0: the usual time
 	ledger    *ledger
 	machines  map[string]*machine
 	dying     sync.WaitGroup // killed processes, of which the outside sees nothing any more
@@ -51,14 +50,6 @@ func bubble(t *testing.T, test func(t *testing.T, m *mesh)) {
 		}()
 		test(t, m)
 	})
-}
-
-// secure makes all nodes that start from now on use certificates.
-func (m *mesh) secure() {
-	m.authority = filepath.Join(m.t.TempDir(), "ca")
-	if err := pki.Init(m.authority, meshName, 0); err != nil {
-		m.t.Fatal(err)
-	}
 }
 
 // start turns on machines named REGION-x, for the first time or again: a hub if x begins with h. They join by any of the
