@@ -1,11 +1,7 @@
 package query
 
 import (
-	"context"
-	"maps"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,75 +10,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"meshd/crdt"
+	"meshd/internal/nodetest"
 	"meshd/node"
 )
-
-// memory is a disk that is never full.
-type memory struct {
-	mu   sync.Mutex
-	rows map[string][]byte
-}
-
-func (m *memory) Commit(ops []node.Op) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, op := range ops {
-		m.rows[string(op.Key)] = slices.Clone(op.Value)
-		if op.Delete {
-			delete(m.rows, string(op.Key))
-		}
-	}
-	return nil
-}
-
-func (m *memory) Scan(prefix []byte, f func(key, value []byte) error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, key := range slices.Sorted(maps.Keys(m.rows)) {
-		if strings.HasPrefix(key, string(prefix)) {
-			if err := f([]byte(key), m.rows[key]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (m *memory) Free() (free, reserve, used uint64) { return 1 << 40, 1 << 30, 0 }
-
-// alone is the transport of a node without peers.
-type alone struct{}
-
-func (alone) Send(uint64, bool, []byte) bool                     { return false }
-func (alone) Disconnect(uint64, string)                          {}
-func (alone) Link(uint64) (rtt, offset time.Duration, at string) { return 0, 0, "" }
 
 // What a real node counted of every kind is what its API answers.
 func TestRealNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
-		n, err := node.New(node.Config{
-			Mesh:      "default",
-			Core:      node.CoreConfig{Region: "eu", Node: "eu-1", Role: node.RoleHub, Inc: crdt.Incarnation{1}, Nonce: [16]byte{2}},
-			Store:     &memory{rows: map[string][]byte{}},
-			Transport: alone{}, Registerer: registry,
+		n, stop := nodetest.Start(t, node.Config{
+			Mesh:       "default",
+			Core:       node.CoreConfig{Region: "eu", Node: "eu-1", Role: node.RoleHub, Inc: crdt.Incarnation{1}, Nonce: [16]byte{2}},
+			Registerer: registry,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() {
-			if err := n.Run(ctx); err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		})
-		defer running.Wait()
-		defer cancel()
-
+		defer stop()
 		item := func(s *crdt.Series, inc crdt.Value) node.Item { return node.Item{Series: s, Inc: inc} }
 		setting := &crdt.Gauge{Time: crdt.HLCFrom(time.Now().UnixMilli(), 0), Value: 21.5}
-		r := n.Submit(ctx, &node.Batch{Items: []node.Item{
+		r := n.Submit(t.Context(), &node.Batch{Items: []node.Item{
 			item(series(crdt.KindCounter, "m.counter", "a", "x"), counter("9007199254740993")),
 			item(series(crdt.KindCounter, "m.counter", "a", "y"), counter("2")),
 			item(series(crdt.KindUpDown, "m.updown"), updown("1", "3")),
