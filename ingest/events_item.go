@@ -26,7 +26,10 @@ type event struct {
 	seq                    uint64
 	labels                 []crdt.Label
 	given                  uint // bit i: eventFields[i] is present
+	plain                  bool // value is what it says, not JSON
 }
+
+func (e *event) give(key string) { e.given |= 1 << slices.Index(eventFields, key) }
 
 func (e *event) has(key string) bool { return e.given>>slices.Index(eventFields, key)&1 == 1 }
 
@@ -203,6 +206,9 @@ func (e *event) sample(kind crdt.Kind) (s sample, err error) {
 
 // text returns the characters of value: a string's contents, a number as it was written.
 func (e *event) text() ([]byte, error) {
+	if e.plain {
+		return e.value, nil
+	}
 	if e.value[0] == '"' {
 		s, err := jsonString(e.value)
 		if err != nil {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +29,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"hold": hold, "free": free, "ready": ready, "count": count,
+			"hold": hold, "free": free, "ready": ready, "count": count, "post": post, "totals": totals,
 		},
 	})
 }
@@ -82,10 +85,40 @@ func count(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: count ADDRESS EVENT")
 	}
-	resp, err := http.Post("http://"+args[0]+"/v1/events", "application/x-ndjson", strings.NewReader(args[1]))
+	post(ts, false, []string{args[0], "/v1/events", "application/x-ndjson", args[1]})
+}
+
+// post sends a body and prints the answer: post ADDRESS PATH TYPE BODY.
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: post ADDRESS PATH TYPE BODY")
+	}
+	resp, err := http.Post("http://"+args[0]+args[1], args[2], strings.NewReader(args[3]))
 	ts.Check(err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	fmt.Fprintf(ts.Stdout(), "%d %s", resp.StatusCode, body)
+}
+
+// totals waits until a node answers with a total for a metric: totals ADDRESS METRIC VALUE.
+func totals(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: totals ADDRESS METRIC VALUE")
+	}
+	const attempts, pause = 600, 50 * time.Millisecond
+	var body []byte
+	for range attempts {
+		resp, err := http.Get("http://" + args[0] + "/v1/total?metric=" + url.QueryEscape(args[1]))
+		ts.Check(err)
+		body, err = io.ReadAll(resp.Body)
+		ts.Check(errors.Join(err, resp.Body.Close()))
+		var answer struct{ Results []struct{ Value float64 } }
+		ts.Check(json.Unmarshal(body, &answer))
+		if len(answer.Results) == 1 && fmt.Sprint(answer.Results[0].Value) == args[2] {
+			return
+		}
+		time.Sleep(pause) // between two questions to another process
+	}
+	ts.Fatalf("%s does not answer %s for %s within %s, but %s", args[0], args[2], args[1], attempts*pause, body)
 }

@@ -27,6 +27,7 @@ type parts struct {
 	gossip *gossip.Gossip
 	statsd *ingest.StatsD
 	graph  *ingest.Graphite
+	logs   *ingest.Logs // nil if there are no rules
 	host   *ingest.Host // nil if host metrics are off
 	http   *query.Server
 	otlp   *ingest.OTLPgRPC // nil if off
@@ -107,6 +108,11 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if err != nil {
 		return err
 	}
+	if cfg.Logs != "" {
+		if p.logs, err = openLogs(cfg, p.node, metrics, log); err != nil {
+			return fmt.Errorf("--logs: %w", err)
+		}
+	}
 	if cfg.HostMetrics {
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
 	}
@@ -127,6 +133,17 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.http.Allows)
 	}
 	return err
+}
+
+// openLogs reads the rules. How far logs were read stands beside the tokens that make sure of it.
+func openLogs(cfg *config.Config, to ingest.Submitter, metrics *ingest.Metrics, log *slog.Logger) (*ingest.Logs, error) {
+	rules, err := ingest.LoadLogRules(cfg.Logs)
+	if err != nil {
+		return nil, err
+	}
+	return ingest.NewLogs(ingest.LogsConfig{
+		Rules: rules, Positions: filepath.Join(cfg.Data, "log-positions.json"), Submit: to, Metrics: metrics, Logger: log,
+	})
 }
 
 // close releases parts that never ran.
@@ -159,6 +176,9 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	}
 	if p.host != nil {
 		list = append(list, actor{"host metrics", p.host.Run})
+	}
+	if p.logs != nil {
+		list = append(list, actor{"logs", p.logs.Run})
 	}
 	if p.otlp != nil {
 		list = append(list, actor{"otlp", p.otlp.Run})

@@ -38,6 +38,7 @@ type Config struct {
 	Graphite      string   // host:port, TCP and UDP, or "off", which is the default
 	OTLPHTTP      string   // host:port, TCP, of a second door to the HTTP API, where OTLP clients look; default "off"
 	OTLPgRPC      string   // host:port, TCP, of OTLP over gRPC; default "off"
+	Logs          string   // YAML file of rules for log files that are followed; default none
 	ReplicaLabels []string // labels dropped from what remote write sends; default "__replica__,prometheus_replica"
 	HostMetrics   bool     // count what the machine does; default on
 
@@ -81,6 +82,7 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.Graphite, "graphite", "off", "TCP and UDP `host:port|off` for Graphite's plaintext protocol, as :2003")
 	fs.StringVar(&c.OTLPHTTP, "otlp-http", "off", "TCP `host:port|off` where OTLP clients look, as :4318; --http takes OTLP in any case")
 	fs.StringVar(&c.OTLPgRPC, "otlp-grpc", "off", "TCP `host:port|off` for OTLP over gRPC, as :4317")
+	fs.StringVar(&c.Logs, "logs", "", "YAML `file` of rules: which lines of which log files are events")
 	fs.StringSliceVar(&c.ReplicaLabels, "replica-labels", []string{"__replica__", "prometheus_replica"}, "`name,...` of labels that tell a pair of Prometheus servers apart; dropped, so that a pair counts once")
 	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
 	fs.StringVar(&c.TLSCA, "tls-ca", "", "PEM `file` of the mesh's certificate authority")

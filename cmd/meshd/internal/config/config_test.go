@@ -63,8 +63,8 @@ func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 	values := map[string]string{
 		"node": "n", "region": "r", "role": "edge", "mesh": "m", "data": "d", "listen": "127.0.0.1:1", "advertise": "h:1",
 		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-tcp": "127.0.0.1:3", "graphite": "127.0.0.1:6", "otlp-http": "127.0.0.1:4", "otlp-grpc": "127.0.0.1:5",
-		"replica-labels": "a,b",
-		"statsd-unix":    "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
+		"replica-labels": "a,b", "logs": "l",
+		"statsd-unix": "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
 		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "flush": "1s", "insecure": "true", "log-level": "debug",
 	}
 	var lines, environ, args []string
