@@ -42,7 +42,7 @@ func (c *Core) compareCold(s *session) {
 	}
 	loads := 0
 	for _, o := range x.partial(c.cfg.Region) {
-		if s.partial[o] == 0 && loads < coldBatch {
+		if s.partial[o] == 0 && loads < coldBatch && !mutant.On("cold in part for good") {
 			loads++
 			s.partial[o] = c.now
 			c.thaw(o, nil)

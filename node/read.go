@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -102,6 +103,9 @@ func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, e
 	case v.Kind == crdt.KindRollup:
 		best := reconcile.PickRollup([]*crdt.Rollup{t.X.(*crdt.Rollup), v.X.(*crdt.Rollup)})
 		return crdt.Value{Kind: crdt.KindRollup, X: best}, true, nil
+	}
+	if mutant.On("P and N of one entry") && v.Kind == crdt.KindUpDown {
+		return reconcile.Greater(t, v), true, nil
 	}
 	_, err := t.Join(&v, 0, nil, 0)
 	return t, true, err

@@ -99,7 +99,7 @@ func (c *Core) peerUp(in PeerUp) {
 		partial: map[crdt.Origin]int64{},
 	}
 	for _, old := range c.ordered() {
-		if old.peer.Node == s.peer.Node && old.peer.Region == s.peer.Region && old.peer.Inc == s.peer.Inc {
+		if old.peer.Node == s.peer.Node && old.peer.Region == s.peer.Region && old.peer.Inc == s.peer.Inc && !mutant.On("pairs in any order") {
 			c.out.Close = append(c.out.Close, CloseSession{Peer: old.id, Reason: "replaced by a newer session of the same process"})
 			c.remove(old.id)
 		}
@@ -354,6 +354,9 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 		if !c.sentAll(s) {
 			c.lags(s)
 		}
+	}
+	if m.Full && !m.More {
+		c.reexpress(s)
 	}
 }
 

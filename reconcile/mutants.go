@@ -1,6 +1,9 @@
 package reconcile
 
-import "meshd/crdt"
+import (
+	"meshd/crdt"
+	"meshd/internal/wire"
+)
 
 // maxFirst is a mutant: the maximum over hubs of totals and of pairs, and own changes after.
 func (s *Slots) maxFirst(id SeriesID, own []*Replica) (crdt.Value, bool, error) {
@@ -25,4 +28,33 @@ func (s *Slots) maxFirst(id SeriesID, own []*Replica) (crdt.Value, bool, error) 
 		return OwnSum(id, own)
 	}
 	return v, ok, err
+}
+
+// Greater is a mutant: of two answers for an updown, the one with more in P and N together.
+func Greater(a, b crdt.Value) crdt.Value {
+	sum := func(v crdt.Value) crdt.Fixed { s, _ := v.P.Add(v.N); return s }
+	if sum(a).Less(sum(b)) {
+		return b
+	}
+	return a
+}
+
+// wholeOfAll is a mutant: what is said of the cells of a frame is taken for all totals that are held.
+func (sl *Slot) wholeOfAll(f *wire.Frame) *wire.Frame {
+	all := &wire.Frame{Origin: f.Origin}
+	sl.Total.Each(func(id SeriesID, v *crdt.Value, seq uint64) {
+		ref, _ := sl.Total.Ref(id)
+		all.Cells = append(all.Cells, wire.Cell{Ref: ref, Seq: seq, Value: *v})
+	})
+	return all
+}
+
+// Lacks serves a mutant: what v, an edge's own cell of series id, has beyond the pair that a hub sent.
+func (sl *Slot) Lacks(inc crdt.Incarnation, id SeriesID, v *crdt.Value) crdt.Value {
+	out, pair := crdt.Bottom(v.Kind), crdt.Bottom(v.Kind)
+	if p := sl.yours[inc][id]; p != nil {
+		pair = *p
+	}
+	_ = out.AddExcess(v, &pair)
+	return out
 }

@@ -30,10 +30,13 @@ func (g *Region) Pairs(f *wire.Frame, node string, named []Named, cold func(crdt
 				y.Cells = g.yours(f, r)
 			}
 		} else if p, ok := cold(o); ok {
-			y.Whole = !n.Live && p.Covered >= n.Head[crdt.StreamLifetime]
+			y.Whole = (!n.Live || mutant.On("live is whole")) && p.Covered >= n.Head[crdt.StreamLifetime]
 			if !y.Whole {
 				return nil, false // the caller loads the cold copy first: without it the pair would be wrong
 			}
+		}
+		if y.Whole && mutant.On("whole said as nothing") {
+			continue
 		}
 		yours = append(yours, y)
 	}
@@ -124,6 +127,9 @@ func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours, own []*Replica) error {
 			sl.yours[y.Inc] = m
 		}
 		if y.Whole {
+			if mutant.On("whole for all totals") {
+				f = sl.wholeOfAll(f)
+			}
 			if err := sl.whole(m, f, find(own, y.Inc)); err != nil {
 				return err
 			}
@@ -133,6 +139,10 @@ func (s *Slots) Apply(f *wire.Frame, yours []wire.Yours, own []*Replica) error {
 			c := &y.Cells[j]
 			ref := f.Cells[c.Index].Ref
 			if !sl.Total.known(ref) {
+				continue
+			}
+			if mutant.On("pairs in any order") {
+				*sl.pair(m, ref) = c.Value
 				continue
 			}
 			if _, err := sl.pair(m, ref).Join(&c.Value, 0, nil, 0); err != nil {
@@ -238,6 +248,10 @@ func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 		}
 		if !ok {
 			v, ok = a, true
+			continue
+		}
+		if mutant.On("P and N of one entry") && v.Kind == crdt.KindUpDown {
+			v = Greater(v, a)
 			continue
 		}
 		if _, err := v.Join(&a, 0, nil, 0); err != nil {

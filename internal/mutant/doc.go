@@ -47,3 +47,17 @@ var Names = []string{
 	"relay begins again",
 	"catch-ups all at once",
 }
+
+// Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of
+// the rules that were wrong when the rules were found.
+var Rules = []string{
+	"P and N of one entry",
+	"whole for all totals",
+	"whole said as nothing",
+	"rest expressed anew",
+	"pairs in any order",
+	"entries from their writers only",
+	"loaded for nobody",
+	"cold in part for good",
+	"live is whole",
+}

@@ -91,7 +91,7 @@ func (a *amounts) set(at int, v *crdt.Value) bool {
 		a[partSumP], a[partSumN] = whole(d.Sum().P), whole(d.Sum().N)
 		if d.Count() > d.Zeros() {
 			h := d.Exponential()
-			a[partPositive], a[partNegative] = only(h.Positive), only(h.Negative)
+			a[partPositive], a[partNegative] = single(h.Positive), single(h.Negative)
 		}
 		return uint64(a[partZeros]+a[partPositive]+a[partNegative]) == d.Count()
 	}
@@ -101,8 +101,8 @@ func (a *amounts) set(at int, v *crdt.Value) bool {
 // whole returns the part of f before the point; all amounts here are whole.
 func whole(f crdt.Fixed) uint32 { return uint32(f.Hi<<16 | f.Lo>>48) }
 
-// only returns the count of the bucket that the sample 1 belongs to.
-func only(b crdt.ExponentialBuckets) (n uint32) {
+// single returns the count of the bucket that the sample 1 belongs to.
+func single(b crdt.ExponentialBuckets) (n uint32) {
 	for i, c := range b.Counts {
 		if int(b.Offset)+i == -1 {
 			n = uint32(c)
