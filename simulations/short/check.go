@@ -73,11 +73,7 @@ type claim struct{ covered, version uint64 }
 // checkJoins holds a process to what it claims to cover (I13), and every copy that rose to its writer (I6).
 func (w *World) checkJoins(m *machine, in node.Event) {
 	switch in.(type) {
-	case node.Persisted, node.Loaded:
-	case node.Received:
-		if m.isHub() {
-			return // nothing is joined before it is on disk
-		}
+	case node.Persisted, node.Loaded, node.Received:
 	default:
 		return
 	}

@@ -8,6 +8,6 @@ import (
 
 // TestMain lets garbage wait: worlds are small and make much of it.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(1000)
 	os.Exit(m.Run())
 }

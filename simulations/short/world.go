@@ -240,20 +240,20 @@ func (w *World) step(m *machine, in node.Event) {
 	if m.isHub() {
 		w.watch(p.core)
 	}
-	if mayChange(in) {
+	if mayChange(m, in) {
 		w.checkJoins(m, in)
 		w.judge(m)
 	}
 }
 
-// mayChange reports whether an event is worth a look at the answers. Should one without cells change them after all, the next
-// look sees it.
-func mayChange(in node.Event) bool {
+// mayChange reports whether an event is worth a look at the answers. Should one without cells change them after all, or one that
+// a hub only queues for its disk, the next look sees it.
+func mayChange(m *machine, in node.Event) bool {
 	switch in := in.(type) {
 	case node.PeerUp, node.PeerDown:
 		return false
 	case node.Received:
-		return in.Msg.Frame != nil
+		return in.Msg.Frame != nil && !m.isHub()
 	}
 	return true
 }
