@@ -12,13 +12,15 @@ COUNT    = go run -C tools ./count
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE     = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race,$(info no C compiler: the tests run without the race detector))
 # A simulated mesh is one goroutine: the race detector has nothing to find there and takes ten times as long.
-RACED    = $(filter-out meshd/simulations,$(shell go list ./...))
+RACED    = $(filter-out meshd/simulations meshd/simulations/short,$(shell go list ./...))
 # The laws of the system live in these packages: what no test reaches there is a promise nobody checks.
 COVERED := ./crdt ./internal/wire ./reconcile
 FLOOR   := 90
 T       ?= 60s
+N       ?= 200000
+FROM    ?= 1
 
-.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds short coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -46,7 +48,7 @@ tidy:
 
 race: ## all quick tests, under the race detector
 	$(call TESTRUN,race) $(RACE) -timeout=15m $(RACED)
-	$(call TESTRUN,seeds) -timeout=8m ./simulations
+	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
 slow: ## everything: race detector, scenarios with real processes, 2,000 seeds, coverage, fuzzing; goes on after a failure
 	status=0; for step in slow-tests slow-seeds coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
@@ -56,7 +58,10 @@ slow-tests:
 	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=10m $(RACED) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
 
 slow-seeds:
-	$(call TESTRUN,slow-seeds) -tags=slow -timeout=12m ./simulations && status=0 || status=$$?; $(COUNT) ../build/slow-seeds.json; exit $$status
+	$(call TESTRUN,slow-seeds) -tags=slow -timeout=12m ./simulations ./simulations/short && status=0 || status=$$?; $(COUNT) ../build/slow-seeds.json; exit $$status
+
+short: ## N=200000 short schedules; FROM is the first seed. With `-tags mutants -run Mutants` its mutants, see docs/testing.md
+	go test -timeout=3h ./simulations/short -run Schedules -v -schedules $(N) -from $(FROM)
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt

@@ -16,7 +16,7 @@ func (w *World) act(a Action) {
 		w.logf("-- %d: %s", w.acting, a)
 	}
 	if do != nil && do(w, a) {
-		w.report.Actions++
+		w.report.Did[a.Kind]++
 	}
 }
 
@@ -224,7 +224,7 @@ func (w *World) doRestart(a Action) bool {
 		}
 	case 2:
 		w.wipe(m)
-	case 3:
+	case 3, 4:
 		return true // it stays down
 	}
 	w.start(m)

@@ -22,10 +22,12 @@ var (
 // rules are the variants of the rules that failed when the rules were found, and the mutants that are their like here.
 var rules = []struct{ variant, mutant string }{
 	{"a: P and N from the entry with the greatest sum", "P and N of one entry"},
+	{"b2: a statement for all totals that are held", "whole for all totals"},
 	{"b3: covered incarnations are not named in pairs", "whole said as nothing"},
 	{"c: a relay's head is its own cursor", "relay head without top"},
 	{"f: what a hub lacks is expressed anew", "rest expressed anew"},
 	{"h: hubs relay no entries", "entries from their writers only"},
+	{"i: a dropped entry forgets how far it was", "dropped entry forgets its cursor"},
 	{"j: cells of one seq in two frames", "seq split over frames"},
 	{"p: an older pair replaces a newer one", "pairs in any order"},
 	{"x: nothing is relayed beyond the own cursor", "extras not relayed"},
@@ -57,6 +59,24 @@ func TestMutantsAreKilled(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// TestShrink: what is left of a schedule is shorter and breaks the same rule.
+func TestShrink(t *testing.T) {
+	mutant.Set("seq split over frames")
+	defer mutant.Set("")
+	for seed := uint64(1); ; seed++ {
+		s := Draw(seed)
+		v := Run(s, false).Violation
+		if v == nil || len(s.Actions) < 20 {
+			continue
+		}
+		less := Shrink(s, v.Rule, 500)
+		if w := Run(less, false).Violation; w == nil || w.Rule != v.Rule || len(less.Actions) >= len(s.Actions) {
+			t.Errorf("seed %d: %d actions break %v, of %d that break %v", seed, len(less.Actions), w, len(s.Actions), v)
+		}
+		return
+	}
 }
 
 // kill runs schedules with a mutant until enough of them noticed it, and prints how many.

@@ -74,8 +74,8 @@ var kindNames = [numKinds]string{
 
 // weights say how often each kind is drawn.
 var weights = [numKinds]int{
-	write: 12, persist: 12, deliver: 50, settle: 3, tick: 30, pass: 5, dial: 5, cut: 3, down: 4, load: 3,
-	backup: 2, restart: 4, start: 3, clone: 1, damage: 1, wipeAll: 1,
+	write: 12, persist: 12, deliver: 50, settle: 3, tick: 28, pass: 7, dial: 5, cut: 3, down: 4, load: 3,
+	backup: 2, restart: 4, start: 2, clone: 1, damage: 1, wipeAll: 1,
 }
 
 // String shows an action as it is written in a trace.

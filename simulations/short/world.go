@@ -31,12 +31,12 @@ type World struct {
 
 // Report is the outcome of a schedule.
 type Report struct {
-	Violation   *Violation // nil if no rule broke
-	Actions     int        // that did something
-	Reads       int        // answers that were judged, each of all series of a region
-	Claims      int        // claims to cover something that were judged
-	ConvergedMs int64      // from heal on
-	Lost        bool       // a disaster took the only copy of something
+	Violation   *Violation    // nil if no rule broke
+	Did         [numKinds]int // actions that found something to do
+	Reads       int           // answers that were judged, each of all series of a region
+	Claims      int           // claims to cover something that were judged
+	ConvergedMs int64         // from heal on
+	Lost        bool          // a disaster took the only copy of something
 	Trace       string
 }
 
