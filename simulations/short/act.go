@@ -4,18 +4,20 @@ import (
 	"meshd/node"
 )
 
+// acts does each kind of action, and reports whether there was anything to do. What is left out has no effect.
+var acts = [numKinds]func(*World, Action) bool{
+	write: (*World).doWrite, persist: (*World).doPersist, deliver: (*World).doDeliver, settle: (*World).doSettle,
+	tick: (*World).doTick, pass: (*World).doPass, dial: (*World).doDial, cut: (*World).doCut, down: (*World).doDown,
+	load: (*World).doLoad, backup: (*World).doBackup, restart: (*World).doRestart, start: (*World).doStart,
+	clone: (*World).doClone, damage: (*World).doDamage, wipeAll: (*World).doWipeAll,
+}
+
 // act does one action.
 func (w *World) act(a Action) {
-	do := [numKinds]func(*World, Action) bool{
-		write: (*World).doWrite, persist: (*World).doPersist, deliver: (*World).doDeliver, settle: (*World).doSettle, tick: (*World).doTick, pass: (*World).doPass,
-		dial: (*World).doDial, cut: (*World).doCut, down: (*World).doDown, load: (*World).doLoad, backup: (*World).doBackup,
-		restart: (*World).doRestart, start: (*World).doStart, clone: (*World).doClone, damage: (*World).doDamage,
-		wipeAll: (*World).doWipeAll,
-	}[a.Kind]
 	if w.trace != nil {
 		w.logf("-- %d: %s", w.acting, a)
 	}
-	if do != nil && do(w, a) {
+	if do := acts[a.Kind]; do != nil && do(w, a) {
 		w.report.Did[a.Kind]++
 	}
 }
@@ -196,7 +198,7 @@ func (w *World) loadNext(m *machine) {
 	o := m.proc.loads[0]
 	m.proc.loads = m.proc.loads[1:]
 	in := node.Loaded{Origin: o}
-	in.Snapshot, in.Err = m.coldFrames(o)
+	in.Snapshot, in.Err = node.ReadCold(m.disk, o)
 	w.logf("%s has loaded %s", m.name, o)
 	w.step(m, in)
 }

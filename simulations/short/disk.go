@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"meshd/crdt"
-	"meshd/internal/wire"
 	"meshd/node"
 )
 
@@ -180,6 +179,3 @@ func (w *World) record(m *machine, by *writer) {
 	}
 	w.truth.total(by.region)
 }
-
-// coldFrames reads the snapshot of a cold origin: what a Load wants to know.
-func (m *machine) coldFrames(o crdt.Origin) ([]*wire.Frame, error) { return node.ReadCold(m.disk, o) }

@@ -1,5 +1,5 @@
 // Package short judges the rules of the core by very many very small schedules. Where package simulations runs whole
-// meshes for seconds of virtual time, a schedule here is a few hundred actions on 6 to 14 nodes: a write, a completed or
+// meshes for seconds of virtual time, a schedule here is a few hundred actions on 8 to 14 nodes: a write, a completed or
 // failed persist, a message or two, a tick, a lost session, a crash with the disk as it was, an older copy, none or
 // somebody else's, a hub that is gone. Every action is judged at once, then everything heals and the mesh has to become
 // exact. A millisecond or two buys one schedule, so rules that break once in ten thousand are found too.

@@ -14,7 +14,6 @@ const healWithin = 10 * compareEvery
 // heal ends all faults: every machine is up, every session that is wanted stands, every write and every message takes
 // effect. Then the mesh has to converge.
 func (w *World) heal() {
-	w.healing = true
 	w.logf("everything heals")
 	for _, m := range w.machines {
 		w.start(m)
@@ -104,10 +103,15 @@ func (w *World) converge(left [numRegions]amounts, lost [numRegions]bool) {
 	}
 }
 
+// quietAfter is how many times round all nodes may go on answering each other while no time passes.
+const quietAfter = 1000
+
 // drain lets everything that is under way arrive.
 func (w *World) drain() {
-	for busy := true; busy; {
-		busy = false
+	for busy, rounds := true, 0; busy; rounds++ {
+		if busy = false; rounds > quietAfter {
+			w.fail("I10", "nodes answer each other for ever")
+		}
 		for _, m := range w.machines {
 			busy = w.drainOne(m) || busy
 		}

@@ -23,7 +23,6 @@ type World struct {
 	parser   wire.Parser
 	outs     []*node.Output // one for each step that runs inside another
 	depth    int
-	healing  bool
 	acting   int // index of the action that runs
 	report   Report
 	trace    *strings.Builder // nil: nobody reads it
