@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"meshd/crdt"
+	"meshd/internal/wire"
 )
 
 // TestAThousandHubRestartsLeaveBoundedState: each restart of a hub leaves an entry and an incarnation that is over.
@@ -106,4 +107,45 @@ func TestAReaderSaysThatADeadEntryKnewMore(t *testing.T) {
 	w.start("west-hub0", "west", RoleHub)
 	w.run(2000)
 	w.mustTotal("clicks", 42) // what only the lost disk held hides as much of what came after
+}
+
+// TestAnEntryThatPassedForDeadComesAgain: a hub restarted, and a reader heard of its new totals by a relay while its own session
+// with the old process still stood. What it drops then, because the old ones contain it, it asks for once it meets the new process.
+func TestAnEntryThatPassedForDeadComesAgain(t *testing.T) {
+	w := newWorld(t, 13)
+	w.cfg = CoreConfig{AntiEntropy: 100}
+	reader := w.start("west-hub0", "west", RoleHub)
+	was := PeerInfo{Region: "east", Node: "east-hub0", Role: RoleHub, Inc: crdt.Incarnation{1}}
+	is := PeerInfo{Region: "east", Node: "east-hub0", Role: RoleHub, Inc: crdt.Incarnation{2}}
+	entry := func(p PeerInfo) crdt.Origin {
+		return crdt.Origin{Class: crdt.ClassRegion, Region: p.Region, Node: p.Node, Inc: p.Inc}
+	}
+	frame := func(session uint64, p PeerInfo) {
+		f := &wire.Frame{
+			Origin: entry(p), To: 1, Head: 1,
+			Defs:  []wire.Def{{Seq: 1, Series: crdt.Series{Name: "clicks", Kind: crdt.KindCounter}}},
+			Cells: []wire.Cell{{Seq: 1, Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(40)}}},
+		}
+		raw, err := wire.AppendFrame(nil, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.step(reader, Received{ID: session, Msg: Decoded{Msg: &wire.FrameMsg{Raw: raw}, Frame: f}})
+		w.run(500)
+	}
+	w.step(reader, PeerUp{ID: 1001, Peer: was})
+	w.step(reader, PeerUp{ID: 1002, Peer: PeerInfo{Region: "east", Node: "east-hub1", Role: RoleHub, Inc: crdt.Incarnation{3}}})
+	frame(1001, was)
+	frame(1002, is)
+	if !reader.core.isDropped(entry(is)) {
+		t.Fatal("the new totals are not dropped: this tests nothing")
+	}
+	w.step(reader, PeerUp{ID: 1003, Peer: is})
+	if p, ok := reader.core.held(entry(is)); ok {
+		t.Errorf("the reader claims %+v of totals whose cells it dropped", p)
+	}
+	frame(1003, is)
+	if reader.core.hub.entries.Held(entry(is)) == nil {
+		t.Error("the new totals are not held")
+	}
 }

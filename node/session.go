@@ -104,8 +104,12 @@ func (c *Core) peerUp(in PeerUp) {
 			c.remove(old.id)
 		}
 	}
-	if c.hub != nil && in.Peer.Role == RoleHub && in.Peer.Region != c.cfg.Region {
-		c.replacedHub(in.Peer)
+	if c.hub != nil && in.Peer.Role == RoleHub {
+		// A session with the process before it may have outlived that, so that this one passed for dead.
+		c.hub.entries.Back(crdt.Origin{Class: crdt.ClassRegion, Region: in.Peer.Region, Node: in.Peer.Node, Inc: in.Peer.Inc})
+		if in.Peer.Region != c.cfg.Region {
+			c.replacedHub(in.Peer)
+		}
 	}
 	c.sessions[in.ID] = s
 	c.order = append(slices.Clone(c.order), s)

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"slices"
+
 	"meshd/crdt"
 	"meshd/internal/mutant"
 	"meshd/internal/wire"
@@ -121,6 +123,16 @@ func (e *Entries) Forget(n int) {
 	e.dead.order = append([]crdt.Origin(nil), e.dead.order[n:]...)
 }
 
+// Back takes an entry out of those that were dropped: its process runs after all, or all of it comes again. It is as one that
+// was never heard of.
+func (e *Entries) Back(o crdt.Origin) {
+	if _, ok := e.dead.dropped[o]; !ok {
+		return
+	}
+	delete(e.dead.dropped, o)
+	e.dead.order = slices.DeleteFunc(slices.Clone(e.dead.order), func(d crdt.Origin) bool { return d == o })
+}
+
 // Late reports whether f is a late frame of a dropped entry: all of it was held. A frame that brings more than was held
 // makes the entry a new one, which has to come from its beginning: what its later cells continue is gone.
 func (e *Entries) Late(f *wire.Frame) bool {
@@ -131,12 +143,6 @@ func (e *Entries) Late(f *wire.Frame) bool {
 	if max(f.To, f.Head) <= p[f.Stream].Covered {
 		return true
 	}
-	delete(e.dead.dropped, f.Origin)
-	for i, o := range e.dead.order {
-		if o == f.Origin {
-			e.dead.order = append(append([]crdt.Origin(nil), e.dead.order[:i]...), e.dead.order[i+1:]...)
-			break
-		}
-	}
+	e.Back(f.Origin)
 	return false
 }

@@ -80,6 +80,7 @@ func (e *Entries) Apply(f *wire.Frame) (int, error) {
 
 // Take adds an entry that was restored from disk.
 func (e *Entries) Take(r *Replica) error {
+	e.Back(r.Origin) // it came again after it had been dropped
 	e.all[r.Origin] = r
 	e.order.forget()
 	for ref := range r.cells {
