@@ -89,9 +89,6 @@ func (e *Entries) Drop(o crdt.Origin) {
 	}
 	delete(e.all, o)
 	e.order.forget()
-	if mutant.On("dropped entry forgets its cursor") {
-		return
-	}
 	e.Restored(o, r.Progress)
 }
 

@@ -56,7 +56,6 @@ var Rules = []string{
 	"whole said as nothing",
 	"rest expressed anew",
 	"pairs in any order",
-	"dropped entry forgets its cursor",
 	"entries from their writers only",
 	"loaded for nobody",
 	"cold in part for good",

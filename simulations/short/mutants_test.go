@@ -19,7 +19,8 @@ var (
 	only   = flag.String("mutant", "", "judge one mutant, of any package")
 )
 
-// rules are the variants of the rules that failed when the rules were found, and the mutants that are their like here.
+// rules are the variants of the rules that failed when the rules were found, and the mutants that are their like here; then
+// mutants that only such schedules find, or find best.
 var rules = []struct{ variant, mutant string }{
 	{"a: P and N from the entry with the greatest sum", "P and N of one entry"},
 	{"b2: a statement for all totals that are held", "whole for all totals"},
@@ -27,11 +28,14 @@ var rules = []struct{ variant, mutant string }{
 	{"c: a relay's head is its own cursor", "relay head without top"},
 	{"f: what a hub lacks is expressed anew", "rest expressed anew"},
 	{"h: hubs relay no entries", "entries from their writers only"},
-	{"i: a dropped entry forgets how far it was", "dropped entry forgets its cursor"},
 	{"j: cells of one seq in two frames", "seq split over frames"},
 	{"p: an older pair replaces a newer one", "pairs in any order"},
 	{"x: nothing is relayed beyond the own cursor", "extras not relayed"},
 	{"y: hubs resume at the cursor", "relay at cursor"},
+	{"", "cursor over a gap"},
+	{"", "coverage from cursor"},
+	{"", "late frame of cold dropped"},
+	{"", "cold while frames wait"},
 	{"", "live is whole"},
 	{"", "cold in part for good"},
 	{"", "loaded for nobody"},
