@@ -64,7 +64,7 @@ type Core struct {
 	pending  *pending
 	disk     diskLog
 
-	quarantined map[crdt.Origin]bool
+	quarantined map[crdt.Origin]*quarantine
 	nextAE      int64
 	wakeAt      int64
 	epoch       uint64                   // grows when something changed that a peer may lack
@@ -94,7 +94,7 @@ type Counters struct {
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
 	EntriesDropped, RolledBack                                              uint64
-	CaughtUp, CatchUpWaits, RoomWaits                                       uint64
+	CaughtUp, CatchUpWaits, RoomWaits, Panics                               uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -111,7 +111,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	c := &Core{
 		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, tokens: newTokens(cfg.Limits),
 		own:    crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc},
-		stated: statements{}, quarantined: map[crdt.Origin]bool{}, built: map[frameKey]*builtFrame{},
+		stated: statements{}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
 	}
 	c.disk.init()
 	if cfg.Role == RoleEdge {

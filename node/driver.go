@@ -22,6 +22,9 @@ const (
 	// waitingMessages bounds the messages of all peers that wait for the core. A session's reader waits when it is
 	// full, which pushes back on that peer by QUIC's flow control.
 	waitingMessages = 256
+	// messagesInHand bounds the bytes of messages that are parsed or wait for the core: sixteen frames of the usual
+	// size, which keep all cores parsing and take about 80 MB parsed.
+	messagesInHand = 4 << 20
 )
 
 // Store is the disk as the driver needs it. *buffer.Store satisfies it through a small adapter in cmd.
@@ -69,12 +72,14 @@ type Node struct {
 	started time.Time
 
 	calls    chan func(*Output)
-	messages chan Event
+	messages chan delivery
 	results  chan Event
 	commits  chan *Persist
 	loads    chan crdt.Origin
 	stopping chan struct{}
 	done     chan struct{}
+	gate     gate
+	dog      watchdog
 
 	mu      sync.Mutex
 	waiting map[uint64]chan Result
@@ -99,9 +104,10 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, core: core, started: start,
-		calls: make(chan func(*Output), waitingCalls), messages: make(chan Event, waitingMessages),
+		calls: make(chan func(*Output), waitingCalls), messages: make(chan delivery, waitingMessages),
 		results: make(chan Event, 1), commits: make(chan *Persist, 1), loads: make(chan crdt.Origin, coldBatch),
 		stopping: make(chan struct{}), done: make(chan struct{}), waiting: map[uint64]chan Result{},
+		gate: gate{limit: messagesInHand}, dog: watchdog{log: cfg.Logger},
 	}
 	if cfg.Registerer != nil {
 		if err := cfg.Registerer.Register(&collector{n}); err != nil {
@@ -119,7 +125,10 @@ func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(n.committer)
 	wg.Go(n.loader)
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	wg.Go(func() { n.dog.run(watched) })
 	n.loop(ctx)
+	unwatch()
 	close(n.stopping)
 	close(n.commits)
 	close(n.loads)
@@ -170,7 +179,7 @@ func (n *Node) loader() {
 			return err
 		})
 		select {
-		case n.messages <- in:
+		case n.messages <- delivery{in: in}:
 		case <-n.stopping:
 		}
 	}
@@ -196,7 +205,9 @@ func (n *Node) loop(ctx context.Context) {
 		busy = n.act(&out) || busy
 	}
 	step := func(in Event) {
+		n.dog.begin()
 		n.core.Step(n.now(), in, &out)
+		n.dog.end()
 		act()
 	}
 	for {
@@ -226,10 +237,13 @@ func (n *Node) loop(ctx context.Context) {
 			busy = false
 			step(in)
 		case f := <-n.calls:
+			n.dog.begin()
 			f(&out)
+			n.dog.end()
 			act()
-		case in := <-messages:
-			step(in)
+		case d := <-messages:
+			step(d.in)
+			n.gate.leave(d.bytes)
 		}
 	}
 }
@@ -361,21 +375,34 @@ func (n *Node) PeerDown(id uint64) { n.deliver(PeerDown{ID: id}) }
 // the peer down and nobody else. Parsing runs on the caller's goroutine, so sessions parse in parallel. A message
 // that does not parse is counted and ends the session: what it was is unknown.
 func (n *Node) Message(id uint64, msg []byte) {
+	bytes, ok := n.gate.enter(len(msg), n.stopping)
+	if !ok {
+		return
+	}
 	d, err := Decode(msg)
+	var in Event = Received{ID: id, Msg: d}
 	switch {
 	case errors.Is(err, wire.ErrReserved):
-		n.deliver(Received{ID: id}) // counted as unknown
+		in = Received{ID: id} // counted as unknown
 	case err != nil:
 		n.cfg.Logger.Warn("message refused", "session", id, "err", err)
-		n.deliver(Malformed{ID: id})
-	default:
-		n.deliver(Received{ID: id, Msg: d})
+		in = Malformed{ID: id}
 	}
+	select {
+	case n.messages <- delivery{in, bytes}: // the loop gives the bytes back
+	case <-n.stopping:
+	}
+}
+
+// delivery is an event for the core with the bytes of the gate that it holds.
+type delivery struct {
+	in    Event
+	bytes int
 }
 
 func (n *Node) deliver(in Event) {
 	select {
-	case n.messages <- in:
+	case n.messages <- delivery{in: in}:
 	case <-n.stopping:
 	}
 }

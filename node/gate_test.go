@@ -1,6 +1,7 @@
 package node
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 )
@@ -12,10 +13,13 @@ func TestGateLetsInByTurn(t *testing.T) {
 		if n, ok := g.enter(6, stop); n != 6 || !ok {
 			t.Fatalf("an empty gate takes %d, %v", n, ok)
 		}
+		var mu sync.Mutex
 		var passed []int
 		for _, n := range []int{7, 2, 99} {
 			go func() {
 				if got, ok := g.enter(n, stop); ok {
+					mu.Lock()
+					defer mu.Unlock()
 					passed = append(passed, got)
 				}
 			}()

@@ -1,17 +1,11 @@
 package node
 
 import (
-	"errors"
-
 	"meshd/crdt"
 	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
-
-// maxQuarantined bounds the origins under quarantine that are remembered by name; beyond it frames of any origin
-// that fails are still refused one by one.
-const maxQuarantined = 10_000
 
 // mayWrite reports whether a session's peer may bring cells of an origin (I12): an edge its own, a hub its region's
 // nodes and, as every hub relays every entry, totals of all regions; towards edges its own totals and views.
@@ -50,8 +44,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	if o.Inc == c.cfg.Inc { // its own cells come back by a relay: nobody knows them better
 		return
 	}
-	if c.quarantined[o] {
-		c.Counts.Quarantined++
+	if c.refuses(o) {
 		return
 	}
 	if c.hub != nil && c.heldWhole(f) {
@@ -60,7 +53,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	}
 	s.sources[o] = struct{}{}
 	if c.hub == nil {
-		c.quarantine(o, c.views.Apply(f))
+		c.suspect(o, c.contained(func() error { return c.views.Apply(f) }))
 		c.owesMark(s, o)
 		return
 	}
@@ -98,46 +91,37 @@ func (c *Core) heldWhole(f *wire.Frame) bool {
 // enqueue lets a frame wait for the disk.
 func (c *Core) enqueue(q queuedFrame) {
 	c.queue.frames = append(c.queue.frames, q)
-	c.queue.frameBytes += len(q.raw)
+	c.queue.frameBytes += q.cost()
 }
 
 // applyPeer joins a peer's frame that is on disk now.
 func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 	f := q.frame
-	if c.hub.entries.Late(f) {
+	if c.hub.entries.Late(f) || c.refuses(f.Origin) {
 		return
 	}
 	r := c.replicaOf(f.Origin)
-	if err := r.Check(f); err != nil {
-		c.quarantine(f.Origin, err)
-		return
-	}
-	var rose int
-	var err error
-	if f.Origin.Class == crdt.ClassRegion {
-		rose, err = c.hub.entries.Apply(f)
-	} else {
-		c.hub.watch.Expect(f.Origin.Node)
-		rose, err = c.hub.region.Apply(f)
-		c.settleNode(f.Origin.Node)
-	}
-	c.quarantine(f.Origin, err)
-	c.Counts.CellsRose += uint64(rose)
+	c.suspect(f.Origin, c.contained(func() error {
+		if err := r.Check(f); err != nil {
+			return err
+		}
+		rose, err := c.join(f)
+		c.Counts.CellsRose += uint64(rose)
+		return err
+	}))
 	r.Touched = c.now
 	c.disk.dirty(r, lsn)
 }
 
-// quarantine refuses an origin from now on if err says that its frames contradict themselves. Other errors, such as
-// a full table, are counted: the frame comes again.
-func (c *Core) quarantine(o crdt.Origin, err error) {
-	switch {
-	case err == nil:
-	case errors.Is(err, reconcile.ErrFrame) && len(c.quarantined) < maxQuarantined:
-		c.quarantined[o] = true
-		c.Counts.Quarantined++
-	default:
-		c.Counts.FramesDropped++
+// join puts a frame that its replica can take into it, and into what is derived from it.
+func (c *Core) join(f *wire.Frame) (rose int, err error) {
+	if f.Origin.Class == crdt.ClassRegion {
+		return c.hub.entries.Apply(f)
 	}
+	c.hub.watch.Expect(f.Origin.Node)
+	rose, err = c.hub.region.Apply(f)
+	c.settleNode(f.Origin.Node)
+	return rose, err
 }
 
 // gotPush takes totals and pairs from a hub of the own region.
@@ -147,19 +131,18 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 		c.Counts.Refused++
 		return
 	}
-	if c.quarantined[f.Origin] {
-		c.Counts.Quarantined++
+	if c.refuses(f.Origin) {
 		return
 	}
 	s.sources[f.Origin] = struct{}{}
-	sl := c.slots.Slot(f.Origin)
-	err := sl.Total.Check(f)
-	if err == nil {
-		err = reconcile.CheckPairs(f, m.Yours)
-	}
-	if err == nil {
-		err = c.slots.Apply(f, m.Yours, c.mine)
-	}
-	c.quarantine(f.Origin, err)
+	c.suspect(f.Origin, c.contained(func() error {
+		if err := c.slots.Slot(f.Origin).Total.Check(f); err != nil {
+			return err
+		}
+		if err := reconcile.CheckPairs(f, m.Yours); err != nil {
+			return err
+		}
+		return c.slots.Apply(f, m.Yours, c.mine)
+	}))
 	c.owesMark(s, f.Origin)
 }

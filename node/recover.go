@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,7 +21,7 @@ type Reader interface {
 // Recover fills an empty core from disk: checkpoints first, then the log, by the same joins as everything else. What
 // was cold stays on disk, its sums enter the totals. It must run before the first Step.
 //
-// A frame that does not apply is counted and its origin quarantined; the rest is recovered. Bytes that do not parse
+// A frame that does not apply is counted; the rest is recovered. Bytes that do not parse
 // are an error: the store checks its own sums, so they were written by another version.
 func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
@@ -108,11 +109,19 @@ func (rec *recovery) cells() error {
 }
 
 func (rec *recovery) apply(r *reconcile.Replica, f *wire.Frame) {
-	err := r.Check(f)
-	if err == nil {
-		_, err = r.Apply(f, nil)
+	err := rec.c.contained(func() error {
+		if err := r.Check(f); err != nil {
+			return err
+		}
+		_, err := r.Apply(f, nil)
+		return err
+	})
+	switch {
+	case errors.Is(err, errPanicked):
+		rec.c.suspect(r.Origin, err)
+	case err != nil: // it was refused before; what came behind it was judged by itself
+		rec.c.Counts.FramesDropped++
 	}
-	rec.c.quarantine(r.Origin, err)
 }
 
 // sums reads the sums over cold origins.

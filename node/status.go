@@ -37,6 +37,7 @@ func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duratio
 		}
 		st.Peers = append(st.Peers, p)
 	}
+	st.Quarantine = c.Quarantine()
 	st.Counters = c.Counts.each()
 }
 
@@ -73,6 +74,12 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	own := func(name, help string, kind prometheus.ValueType, v float64) {
+		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("meshd_core_"+name, help, nil, nil), kind, v)
+	}
+	own("slow_steps_total", "Steps of the core that took longer than 2 s.", prometheus.CounterValue, float64(c.n.dog.slow.Load()))
+	own("step_seconds", "How long the step that runs has run, 0 if none does.", prometheus.GaugeValue, c.n.dog.busy().Seconds())
+	own("parse_waits_total", "Messages that waited because too many were in hand.", prometheus.CounterValue, float64(c.n.gate.waited.Load()))
 	var counts Counters // zero for Describe, which has no core to ask
 	if c.n.calls != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -100,6 +100,7 @@ type Status struct {
 	Committed          uint64 // up to here the node's own changes are on disk
 	Peers              []PeerStatus
 	Disk               DiskStatus
+	Quarantine         []QuarantinedOrigin
 	Counters           map[string]uint64 // refusals and losses by reason, as in the metrics
 }
 

@@ -44,6 +44,9 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		{"disk", disk},
 	}
 	rows = append(rows, certificateRows(a.Certificates)...)
+	for _, q := range a.Quarantine {
+		rows = append(rows, []string{"refused", printable(fmt.Sprintf("%d frames of %s: %s", q.Frames, q.Origin, q.Reason))})
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.Counters)) {
 		if n := a.Counters[name]; n > 0 {
 			rows = append(rows, []string{name, strconv.FormatUint(n, 10)})

@@ -52,8 +52,30 @@ type StatusAnswer struct {
 	Peers       []Peer            `json:"peers"`
 	Disk        Disk              `json:"disk"`
 	Counters    map[string]uint64 `json:"counters"` // refusals and losses by reason
+	// Quarantine lists the origins whose frames are refused, because they cannot be right; absent when there are none.
+	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	// Certificates is nil for a node without any.
 	Certificates *Certificates `json:"certificates,omitempty"`
+}
+
+// Quarantined is an origin whose frames are refused.
+type Quarantined struct {
+	Origin string `json:"origin"`
+	Reason string `json:"reason"`
+	Since  Time   `json:"since"`
+	Until  Time   `json:"until"` // when its next frame is judged anew; null: when the node is started again
+	Frames uint64 `json:"frames_refused"`
+}
+
+func quarantined(from []node.QuarantinedOrigin) (out []Quarantined) {
+	for _, q := range from {
+		r := Quarantined{Origin: q.Origin.String(), Reason: q.Reason, Since: Time{time.UnixMilli(q.SinceMs)}, Frames: q.Frames}
+		if q.UntilMs != 0 {
+			r.Until = Time{time.UnixMilli(q.UntilMs)}
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // Certificates is what a node shows to others and believes.
@@ -101,7 +123,7 @@ func newStatusAnswer(st *node.Status) *StatusAnswer {
 		Series: st.Series, Origins: st.Origins, Cold: st.Cold, Head: st.Head, Committed: st.Committed,
 		Peers:    make([]Peer, 0, len(st.Peers)),
 		Disk:     Disk(st.Disk),
-		Counters: map[string]uint64{},
+		Counters: map[string]uint64{}, Quarantine: quarantined(st.Quarantine),
 	}
 	maps.Copy(a.Counters, st.Counters)
 	for i := range st.Peers {

@@ -29,6 +29,8 @@ var unseen = map[string]string{
 	"missing pair is whole":              "nothing: answers stay lower bounds and own cells alone are a candidate, so it costs freshness only",
 	"late frame of cold dropped":         "node TestAHubsTotalsAreNotTakenForItsColdCells",
 	"cold while frames wait":             "node TestFrameThatComesWhileItsOriginGoesColdCountsOnce",
+	"quarantine for ever":        "node TestAFrameThatContradictsItselfStopsItsOriginForAWhile",
+	"panics escape":              "node TestAPanicInAJoinStopsItsOriginUntilARestart",
 	"relay begins again":                 "node TestAQueueSmallerThanACatchUpIsNoLivelock",
 	"catch-ups all at once":              "node TestCatchUpsAreServedInTurnTheNearestFirst; it is memory that it costs",
 	"beat before all is sent":            "nothing: statements name a seq; it takes more than 2 MiB unacknowledged to make a difference",

@@ -44,6 +44,8 @@ var Names = []string{
 	"second process of a name ignored",
 	"cold origins not compared",
 	"sent without room",
+	"quarantine for ever",
+	"panics escape",
 	"relay begins again",
 	"catch-ups all at once",
 }
