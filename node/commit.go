@@ -58,7 +58,8 @@ type pending struct {
 	frames  []queuedFrame
 	replies []Reply
 	tokens  *tokenChanges
-	after   func() // of a checkpoint
+	config  *wire.MeshConfig // a document that is written
+	after   func()           // of a checkpoint
 }
 
 func (c *Core) submit(in Submit) {
@@ -76,7 +77,7 @@ func (c *Core) startPersist() {
 	if c.pending != nil {
 		return
 	}
-	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 {
+	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {
 		c.startCheckpoint()
 		return
 	}
@@ -91,7 +92,7 @@ func (c *Core) startPersist() {
 		p.frames = append(p.frames, q)
 	}
 	c.queue.frames = slices.Delete(c.queue.frames, 0, n)
-	ops := p.tokens.ops(rec.ops())
+	ops := c.configOps(p, p.tokens.ops(rec.ops()))
 	if len(ops) == 0 { // nothing new: only duplicates and refusals
 		c.out.Replies = append(c.out.Replies, p.replies...)
 		return
@@ -166,6 +167,7 @@ func (c *Core) persisted(in Persisted) {
 		return
 	}
 	c.pending = nil
+	c.configWritten(p.config, in.Err)
 	if in.Err != nil {
 		if mutant.On("token kept without its counts") {
 			c.tokens.commit(p.tokens)

@@ -57,6 +57,7 @@ type Core struct {
 	views  *reconcile.Views     // an edge's other regions
 	hub    *hubState            // nil at an edge
 	stated statements           // coverage as hubs state it
+	config meshConfig
 
 	sessions map[uint64]*session
 	order    []*session
@@ -93,6 +94,7 @@ type Counters struct {
 	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut             uint64
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
+	ConfigsUnread                                                           uint64
 	EntriesDropped, RolledBack                                              uint64
 	CaughtUp, CatchUpWaits, RoomWaits, Panics                               uint64
 }
@@ -114,6 +116,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		stated: statements{}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
 	}
 	c.disk.init()
+	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series}
 	if cfg.Role == RoleEdge {
 		c.live = reconcile.NewReplica(c.own, c.cat)
 		c.mine = []*reconcile.Replica{c.live}
@@ -155,6 +158,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.malformed(in.ID)
 	case Submit:
 		c.submit(in)
+	case SetConfig:
+		c.setConfig(in)
 	case Persisted:
 		c.persisted(in)
 		c.epoch++

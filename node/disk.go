@@ -20,6 +20,7 @@ import (
 //	o/ class inc part (4)     its cells then, as frames that move no cursor
 //	k/ hash of series (16)    sum of a series over the cold origins, as a frame of one cell
 //	s/ source                 sequence window of a client source
+//	c/                        the mesh's configuration
 //	t/ hash of key (16)       idempotency key, with the hour it was used; expires by itself
 const (
 	prefixLog      = "l/"
@@ -28,6 +29,7 @@ const (
 	prefixCold     = "k/"
 	prefixSource   = "s/"
 	prefixKey      = "t/"
+	prefixConfig   = "c/"
 )
 
 // maxTrim bounds the deletions that ride on one commit.

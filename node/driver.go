@@ -283,6 +283,11 @@ func (n *Node) reply(r Reply) {
 
 // Submit counts a batch and returns when it is on disk. If ctx ends first the outcome is unknown: it may be counted.
 func (n *Node) Submit(ctx context.Context, b *Batch) Result {
+	return n.request(ctx, func(id uint64) Event { return Submit{ID: id, Batch: b} })
+}
+
+// request lets the core answer an event that asks for something durable.
+func (n *Node) request(ctx context.Context, event func(id uint64) Event) Result {
 	ch := make(chan Result, 1)
 	n.mu.Lock()
 	n.nextID++
@@ -295,7 +300,7 @@ func (n *Node) Submit(ctx context.Context, b *Batch) Result {
 		n.mu.Unlock()
 		return Result{Err: err}
 	}
-	call := func(out *Output) { n.core.Step(n.now(), Submit{ID: id, Batch: b}, out) }
+	call := func(out *Output) { n.core.Step(n.now(), event(id), out) }
 	select {
 	case n.calls <- call:
 	case <-ctx.Done():

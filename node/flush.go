@@ -386,6 +386,7 @@ func (c *Core) age() {
 // compare tells a hub what is held here, and relays what it lacks of what was here at the comparison before: of its
 // region the cells of all nodes, of all regions the entries of all hubs, dead ones included.
 func (c *Core) compare(s *session) {
+	c.tellConfig(s)
 	c.sendMarks(s, false, func(crdt.Origin) bool { return true })
 	if c.hub == nil || s.peer.Role != RoleHub || c.now < s.since+relayAfter*c.cfg.AntiEntropy {
 		return

@@ -26,7 +26,7 @@ type Reader interface {
 func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
-	for _, step := range []func() error{rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens} {
+	for _, step := range []func() error{rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
 		}
@@ -252,5 +252,16 @@ func (rec *recovery) tokens() error {
 		}
 		t.addKey(keyHash(key[len(prefixKey):]), int64(binary.BigEndian.Uint64(value)))
 		return nil
+	})
+}
+
+// config reads the mesh's configuration.
+func (rec *recovery) config() error {
+	return rec.r.Scan([]byte(prefixConfig), func(_, value []byte) error {
+		m, err := wire.ParseStoredConfig(value)
+		if err == nil {
+			rec.c.applyConfig(m)
+		}
+		return err
 	})
 }

@@ -37,6 +37,7 @@ type session struct {
 	stated  map[string]wire.RegionCoverage // coverage as last sent, by region
 	offset  offset
 	heard   heard // with a hub of the own region
+	config  configOf
 
 	lateOrigins []crdt.Origin         // not listed in marks, and asked about
 	partial     map[crdt.Origin]int64 // when cold ones were loaded to be relayed, though nobody can say what the peer lacks
@@ -189,6 +190,8 @@ func (c *Core) received(in Received) {
 		c.gotHeard(s, m)
 	case *wire.ColdMarks:
 		c.gotColdMarks(s, m)
+	case *wire.MeshConfig:
+		c.gotConfig(s, m)
 	default:
 		c.Counts.Unknown++
 	}

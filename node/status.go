@@ -26,10 +26,12 @@ func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duratio
 	if c.pending != nil {
 		st.Head += uint64(len(c.pending.own))
 	}
+	cfg := c.Config()
+	st.Config = ConfigStatus{Version: cfg.Version, Author: cfg.Author, Made: cfg.Made, Unread: cfg.Unread}
 	for _, s := range c.ordered() {
 		p := PeerStatus{
 			Region: s.peer.Region, Node: s.peer.Node, Role: string(s.peer.Role), Up: true, Since: time.UnixMilli(c.toWall(s.since)),
-			SentFrames: s.framesOut, RecvFrames: s.framesIn,
+			SentFrames: s.framesOut, RecvFrames: s.framesIn, Config: s.config.has.Version,
 		}
 		p.RTT, p.ClockOffset, p.Addr = link(s.id)
 		if m := s.marks[c.own]; len(c.direct(s)) > 0 && c.direct(s)[0].Origin == c.own {

@@ -98,10 +98,19 @@ type Status struct {
 	Cold               int    // cold incarnations, on disk only
 	Head               uint64 // seq of the node's own last change
 	Committed          uint64 // up to here the node's own changes are on disk
+	Config             ConfigStatus
 	Peers              []PeerStatus
 	Disk               DiskStatus
 	Quarantine         []QuarantinedOrigin
 	Counters           map[string]uint64 // refusals and losses by reason, as in the metrics
+}
+
+// ConfigStatus tells which configuration of the mesh a node has.
+type ConfigStatus struct {
+	Version uint64 // 0: the mesh was never configured
+	Author  string // region/node
+	Made    time.Time
+	Unread  bool // made by a later version of meshd: kept and passed on, not applied
 }
 
 // PeerStatus is what a node knows of one neighbour.
@@ -113,6 +122,7 @@ type PeerStatus struct {
 	ClockOffset              time.Duration // the peer's wall clock minus ours
 	SentFrames, RecvFrames   uint64        // since the process started
 	Behind                   uint64        // seqs of our own that the peer has not confirmed
+	Config                   uint64        // version of its mesh configuration, as it said last
 }
 
 // DiskStatus is the state of the data directory.

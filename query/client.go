@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,11 +129,15 @@ func answer[T any](ctx context.Context, c *Client, path string, v url.Values) (*
 
 // ask decodes the body into out whatever the status is, because a 503 may carry an answer too.
 func (c *Client) ask(ctx context.Context, path string, v url.Values, out any) error {
-	u := c.base + path
 	if len(v) > 0 {
-		u += "?" + v.Encode()
+		path += "?" + v.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, http.NoBody)
+	return c.send(ctx, http.MethodGet, path, nil, out)
+}
+
+// send makes a request and decodes the answer as ask says.
+func (c *Client) send(ctx context.Context, method, path string, doc []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(doc))
 	if err != nil {
 		return fmt.Errorf("query: %w", err)
 	}

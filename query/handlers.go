@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"meshd/node"
@@ -15,16 +17,19 @@ import (
 const healthTimeout = 2 * time.Second
 
 // ownRoutes is what a mistyped path is compared with.
-var ownRoutes = []string{"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/metrics", "/api/v1/write", "/healthz", "/readyz", "/metrics"}
+var ownRoutes = []string{"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/metrics", "/api/v1/write", "/healthz", "/readyz", "/metrics"}
 
 // handler answers a request or returns why not. What it returns is written as {"error": ...}.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
 // get lets GET and HEAD through, under the query timeout.
-func (s *Server) get(h handler) http.Handler {
+func (s *Server) get(h handler) http.Handler { return s.allow(h, http.MethodGet, http.MethodHead) }
+
+// allow lets requests with some methods through, under the query timeout.
+func (s *Server) allow(h handler, methods ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			notAllowed(w, r, "GET, HEAD")
+		if !slices.Contains(methods, r.Method) {
+			notAllowed(w, r, strings.Join(methods, ", "))
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)

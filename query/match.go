@@ -7,82 +7,16 @@ import (
 	"strings"
 
 	"meshd/crdt"
+	"meshd/internal/glob"
 )
 
 // Bounds on patterns. A pattern runs inside the core loop against every series held, so what one costs is bounded by its
 // length: 1 KiB is the longest label value there is to compare with.
 const (
-	maxPatternBytes = 1024
+	maxPatternBytes = glob.MaxBytes
 	maxMatchers     = 32   // as many as a series has labels
 	maxExprSteps    = 4096 // four for each byte of the longest pattern: only repeats need more
 )
-
-// compileGlob returns a test for metric names: '*' is any number of characters, dots included, '?' is one, '{a,b}' is one
-// of the alternatives, which may nest, and '\' takes the next character as it is. All else stands for itself.
-//
-// Globs are run as regular expressions because Go's take linear time: a matcher that backtracks needs 2 s for 24 times
-// "{a,aa}", and anybody who may ask could stop the core loop with it.
-func compileGlob(glob string) (func(string) bool, error) {
-	if glob == "" || len(glob) > maxPatternBytes {
-		return nil, fmt.Errorf("a name pattern has 1 to %d bytes, this one has %d", maxPatternBytes, len(glob))
-	}
-	const special = `*?{}\`
-	if !strings.ContainsAny(glob, special) {
-		return func(s string) bool { return s == glob }, nil
-	}
-	if prefix, ok := strings.CutSuffix(glob, "*"); ok && !strings.ContainsAny(prefix, special) {
-		return func(s string) bool { return strings.HasPrefix(s, prefix) }, nil // most patterns, at a tenth of the cost
-	}
-	expr, err := globExpr(glob)
-	if err != nil {
-		return nil, err
-	}
-	re, err := regexp.Compile(expr)
-	if err != nil {
-		return nil, fmt.Errorf("name pattern %q: %w", glob, err)
-	}
-	return re.MatchString, nil
-}
-
-// globExpr translates a glob into an anchored regular expression.
-func globExpr(glob string) (string, error) {
-	var b strings.Builder
-	b.WriteString(`(?s)\A(?:`)
-	depth, escaped := 0, false
-	for _, c := range glob {
-		switch {
-		case escaped:
-			b.WriteString(regexp.QuoteMeta(string(c)))
-			escaped = false
-		case c == '\\':
-			escaped = true
-		case c == '*':
-			b.WriteString(`.*`)
-		case c == '?':
-			b.WriteByte('.')
-		case c == '{':
-			depth++
-			b.WriteString(`(?:`)
-		case c == '}':
-			if depth--; depth < 0 {
-				return "", fmt.Errorf(`name pattern %q closes a '}' that it did not open: write \} for the character`, glob)
-			}
-			b.WriteByte(')')
-		case c == ',' && depth > 0:
-			b.WriteByte('|')
-		default:
-			b.WriteString(regexp.QuoteMeta(string(c)))
-		}
-	}
-	switch {
-	case escaped:
-		return "", fmt.Errorf(`name pattern %q ends in a single '\': write \\ for the character`, glob)
-	case depth > 0:
-		return "", fmt.Errorf(`name pattern %q does not close a '{': write \{ for the character`, glob)
-	}
-	b.WriteString(`)\z`)
-	return b.String(), nil
-}
 
 // matcher is one condition on a label. A label that is absent has the value "", as in Prometheus.
 type matcher struct {
@@ -147,7 +81,9 @@ func (m *matcher) matches(value string) bool {
 // selection says which series, regions and nodes a request is about.
 type selection struct {
 	name   func(string) bool
-	kind   crdt.Kind // 0: all
+	gauge  func(string) bool // with agg: names of gauges whose aggregate is selected by a name of its own; nil: none
+	agg    string            // such as "sum" of load:sum
+	kind   crdt.Kind         // 0: all
 	labels []matcher
 	region []matcher
 	node   []matcher
@@ -167,7 +103,7 @@ func (s *selection) add(m matcher) {
 
 // series is safe for concurrent use: expressions are, and nothing else changes.
 func (s *selection) series(x *crdt.Series) bool {
-	if (s.kind != 0 && x.Kind != s.kind) || !s.name(x.Name) {
+	if (s.kind != 0 && x.Kind != s.kind) || !s.name(x.Name) && !s.aggregate(x) {
 		return false
 	}
 	for i := range s.labels {
@@ -176,6 +112,11 @@ func (s *selection) series(x *crdt.Series) bool {
 		}
 	}
 	return true
+}
+
+// aggregate reports whether x is a gauge that is selected by the name of its aggregate.
+func (s *selection) aggregate(x *crdt.Series) bool {
+	return s.gauge != nil && x.Kind == crdt.KindGauge && s.gauge(x.Name)
 }
 
 func all(ms []matcher, value string) bool {

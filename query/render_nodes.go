@@ -41,6 +41,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		{"incarnation", dash(a.Incarnation)},
 		{"series", fmt.Sprintf("%d, from %d live and %d cold origins", a.Series, a.Origins, a.Cold)},
 		{"written", fmt.Sprintf("up to %d, on disk up to %d", a.Head, a.Committed)},
+		{"config", configText(&a.Config)},
 		{"disk", disk},
 	}
 	rows = append(rows, certificateRows(a.Certificates)...)
@@ -55,7 +56,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 	if err := table(w, rows); err != nil || len(a.Peers) == 0 {
 		return err
 	}
-	peers := [][]string{{"PEER", "ROLE", "UP", "RTT", "CLOCK", "SENT", "RECEIVED", "BEHIND"}}
+	peers := [][]string{{"PEER", "ROLE", "UP", "RTT", "CLOCK", "SENT", "RECEIVED", "BEHIND", "CONFIG"}}
 	for i := range a.Peers {
 		p := &a.Peers[i]
 		up, rtt, clock := "no", "-", "-"
@@ -64,7 +65,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		}
 		peers = append(peers, []string{
 			printable(p.Region + "/" + p.Node), dash(p.Role), up, rtt, clock,
-			strconv.FormatUint(p.SentFrames, 10), strconv.FormatUint(p.RecvFrames, 10), strconv.FormatUint(p.Behind, 10),
+			strconv.FormatUint(p.SentFrames, 10), strconv.FormatUint(p.RecvFrames, 10), strconv.FormatUint(p.Behind, 10), strconv.FormatUint(p.Config, 10),
 		})
 	}
 	if _, err := io.WriteString(w, "\n"); err != nil {
@@ -102,6 +103,18 @@ func certificateRows(c *Certificates) (rows [][]string) {
 		rows = append(rows, []string{"ERROR", printable(c.Error)})
 	}
 	return rows
+}
+
+// configText names the configuration of the mesh that a node has.
+func configText(c *ConfigState) string {
+	text := fmt.Sprintf("version %d by %s at %s", c.Version, printable(c.Author), startedText(c.Made))
+	switch {
+	case c.Version == 0:
+		return "none: defaults"
+	case c.Unread:
+		return text + ", which this version of meshd cannot read: upgrade it"
+	}
+	return text
 }
 
 func startedText(t Time) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meshd/crdt"
+	"meshd/internal/glob"
 )
 
 // Labels that are not the client's: they say where something was counted. Ingest renames a client's own to exported_*.
@@ -83,6 +84,9 @@ func parseTotal(raw string) (*totalQuery, error) {
 	if i := slices.Index(q.by, "*"); i >= 0 {
 		q.byAll, q.by = true, slices.Delete(q.by, i, i+1)
 	}
+	if q.agg != "" && q.sel.agg != "" {
+		p.fail("agg=%s: the metric's name asks for %s already", clip(q.agg), q.sel.agg)
+	}
 	if q.agg != "" && !slices.Contains(aggregates[:], q.agg) {
 		p.fail("agg=%s: want one of %s", clip(q.agg), strings.Join(aggregates[:], ", "))
 	}
@@ -99,8 +103,14 @@ func (p *params) selection() selection {
 	metric := p.text("metric")
 	if metric == "" {
 		p.fail("metric is missing: name one, or use a pattern: metric=http.* or metric=*")
-	} else if s.name, err = compileGlob(metric); err != nil {
+	} else if s.name, err = glob.Compile(metric); err != nil {
 		p.fail("metric: %w", err)
+	}
+	if base, agg, ok := cutAggregate(metric); ok && p.err == nil {
+		if s.gauge, err = glob.Compile(base); err != nil {
+			p.fail("metric: %w", err)
+		}
+		s.agg = agg
 	}
 	if len(p.values["match"]) > maxMatchers {
 		p.fail("match is given %d times: at most %d", len(p.values["match"]), maxMatchers)
@@ -120,6 +130,15 @@ func (p *params) selection() selection {
 		}
 	}
 	return s
+}
+
+// cutAggregate splits load:sum, as recording rules name it, into a gauge and its aggregate.
+func cutAggregate(metric string) (gauge, agg string, ok bool) {
+	i := strings.LastIndexByte(metric, ':')
+	if i <= 0 || !slices.Contains(aggregates[:], metric[i+1:]) {
+		return "", "", false
+	}
+	return metric[:i], metric[i+1:], true
 }
 
 // splitsByNode reports whether rows are needed node by node.

@@ -27,6 +27,8 @@ type Config struct {
 	Ready func() error
 	// Events serves /v1/events. nil: no such route.
 	Events http.Handler
+	// Settings serves /v1/config. nil: no such route.
+	Settings Settings
 	// TokenFile names a file with one token a line; requests must carry one of them. It is read again when it changes.
 	// "": no check, which is for loopback only.
 	TokenFile string
@@ -133,6 +135,9 @@ func (s *Server) routes() {
 	s.mux.Handle("/healthz", s.get(s.health))
 	s.mux.Handle("/readyz", s.get(s.ready))
 	s.mux.Handle("/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: s.cfg.Registry}))
+	if s.cfg.Settings != nil {
+		s.mux.Handle("/v1/config", s.allow(s.settings, http.MethodGet, http.MethodHead, http.MethodPut))
+	}
 	if s.cfg.Events != nil {
 		s.mux.Handle("/v1/events", s.cfg.Events)
 	}

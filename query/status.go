@@ -49,6 +49,7 @@ type StatusAnswer struct {
 	Cold        int               `json:"cold"`
 	Head        uint64            `json:"head"`
 	Committed   uint64            `json:"committed"`
+	Config      ConfigState       `json:"config"`
 	Peers       []Peer            `json:"peers"`
 	Disk        Disk              `json:"disk"`
 	Counters    map[string]uint64 `json:"counters"` // refusals and losses by reason
@@ -106,6 +107,15 @@ type Peer struct {
 	SentFrames    uint64  `json:"sent_frames"`
 	RecvFrames    uint64  `json:"recv_frames"`
 	Behind        uint64  `json:"behind"` // own seqs that it has not confirmed
+	Config        uint64  `json:"config"` // version of its mesh configuration
+}
+
+// ConfigState says which configuration of the mesh the node has; see /v1/config.
+type ConfigState struct {
+	Version uint64 `json:"version"` // 0: the mesh was never configured
+	Author  string `json:"author"`  // region/node
+	Made    Time   `json:"made"`
+	Unread  bool   `json:"unread,omitempty"` // this version of meshd cannot read it: it passes it on and keeps to the rules before it
 }
 
 // Disk is the state of the data directory, in bytes.
@@ -122,6 +132,7 @@ func newStatusAnswer(st *node.Status) *StatusAnswer {
 		Incarnation: st.Incarnation, Started: Time{st.Started},
 		Series: st.Series, Origins: st.Origins, Cold: st.Cold, Head: st.Head, Committed: st.Committed,
 		Peers:    make([]Peer, 0, len(st.Peers)),
+		Config:   ConfigState{Version: st.Config.Version, Author: st.Config.Author, Made: Time{st.Config.Made}, Unread: st.Config.Unread},
 		Disk:     Disk(st.Disk),
 		Counters: map[string]uint64{}, Quarantine: quarantined(st.Quarantine),
 	}
@@ -131,7 +142,7 @@ func newStatusAnswer(st *node.Status) *StatusAnswer {
 		a.Peers = append(a.Peers, Peer{
 			Region: p.Region, Node: p.Node, Role: p.Role, Addr: p.Addr, Up: p.Up, Since: Time{p.Since},
 			RTTMs: milliseconds(p.RTT), ClockOffsetMs: milliseconds(p.ClockOffset),
-			SentFrames: p.SentFrames, RecvFrames: p.RecvFrames, Behind: p.Behind,
+			SentFrames: p.SentFrames, RecvFrames: p.RecvFrames, Behind: p.Behind, Config: p.Config,
 		})
 	}
 	slices.SortFunc(a.Peers, func(a, b Peer) int {

@@ -17,6 +17,7 @@ const maxResults = 10_000
 // group is the set of rows that become one result.
 type group struct {
 	series crdt.Series // name, kind and the labels that by keeps
+	agg    string      // which aggregate stands for the total; "" is the kind's default
 	tally  tally
 }
 
@@ -30,11 +31,14 @@ func (q *totalQuery) evaluate(rows []node.Row, nowMs int64) ([]Result, error) {
 		if !all(q.sel.region, row.Region) || !all(q.sel.node, row.Node) {
 			continue
 		}
-		s := crdt.Series{Name: row.Series.Name, Kind: row.Series.Kind, Labels: q.labelsOf(row)}
+		s, agg := crdt.Series{Name: row.Series.Name, Kind: row.Series.Kind, Labels: q.labelsOf(row)}, q.agg
+		if q.sel.aggregate(row.Series) && !q.sel.name(s.Name) {
+			s.Name, agg = s.Name+":"+q.sel.agg, q.sel.agg
+		}
 		key = s.AppendKey(key[:0])
 		g := groups[string(key)]
 		if g == nil {
-			g = &group{series: s}
+			g = &group{series: s, agg: agg}
 			groups[string(key)] = g
 		}
 		if err := g.tally.add(row, nowMs); err != nil {
@@ -89,7 +93,9 @@ func (q *totalQuery) labelsOf(row *node.Row) []crdt.Label {
 }
 
 func (q *totalQuery) result(g *group) (Result, error) {
-	amount, err := g.tally.amount(q)
+	of := *q
+	of.agg = g.agg
+	amount, err := g.tally.amount(&of)
 	if err != nil {
 		return Result{}, fmt.Errorf("query: total of %s: %w", &g.series, err)
 	}

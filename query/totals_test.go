@@ -370,3 +370,34 @@ func TestHistogramsOfSeveralObservers(t *testing.T) {
 		t.Errorf("%+v, want 4 samples, sum 16, median 2", r)
 	}
 }
+
+// TestAggregatesOfGaugesHaveNames: load:sum is the sum of the gauge load, and only of gauges.
+func TestAggregatesOfGaugesHaveNames(t *testing.T) {
+	gauge := func(name, region string, v float64) node.Row {
+		r := crdt.RollupOf([]*crdt.Gauge{{Time: crdt.HLCFrom(at.UnixMilli(), 0), Value: v}, {Time: crdt.HLCFrom(at.UnixMilli()-1, 0), Value: 1}})
+		return node.Row{Series: &crdt.Series{Name: name, Kind: crdt.KindGauge}, Region: region, Value: crdt.Value{Kind: crdt.KindRollup, X: r}}
+	}
+	counter := func(name string) node.Row {
+		return node.Row{Series: &crdt.Series{Name: name, Kind: crdt.KindCounter}, Region: "eu", Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(7)}}
+	}
+	src := &fakeSource{rows: []node.Row{gauge("load", "eu", 5), gauge("load", "us", 9), gauge("temp:sum", "eu", 3), counter("load"), counter("hits:sum")}}
+	for raw, want := range map[string][]string{
+		"metric=load:sum":                  {"gauge load:sum 16"},
+		"metric=load:count":                {"gauge load:count 4"},
+		"metric=load:min":                  {"gauge load:min 1"},
+		"metric=load:max&by=region":        {`gauge load:max{region="eu"} 5`, `gauge load:max{region="us"} 9`},
+		"metric=load:avg":                  {"gauge load:avg 4"},
+		"metric=load:newest":               {"gauge load:newest 9"},
+		"metric=*:sum":                     {"counter hits:sum 7", "gauge load:sum 16", "gauge temp:sum 3"},
+		"metric=temp:sum:max":              {"gauge temp:sum:max 3"},
+		"metric=load:p99":                  {},
+		"metric=load&kind=gauge&agg=count": {"gauge load 4"},
+	} {
+		if got := lines(ask(t, src, raw)); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", raw, got, want)
+		}
+	}
+	if _, err := parseTotal("metric=load:sum&agg=max"); err == nil {
+		t.Error("two aggregates are accepted")
+	}
+}

@@ -65,6 +65,9 @@ type Process struct {
 // NewWatch returns a watch that expects nobody. A node that was not complete for silence milliseconds is missing.
 func NewWatch(silence int64) *Watch { return &Watch{nodes: map[string]*watched{}, silence: silence} }
 
+// SetSilence changes after how many milliseconds a node is missing.
+func (w *Watch) SetSilence(ms int64) { w.silence = ms }
+
 // Expect adds a node that coverage has to account for. Nodes are never unexpected by silence.
 func (w *Watch) Expect(node string) { w.node(node) }
 

@@ -30,7 +30,11 @@ func (w *World) readOne(ev *event) {
 	if a == nil || !w.check(m, a) {
 		return
 	}
-	if m.spec.Role == node.RoleHub && ev.arg == 0 {
+	if ev.arg != 0 {
+		return
+	}
+	w.checkConfig(m)
+	if m.spec.Role == node.RoleHub {
 		w.checkCells(m)
 	}
 }

@@ -83,6 +83,9 @@ func (w *World) unconverged() error {
 		if err := w.covered(m, a); err != nil {
 			return err
 		}
+		if err := w.configsDiffer(who, m); err != nil {
+			return err
+		}
 	}
 	return w.exact(who, first)
 }

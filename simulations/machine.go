@@ -60,6 +60,7 @@ type process struct {
 	uniques map[[2]int]*crdt.Unique
 	queues  sync.Map // by session: *[2]atomic.Int64, what waits for the peer
 	room    func(peer uint64, bulk bool) node.Room
+	config  uint64 // version of the mesh's configuration when it was looked at last
 }
 
 func (m *machine) incOf(gen uint32) crdt.Incarnation { return m.incs[gen] }

@@ -37,6 +37,9 @@ var unseen = map[string]string{
 	"dead entry dropped undominated":     "reconcile TestDroppedEntriesTakeNothingWithThem: it takes a disaster, which takes its writes out of the lower bounds",
 	"live incarnation stays cold":        "node TestALiveIncarnationIsWarmAgainWhenItsNodeIsBack: gauges are not compared between hubs",
 	"region complete below a dead entry": "node TestAReaderSaysThatADeadEntryKnewMore: as above",
+	"the config that came last counts":   "node TestWhoseConfigurationIsTaken: nobody sends an older one to a peer that named a newer one",
+	"an edge brings any config":          "node TestWhoseConfigurationIsTaken: no edge here lies",
+	"config told before it is durable":   "node TestAConfigurationIsDurableBeforeItIsTold: a crash right between has to lose it everywhere",
 	"second process of a name ignored":   "reconcile TestProcessesOfOneName: what a copy writes beside its original is not judged",
 }
 

@@ -70,6 +70,7 @@ type Load struct {
 	Batch   int     // if not 0: every request changes so many different series
 	Amount  uint64  // largest increment; 0 = 2^40
 	Edges   bool    // only edges have clients
+	Configs int     // how often somebody sets the mesh's configuration
 	Probes  int     // so many more series are counters that one machine of a region writes alone, with every request
 }
 
@@ -114,6 +115,7 @@ func Draw(seed uint64) *Plan {
 	drawThrift(p, stream(seed, "thrift"))
 	drawMesh(p, r, seed%10 == 9)
 	p.Faults = drawFaults(p, stream(seed, "faults"))
+	p.Load.Configs = stream(seed, "configurations").IntN(6)
 	p.Bound = bound(p)
 	return p
 }

@@ -31,6 +31,7 @@ const (
 	sawComplete
 	sawDenseUnique
 	sawDeadEntryDropped
+	sawTwoConfigs
 	numSights
 )
 
@@ -41,7 +42,7 @@ var sightNames = [numSights]string{
 	"second session beside the first", "end of a replaced session", "messages lost with a session", "failback to a home hub",
 	"bulk message", "send queue full", "damaged message", "stream resumed for want of an acknowledgement",
 	"region said to be incomplete", "completeness checked against acks", "dense unique",
-	"cells of a dead hub process dropped",
+	"cells of a dead hub process dropped", "two configurations of one version",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.

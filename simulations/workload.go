@@ -195,6 +195,9 @@ func (w *World) submit(m *machine, rq *request) {
 
 // answered takes an answer of a core. in is the persist that the step was about, if any.
 func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
+	if w.configured(m, rp, in) {
+		return
+	}
 	rq := m.proc.asked[rp.ID]
 	if rq == nil {
 		w.fail("I5", "%s answers request %d a second time", m.spec.Name, rp.ID)

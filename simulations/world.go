@@ -29,6 +29,7 @@ type World struct {
 	accepted  []*history // by region
 	sessions  []*session
 	truth     *truth
+	settings  *settings
 	cuts      [][]uint8 // how many faults cut the way from one machine to another; nil where none ever did
 	storm     struct{ loss, corrupt float64 }
 	jumped    int64  // microseconds that wall clocks were moved by, all together
@@ -41,7 +42,7 @@ type World struct {
 	ids       uint64
 	bytes     []byte // to be used again
 
-	rng struct{ net, disk, life, work, read, ids *rand.Rand }
+	rng struct{ net, disk, life, work, read, ids, conf *rand.Rand }
 
 	digest xxhash.Digest
 	stats  Stats
@@ -105,7 +106,7 @@ func newWorld(p *Plan) *World {
 	for _, s := range []struct {
 		to   **rand.Rand
 		name string
-	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}} {
+	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}, {&r.conf, "configurations"}} {
 		*s.to = stream(p.Seed, s.name)
 	}
 	clocks := stream(p.Seed, "clocks")
@@ -140,6 +141,7 @@ func newWorld(p *Plan) *World {
 	w.destroyed = make([]bool, len(w.regions))
 	series := drawSeries(p)
 	w.truth = newTruth(series, len(w.regions))
+	w.settings = newSettings()
 	for range w.regions {
 		w.accepted = append(w.accepted, newHistory(len(series)))
 	}
@@ -159,6 +161,7 @@ func newWorld(p *Plan) *World {
 		f := &p.Faults[i]
 		w.call(1000*f.At, func() { w.strike(f) })
 	}
+	w.planConfigs()
 	w.readAt = 500_000
 	w.planReads(w.readAt)
 	w.call(1000*p.Safety, w.heal)

@@ -45,6 +45,7 @@ func commands() []command {
 		{"explain", "show the cells and rules behind a total", askExplain},
 		{"members", "list the nodes of the mesh", askMembers},
 		{"status", "show how a node is", askStatus},
+		{"config", "show or replace the configuration of the mesh", askConfig},
 		{"bench", "measure, on this machine", runBench},
 		{"simulate", "try a mesh and its faults in virtual time", runSimulate},
 		{"ca", "make, sign and revoke certificates", runCA},

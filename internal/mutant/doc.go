@@ -48,6 +48,9 @@ var Names = []string{
 	"panics escape",
 	"relay begins again",
 	"catch-ups all at once",
+	"the config that came last counts",
+	"an edge brings any config",
+	"config told before it is durable",
 }
 
 // Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of

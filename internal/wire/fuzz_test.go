@@ -47,6 +47,7 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawCoverage, appendAny[*Coverage]),
 		examples(5, drawHeard, appendAny[*Heard]),
 		examples(5, drawColdMarks, appendAny[*ColdMarks]),
+		examples(5, drawMeshConfig, appendAny[*MeshConfig]),
 	} {
 		for _, b := range list {
 			f.Add(b)

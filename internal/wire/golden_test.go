@@ -108,6 +108,8 @@ func goldens(t *testing.T) []golden {
 	for i, v := range []crdt.Value{kindValues(t, 1)[0], kindValues(t, 1)[1], kindValues(t, 1)[3]} {
 		push.Yours[1].Cells = append(push.Yours[1].Cells, YoursCell{Index: uint32(2 * i), Value: v})
 	}
+	config := &MeshConfig{Full: true, Body: []byte(`{"series":9}`)}
+	config.ID = ConfigID{Version: 3, Stamp: crdt.HLCFrom(1_800_000_000_000, 1), Region: "eu", Node: "hub-1", Sum: SumConfig(config.Body)}
 	return []golden{
 		goldenFrame("frame_small", smallFrame(), false),
 		goldenFrame("frame_kinds", kinds, false),
@@ -139,6 +141,9 @@ func goldens(t *testing.T) []golden {
 			{Bucket: 7, Sum: 99},
 			{Bucket: 4095, Sum: 1 << 60, Listed: true, Marks: []ColdMark{{Node: "n1", Inc: inc, Covered: [crdt.NumStreams]uint64{300, 2}}}},
 		}}),
+		goldenMessage("message_config", config),
+		goldenMessage("message_config_name", &MeshConfig{ID: config.ID}),
+		goldenRecord("stored_config", config, AppendStoredConfig, ParseStoredConfig),
 		goldenRecord("preface", &Preface{
 			Version: 1, MinVersion: 1, Mesh: "default", Region: "eu", Node: "n1", Role: "edge", Inc: inc, Nonce: [16]byte{1, 2},
 			Bulk: true, WallMs: 1_800_000_000_000, Advertise: "10.0.0.1:8946", HTTP: "10.0.0.1:8946",

@@ -81,6 +81,13 @@ const (
 	MaxHeardNeeds     = 16_384
 	MaxHeardClaims    = 16_384
 
+	// MaxConfigBytes bounds the mesh's configuration: 500 rules of 128 bytes. 5,000 nodes that come back and take it are
+	// 320 MB, once.
+	MaxConfigBytes = 64 << 10
+
+	// MaxConfigVersion bounds its version, so that no version, once set, leaves no room for the next: people count.
+	MaxConfigVersion = 1 << 48
+
 	// MaxHubs bounds the hubs that an answer to a join names: a region has two to five; 64 leaves room for dead ones.
 	MaxHubs = 64
 

@@ -6,7 +6,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks.
+// *Heard, *ColdMarks, *MeshConfig.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -20,9 +20,10 @@ const (
 	typeHeard     = 7
 	typeColdMarks = 8
 
+	typeMeshConfig = 17
+
 	// Record types that later work gives a body. A node that does not know them ignores and counts them.
 	typeSeriesDrop  = 16
-	typeMeshConfig  = 17
 	typeNodeRemoval = 18
 	typeFreeze      = 19
 	typeQuery       = 20
@@ -45,6 +46,8 @@ func (*Heartbeat) message() {}
 func (*Coverage) message()  {}
 func (*Heard) message()     {}
 func (*ColdMarks) message() {}
+
+func (*MeshConfig) message() {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
@@ -79,6 +82,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 		body, err = m.append(nil)
 	case *Coverage:
 		typ = typeCoverage
+		body, err = m.append(nil)
+	case *MeshConfig:
+		typ = typeMeshConfig
 		body, err = m.append(nil)
 	case *Heard:
 		typ, floor = typeHeard, len(m.Claims)/MaxCellsPerByte
@@ -129,7 +135,8 @@ func parseMessage(b []byte) (Message, error) {
 	case typeHeartbeat:
 		return parseHeartbeat(body)
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
-		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed:
+		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
+		typeMeshConfig | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -149,6 +156,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parsePush(body, min(len(b)*MaxCellsPerByte, MaxPushParts))
 	case typeCoverage:
 		return parseCoverage(body)
+	case typeMeshConfig:
+		return parseMeshConfig(body)
 	case typeHeard:
 		return parseHeard(body, min(len(b)*MaxCellsPerByte, MaxHeardClaims))
 	case typeColdMarks:
@@ -162,7 +171,7 @@ func parseMessage(b []byte) (Message, error) {
 
 func reserved(typ byte) bool {
 	switch typ {
-	case typeSeriesDrop, typeMeshConfig, typeNodeRemoval, typeFreeze, typeQuery, typeAnswer, typeDictFrame:
+	case typeSeriesDrop, typeNodeRemoval, typeFreeze, typeQuery, typeAnswer, typeDictFrame:
 		return true
 	}
 	return false

@@ -28,19 +28,27 @@ func AppendStoredProgress(dst []byte, p *StoredProgress) ([]byte, error) {
 
 // ParseStoredProgress reads one record, the whole of b.
 func ParseStoredProgress(b []byte) (*StoredProgress, error) {
-	switch {
-	case len(b) == 0:
-		return nil, fmt.Errorf("wire: parse stored progress: %w: empty", ErrMalformed)
-	case b[0] < MinVersion || b[0] > Version:
-		return nil, fmt.Errorf("wire: parse stored progress: %w: %d", ErrVersion, b[0])
-	}
-	r := newReader(b[1:])
-	extra := r.array(storedFields)
-	m := r.mark()
-	p := StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: r.bool(), Dropped: r.bool()}
-	r.skip(extra)
-	if err := r.end(); err != nil {
+	p, err := parseStored(b, func(b []byte) (*StoredProgress, error) {
+		r := newReader(b)
+		extra := r.array(storedFields)
+		m := r.mark()
+		p := StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: r.bool(), Dropped: r.bool()}
+		r.skip(extra)
+		return &p, r.end()
+	})
+	if err != nil {
 		return nil, fmt.Errorf("wire: parse stored progress: %w", err)
 	}
-	return &p, nil
+	return p, nil
+}
+
+// parseStored reads what is behind a version byte that this build knows.
+func parseStored[T any](b []byte, parse func([]byte) (*T, error)) (*T, error) {
+	switch {
+	case len(b) == 0:
+		return nil, fmt.Errorf("%w: empty", ErrMalformed)
+	case b[0] < MinVersion || b[0] > Version:
+		return nil, fmt.Errorf("%w: %d", ErrVersion, b[0])
+	}
+	return parse(b[1:])
 }

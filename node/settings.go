@@ -1,0 +1,53 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Bounds of what a configuration may set.
+const (
+	minSilence   = 2 * time.Second // twice the time between two beats
+	maxSilence   = 24 * time.Hour
+	maxOwnSeries = 1 << 20 // what one origin may have
+)
+
+// meshSettings is what the document of a mesh's configuration may set. What it leaves out stays as each node was started.
+type meshSettings struct {
+	// Silence is how long a node may not be complete before coverage calls it missing, as in "10s". Links that flush
+	// seldom need more.
+	Silence string `json:"silence,omitempty"`
+	// Series is how many series of its own a node takes; further ones go to the overflow series.
+	Series int `json:"series,omitempty"`
+
+	silenceMs int64
+}
+
+// parseSettings reads a document. Fields that it does not know belong to later versions, and with strict are refused:
+// nobody gets a misspelt one into the mesh.
+func parseSettings(doc []byte, strict bool) (*meshSettings, error) {
+	s := new(meshSettings)
+	d := json.NewDecoder(bytes.NewReader(doc))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	if err := d.Decode(s); err != nil {
+		return nil, err
+	}
+	if d.More() {
+		return nil, fmt.Errorf("something follows the document")
+	}
+	if s.Silence != "" {
+		silence, err := time.ParseDuration(s.Silence)
+		if err != nil || silence < minSilence || silence > maxSilence {
+			return nil, fmt.Errorf("silence %q: want a length of time from %s to %s, like 30s", s.Silence, minSilence, maxSilence)
+		}
+		s.silenceMs = silence.Milliseconds()
+	}
+	if s.Series < 0 || s.Series > maxOwnSeries {
+		return nil, fmt.Errorf("series %d: want 1 to %d, or nothing", s.Series, maxOwnSeries)
+	}
+	return s, nil
+}
