@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"meshd/internal/mutant"
 )
 
 const (
@@ -134,7 +136,7 @@ func (t *tracked) all() map[*quic.Conn]bool {
 // those only whose certificate has ended.
 func (g *Gossip) judgeConnections(now time.Time, all bool) {
 	trust := func(chain []*x509.Certificate, dialed bool) error {
-		if !all && !now.After(chain[0].NotAfter) {
+		if (!all && !now.After(chain[0].NotAfter)) || mutant.On("revoked session kept") {
 			return nil
 		}
 		return g.trust(chain, dialed)
@@ -150,6 +152,9 @@ func (g *Gossip) judgeConnections(now time.Time, all bool) {
 		if err := trust(peerChain(conn), dialed); err != nil {
 			_ = conn.CloseWithError(codeRefused, errUntrusted.Error())
 		}
+	}
+	if mutant.On("keys of the revoked kept") {
+		return
 	}
 	g.keys.prune(func(chain []*x509.Certificate, dialed bool) bool { return trust(chain, dialed) == nil })
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"meshd/internal/mutant"
 )
 
 // rank orders hubs for one edge by weighted rendezvous hashing: every edge has its own order, so that the load is even, and
@@ -24,7 +26,7 @@ func rank(node string, hubs []*target) []*target {
 	}
 	score := func(t *target) float64 {
 		class := best
-		if t.quality.known() {
+		if t.quality.known() && !mutant.On("homes by hash alone") {
 			class = t.quality.class
 		}
 		draw := (float64(xxhash.Sum64String(node+"\x00"+t.Node)>>11) + 0.5) / (1 << 53) // in (0, 1)
@@ -49,7 +51,12 @@ const (
 )
 
 // settle is how long the hub must be up before it is relied on.
-func (t *target) settle() time.Duration { return homeSettle << min(t.flaps, maxFlaps) }
+func (t *target) settle() time.Duration {
+	if mutant.On("flapping hubs relied on") {
+		return homeSettle
+	}
+	return homeSettle << min(t.flaps, maxFlaps)
+}
 
 // chooseHomes says which of the ranked hubs an edge should be dialing and which sessions it holds too many. A hub that
 // failed is tried again but not relied on: the next in the ranking takes its place at once.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"meshd/internal/mutant"
 )
 
 const (
@@ -17,6 +19,9 @@ const (
 
 // refusedPause draws the pause after the nth refusal in a row, n >= 1.
 func refusedPause(n int) time.Duration {
+	if mutant.On("refusals retried at once") {
+		n = 1
+	}
 	return rand.N(min(refusedCap, refusedFirst<<min(max(n, 1)-1, 16)))
 }
 

@@ -160,6 +160,27 @@ func TestNewSessionOfSameProcessClosesTheOld(t *testing.T) {
 	})
 }
 
+// The side that accepted a session leaves the old one to its dialer, which ends it when it has the new one: whatever takes
+// which way, the dialer always has one.
+func TestReplacedSessionIsEndedByItsDialer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h, e := pair(t, func(*Config) {})
+		defer m.stop()
+		for range 10 {
+			e.spawn(func() { e.dialHub(t.Context(), hub{Region: "eu", Node: "eu-h1", Addr: h.addr}) })
+			time.Sleep(time.Second)
+		}
+		for _, err := range e.downs {
+			if !errors.Is(err, errReplaced) {
+				t.Errorf("the dialer's old session ended: %v", err)
+			}
+		}
+		if len(e.downs) != 10 || len(h.downs) != 10 || len(h.up()) != 1 || len(e.up()) != 1 {
+			t.Errorf("%d and %d sessions ended, %v and %v are left", len(e.downs), len(h.downs), e.up(), h.up())
+		}
+	})
+}
+
 // Short streams end on both sides: maxStreams bounds those that are open, not those of a session's life.
 func TestShortStreamsAreNotUsedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

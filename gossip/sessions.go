@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"meshd/internal/mutant"
 )
 
 // sessions is the table of what is up.
@@ -27,7 +29,7 @@ func (g *Gossip) enter(s *session) *refusedError {
 	}
 	switch {
 	case old == nil:
-	case s.info.Dialed:
+	case s.info.Dialed || mutant.On("replaced from the other end"):
 		old.end(errReplaced)
 	default: // the dialer ends it when it has the new one: ended from here, it might be without any for a moment
 		old.retire()

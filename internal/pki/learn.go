@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"meshd/internal/mutant"
 )
 
 // Remember makes the identity keep the revocations that it learns in a file of the node's own, and takes what is in it.
@@ -69,7 +71,7 @@ func (id *Identity) take(set denied) {
 // meanwhile.
 func (id *Identity) save(now time.Time) {
 	path := id.files[fileLearned]
-	if path == "" || !id.unsaved {
+	if path == "" || !id.unsaved || mutant.On("revocation not kept") {
 		return
 	}
 	if err := writeDenied(path, append(id.denied.lines(now), id.strangers.lines(now)...)); err != nil {

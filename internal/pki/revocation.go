@@ -12,6 +12,8 @@ import (
 	"math/big"
 	"strings"
 	"time"
+
+	"meshd/internal/mutant"
 )
 
 // MaxRevocationBytes bounds a revocation as text: a serial of 20 bytes (RFC 5280), a date, 32 bytes of authority and a
@@ -102,6 +104,9 @@ func (r *revocation) check(authorities []*x509.Certificate) error {
 	for _, ca := range authorities {
 		if authorityID(ca) != r.authority {
 			continue
+		}
+		if mutant.On("revocation unsigned") {
+			return nil
 		}
 		signature, err := base64.StdEncoding.DecodeString(r.signature)
 		if err == nil {

@@ -1,0 +1,18 @@
+package mutant
+
+// Around lists the mutants outside the core, which no simulation of it can see, each with the test that kills it.
+var Around = []struct{ Name, Package, Test string }{
+	{"revocation unsigned", "internal/pki", "TestForgedRevocationsAreRefused"},
+	{"revocation not kept", "internal/pki", "TestLearnedRevocationHoldsAndSurvivesARestart"},
+	{"revoked session kept", "gossip", "TestRevocationToldToOneHubShutsAStolenNodeOutEverywhere"},
+	{"keys of the revoked kept", "gossip", "TestRevocationToldToOneHubShutsAStolenNodeOutEverywhere"},
+	{"revocation not told on", "gossip", "TestRevocationToldToOneHubShutsAStolenNodeOutEverywhere"},
+	{"sessions not made anew", "gossip", "TestRotatedCertificatesCostNoSession"},
+	{"replaced from the other end", "gossip", "TestReplacedSessionIsEndedByItsDialer"},
+	{"refusals retried at once", "gossip", "TestEdgesWithExpiredCertificatesDoNotStorm"},
+	{"homes by hash alone", "gossip", "TestFarHubsAreFirstForFew"},
+	{"flapping hubs relied on", "gossip", "TestFlappingHubDoesNotMoveItsEdges"},
+	{"versions apart let in", "gossip", "TestSessionsSpeakTheHighestCommonVersion"},
+	{"short streams left open", "gossip", "TestShortStreamsAreNotUsedUp"},
+	{"keys that one end has", "gossip", "TestSerfPacketsTravelSealedAndForgedOnesAreDropped"},
+}
