@@ -37,12 +37,12 @@ type mesh struct {
 // startMesh runs the nodes of a layout and waits until each hears all. The caller must Stop it, error or not. Nodes do
 // not count their host unless args say so.
 func (r *run) startMesh(ctx context.Context, layout cluster.Layout, args ...string) (*mesh, error) {
-	nodes, err := layout.FreePlan()
+	nodes, claim, err := layout.FreePlan()
 	if err != nil {
 		return nil, err
 	}
 	c, err := cluster.New(cluster.Config{
-		Executable: r.executable, Dir: r.dir, Mesh: "bench", Nodes: nodes,
+		Executable: r.executable, Dir: r.dir, Mesh: "bench", Nodes: nodes, Claim: claim,
 		Args: append([]string{"--host-metrics=off"}, args...),
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,10 +17,11 @@ import (
 // Config says what to run where. Executable, Dir, Mesh and Nodes are required.
 type Config struct {
 	Executable string
-	Dir        string   // exists; gets the folders data, logs and certificates, which it lacks yet
-	Mesh       string   // keeps these nodes out of any other mesh
-	Nodes      []Node   // of FreePlan
-	Args       []string // further flags of `meshd run`, for every node
+	Dir        string    // exists; gets the folders data, logs and certificates, which it lacks yet
+	Mesh       string    // keeps these nodes out of any other mesh
+	Nodes      []Node    // of FreePlan
+	Claim      io.Closer // of FreePlan, closed by Stop; nil if nobody else is about
+	Args       []string  // further flags of `meshd run`, for every node
 }
 
 // Cluster owns the processes of all nodes. Its methods are safe for concurrent use; each finishes what it does before the
@@ -129,6 +131,9 @@ func (c *Cluster) Stop() {
 		all.Go(p.stop)
 	}
 	all.Wait()
+	if c.cfg.Claim != nil {
+		_ = c.cfg.Claim.Close() // a second Stop closes it again
+	}
 }
 
 // at returns the indices of a node or a region, or an error that lists the names.

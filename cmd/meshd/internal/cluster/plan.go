@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 )
@@ -13,6 +14,8 @@ const (
 	portTries = 20
 	// besideStep moves the ports of a node that is added beside the plan: plans have fewer nodes than that.
 	besideStep = portStep / 2
+	// claimStep is where the port of a block is, behind its first, that says whose the block is.
+	claimStep = besideStep - 1
 )
 
 // Node is one node of a cluster.
@@ -47,7 +50,7 @@ func (n Node) Beside(name string) Node {
 // Layout says how many nodes there are and from which ports on.
 type Layout struct {
 	Regions     []string
-	Hubs, Edges int // of each region, together less than 50 in all regions
+	Hubs, Edges int // of each region, together less than 49 in all regions
 	MeshPort    int // first port of the mesh over UDP and, with the same number, of HTTP over TCP
 	StatsDPort  int // first port of StatsD
 }
@@ -78,16 +81,25 @@ func (l *Layout) plan(shift int) []Node {
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// FreePlan returns the first plan whose ports are all free at this moment.
-func (l *Layout) FreePlan() ([]Node, error) {
+// FreePlan returns the first plan whose ports are all free at this moment, and a claim on them. While that is not closed no
+// other plan is made of them, nor are they probed: a probe holds a port for a moment, and a node that starts in that moment
+// would find it busy.
+func (l *Layout) FreePlan() (nodes []Node, claim io.Closer, err error) {
 	var busy error
 	for try := range portTries {
-		nodes := l.plan(try * portStep)
-		if busy = probe(nodes); busy == nil {
-			return nodes, nil
+		shift := try * portStep
+		claim, err := net.Listen("tcp", local(l.MeshPort+shift+claimStep))
+		if err != nil {
+			busy = err
+			continue
 		}
+		nodes := l.plan(shift)
+		if busy = probe(nodes); busy == nil {
+			return nodes, claim, nil
+		}
+		claim.Close()
 	}
-	return nil, fmt.Errorf("no %d free blocks of ports from %d and %d on: %w", portTries, l.MeshPort, l.StatsDPort, busy)
+	return nil, nil, fmt.Errorf("no free block of ports among %d from %d and %d on: %w", portTries, l.MeshPort, l.StatsDPort, busy)
 }
 
 // probe opens and closes every port of the nodes.

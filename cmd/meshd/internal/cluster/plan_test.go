@@ -36,19 +36,29 @@ func TestBlocksNeverMeet(t *testing.T) {
 }
 
 func TestBusyPortMovesTheBlock(t *testing.T) {
-	first, err := ten.FreePlan()
+	first, claim, err := ten.FreePlan()
 	if err != nil {
 		t.Fatal(err)
 	}
+	claimed, other, err := ten.FreePlan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claimed[0] == first[0] {
+		t.Error("a block that is claimed was planned again")
+	}
+	claim.Close()
+	other.Close()
 	l, err := net.Listen("tcp", first[3].HTTP)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	second, err := ten.FreePlan()
+	second, claim, err := ten.FreePlan()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer claim.Close()
 	if slices.ContainsFunc(second, func(n Node) bool { return n.HTTP == first[3].HTTP }) {
 		t.Errorf("the busy port %s is used again", first[3].HTTP)
 	}

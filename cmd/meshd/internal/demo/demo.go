@@ -65,12 +65,12 @@ type controller struct {
 
 // prepare makes everything that must be there before the first node starts.
 func prepare(exe string, f folder) (*cluster.Cluster, controller, error) {
-	nodes, err := layout.FreePlan()
+	nodes, claim, err := layout.FreePlan()
 	if err != nil {
 		return nil, controller{}, err
 	}
 	s, err := cluster.New(cluster.Config{
-		Executable: exe, Dir: string(f), Mesh: meshName, Nodes: nodes, Args: []string{"--memory", "128MiB"},
+		Executable: exe, Dir: string(f), Mesh: meshName, Nodes: nodes, Claim: claim, Args: []string{"--memory", "128MiB"},
 	})
 	if err != nil {
 		return nil, controller{}, err
