@@ -2,6 +2,7 @@ package bubble
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"slices"
 	"testing"
@@ -20,9 +21,18 @@ var nextVersions = gossip.Versions{Lowest: wire.Version, Highest: wire.Version +
 type nextBuild struct{ *bridge.Bridge }
 
 func (b nextBuild) Send(peer uint64, bulk bool, msg []byte) bool {
-	const meshConfig = 17
-	b.Bridge.Send(peer, bulk, []byte{meshConfig, 0x93, 1, 0xa1, 'x', 0x90})
+	b.Bridge.Send(peer, bulk, []byte{reserved(), 0x93, 1, 0xa1, 'x', 0x90})
 	return b.Bridge.Send(peer, bulk, widened(msg))
+}
+
+// reserved is a type of records that this build knows by number only.
+func reserved() byte {
+	for typ := byte(22); typ >= 16; typ-- {
+		if _, err := wire.ParseMessage([]byte{typ}); errors.Is(err, wire.ErrReserved) {
+			return typ
+		}
+	}
+	panic("no reserved type is left: reserve some")
 }
 
 // widened returns a message with unknown fields behind the last one of its outer array.
