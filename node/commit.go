@@ -60,6 +60,7 @@ type pending struct {
 	tokens  *tokenChanges
 	config  *wire.MeshConfig // a document that is written
 	after   func()           // of a checkpoint
+	failed  func()           // nil: nothing else to do
 }
 
 func (c *Core) submit(in Submit) {
@@ -75,6 +76,9 @@ func (c *Core) submit(in Submit) {
 // startPersist begins the next persist if none runs: a commit of everything that waits, or a step of a checkpoint.
 func (c *Core) startPersist() {
 	if c.pending != nil {
+		return
+	}
+	if c.startRemovals() {
 		return
 	}
 	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {
@@ -173,6 +177,9 @@ func (c *Core) persisted(in Persisted) {
 			c.tokens.commit(p.tokens)
 		}
 		c.Counts.CommitFailed++
+		if p.failed != nil {
+			p.failed()
+		}
 		c.Counts.FramesDropped += uint64(len(p.frames)) // their senders resume from what was acknowledged
 		for _, r := range p.replies {
 			c.out.Replies = append(c.out.Replies, Reply{ID: r.ID, Result: Result{Err: in.Err}})

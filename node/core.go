@@ -78,14 +78,15 @@ type Core struct {
 
 // hubState is what only hubs hold.
 type hubState struct {
-	region  *reconcile.Region
-	entries *reconcile.Entries
-	watch   *reconcile.Watch
-	floor   *reconcile.Floor
-	cold    coldStore
-	aged    map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
-	retired []retired              // dead entries to drop
-	beyond  map[string]bool        // regions of which a dead entry says more than the living ones
+	region   *reconcile.Region
+	entries  *reconcile.Entries
+	watch    *reconcile.Watch
+	floor    *reconcile.Floor
+	cold     coldStore
+	aged     map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
+	removals removals
+	retired  []retired       // dead entries to drop
+	beyond   map[string]bool // regions of which a dead entry says more than the living ones
 }
 
 // Counters are the core's own figures, exported as metrics.
@@ -133,6 +134,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		}, c.cat),
 		cold: newColdStore(c.cat),
 		aged: map[crdt.Origin]uint64{}, beyond: map[string]bool{},
+		removals: removals{turns: map[process]uint64{}},
 	}
 	c.live = c.hub.region.Replica(c.own)
 	c.hub.watch.Expect(cfg.Node)
@@ -160,6 +162,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.submit(in)
 	case SetConfig:
 		c.setConfig(in)
+	case RemoveNode:
+		c.removeNode(in)
 	case Persisted:
 		c.persisted(in)
 		c.epoch++

@@ -24,11 +24,14 @@ func (c *Core) running() map[process]map[crdt.Incarnation]bool {
 }
 
 // deadHubs returns a test for entries of hub processes that are over, and one for those of processes that run: over is
-// what runs as another process now. One that is only silent is neither.
+// what runs as another process now, or was removed. One that is only silent is neither.
 func (c *Core) deadHubs() (dead, live func(crdt.Origin) bool) {
 	now := c.running()
 	live = func(o crdt.Origin) bool { return now[process{o.Region, o.Node}][o.Inc] }
-	dead = func(o crdt.Origin) bool { return len(now[process{o.Region, o.Node}]) > 0 && !live(o) }
+	dead = func(o crdt.Origin) bool {
+		p := process{o.Region, o.Node}
+		return (len(now[p]) > 0 || c.removed(p)) && !live(o)
+	}
 	return dead, live
 }
 

@@ -19,6 +19,7 @@ import (
 //	p/ class inc              progress of an origin at its last checkpoint; says whether it is cold
 //	o/ class inc part (4)     its cells then, as frames that move no cursor
 //	k/ hash of series (16)    sum of a series over the cold origins, as a frame of one cell
+//	r/ region / node          removal of a node by an operator, or its return
 //	s/ source                 sequence window of a client source
 //	c/                        the mesh's configuration
 //	t/ hash of key (16)       idempotency key, with the hour it was used; expires by itself
@@ -27,6 +28,7 @@ const (
 	prefixProgress = "p/"
 	prefixCells    = "o/"
 	prefixCold     = "k/"
+	prefixRemoval  = "r/"
 	prefixSource   = "s/"
 	prefixKey      = "t/"
 	prefixConfig   = "c/"

@@ -26,7 +26,9 @@ type Reader interface {
 func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
-	for _, step := range []func() error{rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config} {
+	for _, step := range []func() error{
+		rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals,
+	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
 		}

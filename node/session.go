@@ -120,8 +120,10 @@ func (c *Core) peerUp(in PeerUp) {
 		h.Own = h.Own[n-wire.MaxHeads:]
 	}
 	c.send(s, h)
+	c.tellRemovals(s)
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.watch.Expect(s.peer.Node)
+		c.isBack(process{s.peer.Region, s.peer.Node})
 		c.hub.region.NodeChanged(s.peer.Node)
 	}
 }
@@ -192,6 +194,8 @@ func (c *Core) received(in Received) {
 		c.gotColdMarks(s, m)
 	case *wire.MeshConfig:
 		c.gotConfig(s, m)
+	case *wire.Removals:
+		c.gotRemovals(s, m)
 	default:
 		c.Counts.Unknown++
 	}

@@ -31,6 +31,9 @@ func statusOf(err error) int {
 	case errors.Is(err, errBusy), errors.Is(err, node.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}
+	if errors.Is(err, node.ErrFull) {
+		return http.StatusInsufficientStorage
+	}
 	return http.StatusInternalServerError
 }
 

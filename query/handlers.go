@@ -17,7 +17,10 @@ import (
 const healthTimeout = 2 * time.Second
 
 // ownRoutes is what a mistyped path is compared with.
-var ownRoutes = []string{"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/metrics", "/api/v1/write", "/healthz", "/readyz", "/metrics"}
+var ownRoutes = []string{
+	"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/remove", "/v1/metrics", "/api/v1/write",
+	"/healthz", "/readyz", "/metrics",
+}
 
 // handler answers a request or returns why not. What it returns is written as {"error": ...}.
 type handler func(w http.ResponseWriter, r *http.Request) error

@@ -25,6 +25,8 @@ type Config struct {
 	Certificates func() *Certificates
 	// Ready tells why the node cannot serve (disk, sockets; never peers); nil error: it can. nil: always ready.
 	Ready func() error
+	// Operator serves /v1/remove. nil: no such route.
+	Operator Operator
 	// Events serves /v1/events. nil: no such route.
 	Events http.Handler
 	// Settings serves /v1/config. nil: no such route.
@@ -137,6 +139,9 @@ func (s *Server) routes() {
 	s.mux.Handle("/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: s.cfg.Registry}))
 	if s.cfg.Settings != nil {
 		s.mux.Handle("/v1/config", s.allow(s.settings, http.MethodGet, http.MethodHead, http.MethodPut))
+	}
+	if s.cfg.Operator != nil {
+		s.mux.Handle("/v1/remove", s.allow(s.remove, http.MethodPost))
 	}
 	if s.cfg.Events != nil {
 		s.mux.Handle("/v1/events", s.cfg.Events)

@@ -36,10 +36,14 @@ type Clock struct {
 
 // Extent sums up the nodes at time nowMs: a node is heard if it was complete at most a silence ago.
 func (w *Watch) Extent(nowMs int64) Extent {
-	e := Extent{Expected: len(w.nodes)}
+	e := Extent{}
 	first := true
 	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
 		n := w.nodes[name]
+		if w.removed[name] {
+			continue
+		}
+		e.Expected++
 		if n.asOf >= nowMs-w.silence && n.asOf > 0 {
 			if e.Heard++; e.Heard == 1 || n.asOf < e.CompleteUntilMs {
 				e.CompleteUntilMs = n.asOf

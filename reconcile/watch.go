@@ -34,6 +34,7 @@ type Claim struct {
 // of its name takes over, see succeeded.
 type Watch struct {
 	nodes   map[string]*watched
+	removed map[string]bool
 	order   []*Process // those that were heard here, by number
 	numbers uint32
 	moves   uint64
@@ -63,13 +64,28 @@ type Process struct {
 }
 
 // NewWatch returns a watch that expects nobody. A node that was not complete for silence milliseconds is missing.
-func NewWatch(silence int64) *Watch { return &Watch{nodes: map[string]*watched{}, silence: silence} }
+func NewWatch(silence int64) *Watch {
+	return &Watch{nodes: map[string]*watched{}, removed: map[string]bool{}, silence: silence}
+}
 
 // SetSilence changes after how many milliseconds a node is missing.
 func (w *Watch) SetSilence(ms int64) { w.silence = ms }
 
 // Expect adds a node that coverage has to account for. Nodes are never unexpected by silence.
 func (w *Watch) Expect(node string) { w.node(node) }
+
+// Remove stops or begins to count a node among the expected, whatever is heard of it.
+func (w *Watch) Remove(node string, gone bool) {
+	if gone {
+		w.removed[node] = true
+		return
+	}
+	delete(w.removed, node)
+	w.Expect(node)
+}
+
+// Expects reports whether coverage accounts for a node.
+func (w *Watch) Expects(node string) bool { return w.nodes[node] != nil && !w.removed[node] }
 
 func (w *Watch) node(name string) *watched {
 	n := w.nodes[name]

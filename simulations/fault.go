@@ -34,6 +34,7 @@ const (
 	Jump       FaultKind = "jump"   // the wall clock of A is set by X milliseconds
 	Loss       FaultKind = "loss"   // between A and To X of 1,000 messages are lost at first
 	Delay      FaultKind = "delay"  // between A and To messages take X milliseconds longer
+	Remove     FaultKind = "remove" // A dies, an operator removes it at the machine B, and it comes back
 	Bounce     FaultKind = "bounce" // A is started again and again, each time after X milliseconds at most
 	Storm      FaultKind = "storm"  // a third of all messages is lost at first, some arrive damaged
 )
@@ -55,7 +56,7 @@ func (f Fault) String() string {
 
 var allFaults = []FaultKind{
 	Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle, Drop, Redial, Crash, TrapBefore, TrapSynced, TrapAnswer,
-	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm, Bounce,
+	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm, Bounce, Remove,
 }
 
 // drawFaults draws which kinds a run has at all and then the faults, some kinds more often than others: crashes and
@@ -127,6 +128,9 @@ func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
 		f.B = len(p.Nodes)
 		p.Nodes = append(p.Nodes, spec)
 		f.X = r.Int64N(2) // whether the copy stays
+	case Remove:
+		f.B = r.IntN(own)
+		f.For += 500
 	case Bounce:
 		f.X = pick[int64](r, 300, 2000)
 	case Jump:
@@ -191,6 +195,8 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 		w.restartIn(m, end-w.now)
 	case Bounce:
 		w.bounce(m, f.X, end)
+	case Remove:
+		w.remove(m, w.machines[f.B], end)
 	case TrapBefore:
 		m.trap = trapBefore
 	case TrapSynced:
@@ -242,6 +248,21 @@ func (w *World) redial(m *machine) {
 		w.saw(sawSecondSession)
 		w.connect(m, o)
 	}
+}
+
+// remove crashes a machine, has an operator remove it at another one, and starts it again: it is expected again then.
+// Sessions with it last a while longer, so the order may be refused.
+func (w *World) remove(m, at *machine, end int64) {
+	w.crash(m)
+	w.restartIn(m, end-w.now)
+	w.call(w.now+(end-w.now)/2, func() {
+		if at.proc == nil || at.paused(w.now) || m.proc != nil {
+			return
+		}
+		w.ids++
+		w.orders[w.ids] = true
+		w.step(at, node.RemoveNode{ID: w.ids, Region: m.spec.Region, Node: m.spec.Name})
+	})
 }
 
 // bounce crashes a machine again and again: each time it leaves an incarnation, and a hub an entry, that is over.

@@ -198,6 +198,13 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 	if w.configured(m, rp, in) {
 		return
 	}
+	if w.orders[rp.ID] {
+		delete(w.orders, rp.ID)
+		if rp.Result.Err == nil {
+			w.saw(sawRemoval)
+		}
+		return
+	}
 	rq := m.proc.asked[rp.ID]
 	if rq == nil {
 		w.fail("I5", "%s answers request %d a second time", m.spec.Name, rp.ID)

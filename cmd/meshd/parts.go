@@ -117,8 +117,9 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
 	}
 	if p.http, err = query.New(query.Config{
-		Source: p.node, Settings: p.node, Registry: registry, Members: memberList(p.node, p.gossip), Certificates: certificateList(p.gossip),
-		Events: ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
+		Source: p.node, Settings: p.node, Operator: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
+		Certificates: certificateList(p.gossip),
+		Events:       ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	}); err != nil {
 		return err
 	}

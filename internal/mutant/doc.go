@@ -51,6 +51,7 @@ var Names = []string{
 	"the config that came last counts",
 	"an edge brings any config",
 	"config told before it is durable",
+	"removed for ever",
 }
 
 // Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of

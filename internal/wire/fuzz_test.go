@@ -48,6 +48,7 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawHeard, appendAny[*Heard]),
 		examples(5, drawColdMarks, appendAny[*ColdMarks]),
 		examples(5, drawMeshConfig, appendAny[*MeshConfig]),
+		examples(5, drawRemovals, appendAny[*Removals]),
 	} {
 		for _, b := range list {
 			f.Add(b)

@@ -62,6 +62,9 @@ const (
 	// million incarnations.
 	MaxColdMarks = 1 << 16
 
+	// MaxRemovals bounds the nodes that operators removed: twice the 5,000 edges of a large mesh, below 2 MB.
+	MaxRemovals = 10_000
+
 	// MaxYours bounds the incarnations of one Push: those that the edge's Hello named.
 	MaxYours = MaxHeads
 

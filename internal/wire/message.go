@@ -6,7 +6,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks, *MeshConfig.
+// *Heard, *ColdMarks, *MeshConfig, *Removals.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -38,15 +38,15 @@ const (
 // ParseMessage does not look inside: Raw aliases its input.
 type FrameMsg struct{ Raw []byte }
 
-func (*Hello) message()     {}
-func (*Marks) message()     {}
-func (*FrameMsg) message()  {}
-func (*Push) message()      {}
-func (*Heartbeat) message() {}
-func (*Coverage) message()  {}
-func (*Heard) message()     {}
-func (*ColdMarks) message() {}
-
+func (*Hello) message()      {}
+func (*Marks) message()      {}
+func (*FrameMsg) message()   {}
+func (*Push) message()       {}
+func (*Heartbeat) message()  {}
+func (*Coverage) message()   {}
+func (*Heard) message()      {}
+func (*ColdMarks) message()  {}
+func (*Removals) message()   {}
 func (*MeshConfig) message() {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
@@ -92,6 +92,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 	case *ColdMarks:
 		typ = typeColdMarks
 		body, err = m.append(nil)
+	case *Removals:
+		typ = typeNodeRemoval
+		body, err = m.append(nil)
 	default:
 		err = fmt.Errorf("%w: not a message", ErrInvalid)
 	}
@@ -136,7 +139,7 @@ func parseMessage(b []byte) (Message, error) {
 		return parseHeartbeat(body)
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
 		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
-		typeMeshConfig | typeCompressed:
+		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -162,6 +165,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseHeard(body, min(len(b)*MaxCellsPerByte, MaxHeardClaims))
 	case typeColdMarks:
 		return parseColdMarks(body)
+	case typeNodeRemoval:
+		return parseRemovals(body)
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
@@ -171,7 +176,7 @@ func parseMessage(b []byte) (Message, error) {
 
 func reserved(typ byte) bool {
 	switch typ {
-	case typeSeriesDrop, typeNodeRemoval, typeFreeze, typeQuery, typeAnswer, typeDictFrame:
+	case typeSeriesDrop, typeFreeze, typeQuery, typeAnswer, typeDictFrame:
 		return true
 	}
 	return false

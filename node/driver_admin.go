@@ -1,0 +1,9 @@
+package node
+
+import "context"
+
+// RemoveNode makes the mesh stop expecting a node and returns when that is on disk here; from here it spreads to all
+// hubs. Refusals wrap ErrRemove. If ctx ends first the outcome is unknown.
+func (n *Node) RemoveNode(ctx context.Context, region, name string) error {
+	return n.request(ctx, func(id uint64) Event { return RemoveNode{ID: id, Region: region, Node: name} }).Err
+}
