@@ -115,14 +115,7 @@ func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
 			f.A = someOf(p, r, own)
 		}
 		f.For = r.Int64N(pick[int64](r, 100, 2000, 5000))
-	case Clone: // of an edge: what hubs say of coverage is kept by their names, which two live hubs must not share
-		for i := range own {
-			if at := (one + i) % own; p.Nodes[at].Role == node.RoleEdge {
-				one = at
-				break
-			}
-		}
-		f.A = []int{one}
+	case Clone:
 		spec := p.Nodes[one]
 		spec.Copy = one
 		f.B = len(p.Nodes)
