@@ -24,6 +24,8 @@ const (
 	// compareEvery is how often a hub compares revocations with another: news travel at once, and this mends what
 	// a connection lost.
 	compareEvery = 30 * time.Second
+	// alarmEvery is how often it is looked for certificates that end soon.
+	alarmEvery = time.Minute
 )
 
 // guard watches over who may stay connected until ctx ends: it ends connections whose peer is not to be believed any
@@ -55,6 +57,7 @@ type watcher struct {
 	leaf     period    // in use at the last look
 	judged   time.Time // connections
 	compared time.Time // revocations
+	alarmed  time.Time
 	alarms   alarms
 }
 
@@ -77,7 +80,10 @@ func (w *watcher) look(ctx context.Context, now time.Time) {
 		}
 	}
 	w.renew(ctx, now)
-	w.alarms.look(g)
+	if now.Sub(w.alarmed) >= alarmEvery {
+		w.alarmed = now
+		w.alarms.look(g)
+	}
 	if err := g.cfg.TLS.Err(); err != nil {
 		g.quiet.warn(g.log, "certificate files", "error", err.Error())
 	}
@@ -88,7 +94,7 @@ func (w *watcher) changed(ctx context.Context, now time.Time) {
 	g := w.g
 	if shown := g.cfg.TLS.Shown(); shown != w.shown {
 		w.shown = shown
-		w.alarms = alarms{}
+		w.alarms, w.alarmed = alarms{}, time.Time{}
 		g.log.Info("shows a new certificate", "until", w.until())
 		// Peers that refused the old one are asked again, not all at once.
 		g.pardons.Add(1)

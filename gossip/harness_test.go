@@ -75,6 +75,13 @@ func (r *recorder) Members(m []Member) {
 	r.members = m
 }
 
+// ended returns why sessions ended.
+func (r *recorder) ended() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.downs)
+}
+
 // up returns the names of the peers, sorted.
 func (r *recorder) up() []string {
 	r.mu.Lock()
@@ -204,7 +211,7 @@ func (m *mesh) until(what string, within time.Duration, ok func() bool) time.Dur
 	for !ok() {
 		if time.Since(start) > within {
 			for name, n := range m.nodes {
-				m.t.Logf("%s: peers %v, alive %v, downs %v", name, n.up(), n.alive(), n.downs)
+				m.t.Logf("%s: peers %v, alive %v, downs %v", name, n.up(), n.alive(), n.ended())
 			}
 			m.t.Fatalf("not within %v: %s", within, what)
 		}

@@ -55,8 +55,8 @@ func TestBulkConnection(t *testing.T) {
 				time.Sleep(5 * time.Minute)
 				b.Send(b.id(a.cfg.Node), true, []byte("back"))
 				m.until("answer", time.Second, func() bool { return a.received(b.cfg.Node, "back") })
-				if len(h.downs)+len(e.downs) > 0 {
-					t.Errorf("sessions ended: %v %v", h.downs, e.downs)
+				if len(h.ended())+len(e.ended()) > 0 {
+					t.Errorf("sessions ended: %v %v", h.ended(), e.ended())
 				}
 			})
 		})
@@ -154,8 +154,8 @@ func TestNewSessionOfSameProcessClosesTheOld(t *testing.T) {
 		target := hub{Region: "eu", Node: "eu-h1", Addr: h.addr}
 		e.spawn(func() { e.dialHub(t.Context(), target) })
 		m.until("replacement", time.Second, func() bool { return h.id("eu-e1") > old && len(h.up()) == 1 && len(e.up()) == 1 })
-		if len(h.downs) != 1 || len(e.downs) != 1 || !strings.Contains(e.downs[0].Error(), errReplaced.Error()) {
-			t.Errorf("ended: %v and %v, want the old session once on each side", h.downs, e.downs)
+		if len(h.ended()) != 1 || len(e.ended()) != 1 || !strings.Contains(e.ended()[0].Error(), errReplaced.Error()) {
+			t.Errorf("ended: %v and %v, want the old session once on each side", h.ended(), e.ended())
 		}
 	})
 }
@@ -170,13 +170,13 @@ func TestReplacedSessionIsEndedByItsDialer(t *testing.T) {
 			e.spawn(func() { e.dialHub(t.Context(), hub{Region: "eu", Node: "eu-h1", Addr: h.addr}) })
 			time.Sleep(time.Second)
 		}
-		for _, err := range e.downs {
+		for _, err := range e.ended() {
 			if !errors.Is(err, errReplaced) {
 				t.Errorf("the dialer's old session ended: %v", err)
 			}
 		}
-		if len(e.downs) != 10 || len(h.downs) != 10 || len(h.up()) != 1 || len(e.up()) != 1 {
-			t.Errorf("%d and %d sessions ended, %v and %v are left", len(e.downs), len(h.downs), e.up(), h.up())
+		if len(e.ended()) != 10 || len(h.ended()) != 10 || len(h.up()) != 1 || len(e.up()) != 1 {
+			t.Errorf("%d and %d sessions ended, %v and %v are left", len(e.ended()), len(h.ended()), e.up(), h.up())
 		}
 	})
 }
@@ -205,8 +205,8 @@ func TestDisconnectedPeerComesBack(t *testing.T) {
 		}
 		h.Disconnect(old, "quarantined")
 		m.until("new session", 3*time.Second, func() bool { return h.id("eu-e1") > old && len(e.up()) == 1 })
-		if len(e.downs) != 1 || !strings.Contains(e.downs[0].Error(), "quarantined") {
-			t.Errorf("ended: %v, want the reason", e.downs)
+		if len(e.ended()) != 1 || !strings.Contains(e.ended()[0].Error(), "quarantined") {
+			t.Errorf("ended: %v, want the reason", e.ended())
 		}
 		if _, ok := h.Peer(old); ok {
 			t.Error("the old session is still there")
@@ -223,8 +223,8 @@ func TestCopiedDiskMayConnectTwice(t *testing.T) {
 		m.start(twin)
 		m.until("both sessions", 10*time.Second, func() bool { return len(h.up()) == 2 })
 		time.Sleep(time.Minute)
-		if len(h.up()) != 2 || len(h.downs) > 0 {
-			t.Errorf("peers %v, ended %v: want two that live in peace", h.up(), h.downs)
+		if len(h.up()) != 2 || len(h.ended()) > 0 {
+			t.Errorf("peers %v, ended %v: want two that live in peace", h.up(), h.ended())
 		}
 	})
 }

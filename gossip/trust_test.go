@@ -220,14 +220,14 @@ func TestRotatedCertificatesCostNoSession(t *testing.T) {
 		for time.Now().Before(end.Add(time.Minute)) {
 			if !m.formed() {
 				for name, n := range m.nodes {
-					t.Logf("%s: peers %v, ended %v", name, n.up(), n.downs)
+					t.Logf("%s: peers %v, ended %v", name, n.up(), n.ended())
 				}
 				t.Fatalf("a session is missing %v before the old certificates end", time.Until(end))
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		for name, n := range m.nodes {
-			for _, err := range n.downs {
+			for _, err := range n.ended() {
 				if !errors.Is(err, errReplaced) && !strings.Contains(err.Error(), errReplaced.Error()) {
 					t.Errorf("%s: a session ended: %v", name, err)
 				}
