@@ -72,6 +72,7 @@ func TestTheLargestHeardFits(t *testing.T) {
 	if err != nil || len(b) > 7*MaxHeardClaims {
 		t.Errorf("%d claims take %d bytes (%v), want at most 7 each", MaxHeardClaims, len(b), err)
 	}
+	t.Logf("%d claims take %d bytes: %.2f each", MaxHeardClaims, len(b), float64(len(b))/MaxHeardClaims)
 }
 
 // manyClaims returns claims as of busy edges: heads in the hundred thousands, ages up to 2 s.
