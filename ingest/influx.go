@@ -147,6 +147,9 @@ func (p *influxPoints) line() error {
 	return nil
 }
 
+// maxInfluxFields bounds the series that one line makes: plugins of Telegraf send up to 200.
+const maxInfluxFields = 1000
+
 // fields reads the line's fields.
 func (p *influxPoints) fields(measurement string) error {
 	for {
@@ -176,6 +179,9 @@ func (p *influxPoints) fields(measurement string) error {
 		default:
 			p.texts++
 			continue
+		}
+		if len(p.values) == maxInfluxFields {
+			return refuse(reasonTooLong, "more than %d fields", maxInfluxFields)
 		}
 		p.names, p.values = append(p.names, name), append(p.values, v)
 	}

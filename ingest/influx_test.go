@@ -70,6 +70,7 @@ func TestInfluxRefusals(t *testing.T) {
 		{"bad timestamp", "x value=1 soon", reasonSyntax},
 		{"negative timestamp", "x value=1 -5", reasonRange},
 		{"huge timestamp", "x value=1 99999999999999999999", reasonRange},
+		{"many fields", "x " + strings.Repeat("f=1,", 1000) + "g=1", reasonTooLong},
 		{"long tag", "x,a=" + strings.Repeat("v", 1025) + " value=1", reasonSeries},
 		{"long name", strings.Repeat("n", 201) + " value=1", reasonSeries},
 	} {

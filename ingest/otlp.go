@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"mime"
 	"net/http"
@@ -146,14 +147,54 @@ func (o *OTLP) serve(w http.ResponseWriter, r *http.Request, mediaType string) (
 	defer b.release()
 	req := new(otlpRequest)
 	if mediaType == typeJSON {
+		if bytes.Count(b.bytes, []byte("{")) > maxOTLPObjects {
+			return partialSuccess{}, errTooMany()
+		}
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b.bytes, req)
+		if err != nil {
+			err = badOTLP(err)
+		}
 	} else {
-		err = proto.Unmarshal(b.bytes, req)
+		err = unmarshalOTLP(b.bytes, req)
 	}
 	if err != nil {
-		return partialSuccess{}, badOTLP(err)
+		return partialSuccess{}, err
 	}
 	return o.export(r.Context(), req)
+}
+
+// unmarshalOTLP reads a request. Its errors answer the request as a whole.
+func unmarshalOTLP(b []byte, req *otlpRequest) error {
+	if messagesIn(b, 0) > maxOTLPMessages {
+		return errTooMany()
+	}
+	if err := proto.Unmarshal(b, req); err != nil {
+		return badOTLP(err)
+	}
+	return nil
+}
+
+// An empty message takes two bytes on the wire and a hundred in memory: a body of 8 MiB could ask for half a gigabyte. So
+// messages are counted before they are read: 8,000 points of 10 attributes, what collectors send at once, are 100,000.
+const (
+	maxOTLPMessages = 400_000
+	maxOTLPObjects  = 2 * maxOTLPMessages // in JSON, where an attribute is two
+)
+
+// messagesIn counts the messages in one of a level: the request 0, resource 1, scope 2, metric 3, data 4, point 5. Texts
+// of the levels count too; what is cut short is left to who reads it.
+func messagesIn(b []byte, level int) (n int) {
+	const points = 5
+	for r := (protoReader{b: b}); r.next() && n <= maxOTLPMessages; {
+		if r.typ != protowire.BytesType {
+			continue
+		}
+		n++
+		if level < points {
+			n += messagesIn(r.bytes, level+1)
+		}
+	}
+	return n
 }
 
 // badOTLP returns the answer to a body that is not a request.

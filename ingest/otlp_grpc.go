@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -124,10 +123,7 @@ func (g *OTLPgRPC) handle(_ any, stream grpc.ServerStream) error {
 // export counts a message. Its errors are gRPC's: a client tries again after Unavailable.
 func (g *OTLPgRPC) export(ctx context.Context, msg []byte) (partialSuccess, error) {
 	req := new(otlpRequest)
-	err := proto.Unmarshal(msg, req)
-	if err != nil {
-		err = badOTLP(err)
-	}
+	err := unmarshalOTLP(msg, req)
 	var answer partialSuccess
 	if err == nil {
 		answer, err = g.otlp.export(ctx, req)

@@ -313,6 +313,9 @@ func (p *otlpPoints) exponential(dp *metricspb.ExponentialHistogramDataPoint) er
 
 // summary reads a point of a summary. Its quantiles cannot be combined: they stay what each source says.
 func (p *otlpPoints) summary(dp *metricspb.SummaryDataPoint) error {
+	if n := len(dp.GetQuantileValues()); n > maxClassicBuckets {
+		return refuse(reasonTooLong, "%d quantiles, want at most %d", n, maxClassicBuckets)
+	}
 	for _, q := range dp.GetQuantileValues() {
 		if math.IsNaN(q.GetValue()) { // nothing measured
 			continue

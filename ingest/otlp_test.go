@@ -182,6 +182,8 @@ func TestOTLPRefusals(t *testing.T) {
 		{"buckets of 2^64 samples", `{"name":"a","histogram":{"aggregationTemporality":1,"dataPoints":[{"bucketCounts":["18446744073709551615","1"],"explicitBounds":[1]}]}}`, reasonRange},
 		{"negative sum of a histogram", `{"name":"a","histogram":{"aggregationTemporality":1,"dataPoints":[{"count":"2","sum":-3}]}}`, reasonNegative},
 		{"exponential buckets that disagree", `{"name":"a","exponentialHistogram":{"aggregationTemporality":1,"dataPoints":[{"count":"7","positive":{"bucketCounts":["1"]}}]}}`, reasonRange},
+		{"many quantiles", `{"name":"a","summary":{"dataPoints":[{"quantileValues":[` + strings.Repeat("{},", 500) + `{}]}]}}`, reasonTooLong},
+		{"many buckets", `{"name":"a","histogram":{"aggregationTemporality":1,"dataPoints":[{"bucketCounts":[` + strings.Repeat(`"0",`, 500) + `"0"]}]}}`, reasonTooLong},
 		{"exponential scale", `{"name":"a","exponentialHistogram":{"aggregationTemporality":1,"dataPoints":[{"count":"1","scale":-30,"positive":{"offset":5,"bucketCounts":["1"]}}]}}`, reasonRange},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -210,6 +212,11 @@ func TestOTLPRefusals(t *testing.T) {
 	}
 }
 
+// otlpNested is a request of one gauge with the data given.
+func otlpNested(data []byte) []byte {
+	return bytesField(1, bytesField(2, bytesField(2, message(bytesField(1, []byte("a")), bytesField(5, data)))))
+}
+
 func TestOTLPRequests(t *testing.T) {
 	for _, tc := range []struct {
 		name, contentType string
@@ -222,6 +229,11 @@ func TestOTLPRequests(t *testing.T) {
 		{"not protobuf", typeProtobuf, []byte("x"), 400},
 		{"protobuf cut short", typeProtobuf, otlpProto(t, otlpJSON(`{"name":"a"}`))[:20], 400},
 		{"not JSON", typeJSON, []byte("[]"), 400},
+		{"messages without end", typeProtobuf, bytes.Repeat([]byte{0x0a, 0}, maxBodyBytes/2), 413},
+		{"points without end", typeProtobuf, otlpNested(bytes.Repeat([]byte{0x0a, 0}, maxBodyBytes/2-100)), 413},
+		{"attributes without end", typeProtobuf, otlpNested(bytesField(1, bytes.Repeat([]byte{0x3a, 0}, maxBodyBytes/2-100))), 413},
+		{"objects without end", typeJSON, []byte(`{"resourceMetrics":[` + strings.Repeat("{},", maxBodyBytes/3-20) + `{}]}`), 413},
+		{"too many points", typeProtobuf, otlpNested(bytes.Repeat(bytesField(1, doubleField(4, 1)), maxItems+1)), 413},
 		{"no type", "", nil, 415},
 		{"another type", "text/plain", nil, 415},
 		{"type with parameters", "application/json; charset=utf-8", []byte("{}"), 200},

@@ -24,15 +24,16 @@ type points struct {
 
 func newPoints(now crdt.HLC) *points { return &points{now: now, rejected: make(map[int]reason)} }
 
-// take reads one point with read, which adds its items. On an error none of them stay and the point is rejected.
+// take reads one point with read, which adds its items. On an error none of them stay and the point is rejected. The
+// errors of take answer the request as a whole.
 func (p *points) take(read func() error) error {
+	if p.seen >= maxItems {
+		return errTooMany()
+	}
 	before := len(p.items)
 	err := read()
 	if err == nil && len(p.items) > maxItems {
-		return &httpError{
-			http.StatusRequestEntityTooLarge, reasonTooLong,
-			fmt.Sprintf("more than %d series in a request: send less at once", maxItems),
-		}
+		return errTooMany()
 	}
 	if err != nil {
 		p.items, p.point = p.items[:before], p.point[:before]
@@ -40,6 +41,13 @@ func (p *points) take(read func() error) error {
 	}
 	p.seen++
 	return nil
+}
+
+func errTooMany() error {
+	return &httpError{
+		http.StatusRequestEntityTooLarge, reasonTooLong,
+		fmt.Sprintf("more than %d samples, or series of them: send less a request", maxItems),
+	}
 }
 
 func (p *points) reject(point int, err error) {

@@ -41,6 +41,9 @@ func (p *rwPoints) version1(body []byte) error {
 		if !p.series.parse1(r.message()) {
 			return errBadMessage
 		}
+		if !p.series.small() {
+			return errTooMany()
+		}
 		if err := p.takeSeries(func(form rwForm) error {
 			p.key = p.key.reset(form, rwTypeNone)
 			for _, text := range p.series.labels {
@@ -65,6 +68,9 @@ func (p *rwPoints) version2(body []byte) error {
 		if r.num == 4 {
 			symbols = append(symbols, r.message())
 		}
+		if len(symbols) > maxRWSymbols {
+			return errTooMany()
+		}
 	}
 	if r.bad {
 		return errBadMessage
@@ -75,6 +81,9 @@ func (p *rwPoints) version2(body []byte) error {
 		}
 		if !p.series.parse2(r.message()) {
 			return errBadMessage
+		}
+		if !p.series.small() {
+			return errTooMany()
 		}
 		if err := p.takeSeries(func(form rwForm) error {
 			p.key = p.key.reset(form, p.series.typ)
@@ -102,7 +111,7 @@ func (p *rwPoints) version2(body []byte) error {
 func (s *rwSeries) parse1(b []byte) bool {
 	s.reset()
 	r := protoReader{b: b}
-	for r.next() {
+	for r.next() && s.small() {
 		switch r.num {
 		case 1:
 			l := protoReader{b: r.message()}
@@ -132,7 +141,7 @@ func (s *rwSeries) parse1(b []byte) bool {
 func (s *rwSeries) parse2(b []byte) bool {
 	s.reset()
 	r := protoReader{b: b}
-	for r.next() {
+	for r.next() && s.small() {
 		switch r.num {
 		case 1:
 			s.refs = protoList(&r, s.refs, protowire.VarintType, readUint32)
@@ -153,6 +162,18 @@ func (s *rwSeries) parse2(b []byte) bool {
 		}
 	}
 	return !r.bad
+}
+
+// Parts of a message that cost more here than on the wire, where an empty one takes two bytes. Beyond these a message is
+// too large, as one of too many samples is.
+const (
+	maxRWSymbols = 500_000 // 12 MB
+	maxRWLabels  = 1_000   // of a series, before the limit that refuses it alone
+)
+
+// small reports whether a series has no more parts than any can have.
+func (s *rwSeries) small() bool {
+	return len(s.samples)+len(s.histograms) <= maxItems && len(s.labels)/2 <= maxRWLabels && len(s.refs)/2 <= maxRWLabels
 }
 
 // sample reads a Sample, which 2.0 has given a third field.

@@ -322,6 +322,11 @@ func TestRemoteWriteRequests(t *testing.T) {
 		{"a field of another type", "POST", contentType1, "snappy", snappy.Encode(nil, varintField(1, 5)), 400},
 		{"a sample that is none", "POST", contentType1, "snappy", snappy.Encode(nil, write1(message(labels1("__name__", "x"), varintField(2, 5)))), 400},
 		{"too long", "POST", contentType1, "snappy", snappy.Encode(nil, make([]byte, maxBodyBytes+1)), 413},
+		{"symbols without end", "POST", contentType2, "snappy", snappy.Encode(nil, bytes.Repeat([]byte{0x22, 0}, maxBodyBytes/2)), 413},
+		{"samples without end", "POST", contentType2, "snappy", snappy.Encode(nil, bytesField(5, bytes.Repeat([]byte{0x12, 0}, maxBodyBytes/2-10))), 413},
+		{"labels without end", "POST", contentType1, "snappy", snappy.Encode(nil, bytesField(1, bytes.Repeat([]byte{0x0a, 0}, maxBodyBytes/2-10))), 413},
+		{"histograms without end", "POST", contentType1, "snappy", snappy.Encode(nil, bytesField(1, bytes.Repeat([]byte{0x22, 0}, maxBodyBytes/2-10))), 413},
+		{"series without end", "POST", contentType1, "snappy", snappy.Encode(nil, bytes.Repeat(bytesField(1, sample1(1, 1)), maxItems+1)), 413},
 		{"GET", "GET", contentType1, "snappy", nil, 405},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
