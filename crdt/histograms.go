@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"meshd/internal/mutant"
 )
 
 // Limits of histogram cells. A union of the most runs of the most buckets stays below 4 MiB, and its total below 2^64
@@ -27,6 +29,11 @@ type snapshot struct{ d *Distribution }
 // join returns the later snapshot. Snapshots of one run with equal counts are equal but for rounding and scale: the
 // coarser is the later, the order of the rest only has to be the same everywhere.
 func (s snapshot) join(o snapshot) (snapshot, bool) {
+	if mutant.On("snapshots joined by bucket") {
+		both := s.d.Clone().(*Distribution)
+		above, _ := both.Join(o.d, 0, nil, 0)
+		return snapshot{both}, above
+	}
 	order := cmp.Or(cmp.Compare(o.d.count, s.d.count), cmp.Compare(s.d.Scale(), o.d.Scale()))
 	if order == 0 {
 		order = bytes.Compare(o.d.AppendBinary(nil), s.d.AppendBinary(nil))

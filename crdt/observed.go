@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
+	"meshd/internal/mutant"
 )
 
 // Limits of observed cells. MaxJoinedRuns times MaxSample is below 2^80, so a Total cannot overflow.
@@ -74,6 +76,9 @@ func (o *Observed) Total() Fixed {
 				continue
 			}
 			known, _ = known.Add(r.value.value) // see MaxJoinedRuns
+		}
+		if mutant.On("unknown start added") {
+			known, _ = known.Add(unknown)
 		}
 		sum, _ = sum.Add(known.Max(unknown))
 	})

@@ -1,6 +1,6 @@
 package mutant
 
-// Around lists the mutants outside the core, which no simulation of it can see, each with the test that kills it.
+// Around lists the mutants outside the core, or of kinds that no seed counts, which no simulation of it can see, each with the test that kills it.
 var Around = []struct{ Name, Package, Test string }{
 	{"revocation unsigned", "internal/pki", "TestForgedRevocationsAreRefused"},
 	{"revocation not kept", "internal/pki", "TestLearnedRevocationHoldsAndSurvivesARestart"},
@@ -15,4 +15,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"versions apart let in", "gossip", "TestSessionsSpeakTheHighestCommonVersion"},
 	{"short streams left open", "gossip", "TestShortStreamsAreNotUsedUp"},
 	{"keys that one end has", "gossip", "TestSerfPacketsTravelSealedAndForgedOnesAreDropped"},
+	{"unknown start added", "crdt", "TestUnknownStartsAreNotAdded"},
+	{"snapshots joined by bucket", "crdt", "TestACoarserSnapshotReplacesAFinerOne"},
+	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
 }
