@@ -10,9 +10,14 @@ import (
 	"meshd/reconcile"
 )
 
-// relayAfter is for how many comparison intervals a new session relays nothing: after a cut the writers catch up themselves,
-// and what they send need not come twice.
-const relayAfter = 1
+const (
+	// relayAfter is for how many comparison intervals a new session relays nothing: after a cut the writers catch up
+	// themselves, and what they send need not come twice.
+	relayAfter = 1
+	// relayLiveAfter is the same for the entries of hubs that run: after a cut their own sessions come back one by one,
+	// within two seconds.
+	relayLiveAfter = 3
+)
 
 // minPush is the size of totals below which a push always fits: with pairs for wire.MaxYours incarnations.
 const minPush = 512
@@ -407,8 +412,12 @@ func (c *Core) relayAll(s *session) {
 			}
 		}
 	}
+	live := func(crdt.Origin) bool { return false }
+	if c.now < s.since+relayLiveAfter*c.cfg.AntiEntropy {
+		_, live = c.deadHubs()
+	}
 	for _, r := range c.hub.entries.Replicas() {
-		if r.Origin.Inc != s.peer.Inc && !mutant.On("entries from their writers only") {
+		if r.Origin.Inc != s.peer.Inc && !live(r.Origin) && !mutant.On("entries from their writers only") {
 			c.relay(s, r)
 		}
 	}

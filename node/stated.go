@@ -92,10 +92,23 @@ func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
 	if local.OldestMissingMs != 0 {
 		local.OldestMissingMs += s.offset.value()
 	}
+	c.settleStated(h)
 	if len(h.waiting) >= maxStatements {
-		h.waiting = h.waiting[1:]
+		h.waiting = slices.Delete(h.waiting, 0, 1)
 	}
 	h.waiting = append(h.waiting, local)
+}
+
+// settleStated takes over the statements of a hub whose cells came.
+func (c *Core) settleStated(h *hubStatements) {
+	n := 0
+	for n < len(h.waiting) && c.covers(&h.waiting[n]) {
+		n++
+	}
+	if n > 0 {
+		rc := h.waiting[n-1]
+		h.current, h.waiting = &rc, slices.Delete(h.waiting, 0, n)
+	}
 }
 
 // siblingClaim: a hub of the region sends its own cells before it states coverage, so all it had is what it sent and what
@@ -113,10 +126,7 @@ func (c *Core) best(region string) *wire.RegionCoverage {
 	byHub := c.stated[region]
 	for _, who := range slices.SortedFunc(maps.Keys(byHub), heardName.compare) {
 		h := byHub[who]
-		for len(h.waiting) > 0 && c.covers(&h.waiting[0]) {
-			rc := h.waiting[0]
-			h.current, h.waiting = &rc, h.waiting[1:]
-		}
+		c.settleStated(h)
 		if h.current != nil && (best == nil || c.better(h.current, best)) {
 			best = h.current
 		}

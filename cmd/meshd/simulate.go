@@ -73,7 +73,9 @@ func runSimulate(args []string, out io.Writer) error {
 	if err := s.prepare(); err != nil {
 		return usagef("simulate: %w", err)
 	}
-	debug.SetGCPercent(400) // a run lives on short-lived messages, and there is nobody else in this process
+	if s.mesh.Nodes <= 2000 { // a run lives on short-lived messages; larger ones need the memory for what they hold
+		debug.SetGCPercent(400)
+	}
 	show := simulate.NewProgress(os.Stderr)
 	run, err := simulate.Start(s.mesh, show.Step)
 	show.Close()

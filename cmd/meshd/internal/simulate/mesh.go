@@ -12,7 +12,7 @@ import (
 
 // Mesh is what a user asks for. Zero fields take the default.
 type Mesh struct {
-	Nodes    int           // hubs and edges together, default 20; 5,000 need about 12 GB
+	Nodes    int           // hubs and edges together, default 20; 5,000 need about 6 GB
 	Regions  int           // default 4, at most MaxRegions
 	Hubs     int           // of a region; default 2, fewer when there are not so many nodes
 	Duration time.Duration // of the phase with faults and writes, in virtual time; default 1 min, at least 5 s
