@@ -119,7 +119,7 @@ func (w *World) prepare(ev *event) *job {
 	case evDurable, evRead:
 		return w.jobOf(m, ev.kind, nil, at)
 	case evWake:
-		if at >= m.proc.wake {
+		if at >= m.proc.wake && ev.at == m.proc.armed {
 			in = node.Tick{}
 		}
 	case evDeliver:

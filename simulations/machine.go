@@ -289,9 +289,9 @@ func (w *World) persisted(ev *event) {
 
 // wake lets time pass for a core, unless it wants to sleep longer by now.
 func (w *World) wake(ev *event) {
-	p := ev.m.proc
+	p, j := ev.m.proc, w.finish(ev)
 	p.armed = 0
-	if j := w.finish(ev); j != nil {
+	if j != nil {
 		w.did(j)
 		return
 	}

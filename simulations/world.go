@@ -186,7 +186,13 @@ func (w *World) dispatch(ev *event) {
 		if m.proc == nil || m.gen != ev.gen {
 			return
 		}
+		if ev.kind == evWake && ev.at != m.proc.armed {
+			return // an earlier one was asked for since
+		}
 		if m.paused(w.now) && ev.kind != evDurable {
+			if ev.kind == evWake {
+				m.proc.armed = m.resume
+			}
 			again := *ev
 			again.at, again.near = m.resume, false
 			w.push(again)
