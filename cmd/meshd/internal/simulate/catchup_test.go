@@ -19,12 +19,12 @@ func TestCatchUpCostsWhatChanged(t *testing.T) { catchUp(t, catchUpEdges) }
 // cross after the heal with the size of the cells that changed meanwhile: one frame stream per hub entry and hub that
 // lacks it.
 func catchUp(t *testing.T, edges int) {
-	s, err := ParseSchedule(strings.NewReader("faults:\n  - {fault: cut, at: 30s, for: 1h, who: amsterdam}\n"))
+	s, err := ParseSchedule(strings.NewReader("faults:\n  - {fault: cut, at: 3m, for: 1h, who: amsterdam}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := Mesh{
-		Nodes: 2 * (2 + edges), Regions: 2, Series: 1000, Change: 200, Every: 10 * time.Second, Flush: time.Second, Duration: time.Hour + 31*time.Second,
+		Nodes: 2 * (2 + edges), Regions: 2, Series: 1000, Change: 200, Every: time.Minute, Flush: 10 * time.Second, Duration: time.Hour + 3*time.Minute + time.Second,
 		Seed: 2, Reads: 0.1, Schedule: s,
 	}
 	p, err := m.Plan()
