@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	"meshd/crdt"
@@ -147,5 +148,70 @@ func TestAnEntryThatPassedForDeadComesAgain(t *testing.T) {
 	frame(1003, is)
 	if reader.core.hub.entries.Held(entry(is)) == nil {
 		t.Error("the new totals are not held")
+	}
+}
+
+// TestAPeerThatHoldsLessIsSentItAtOnce: a hub dropped an entry that its own totals contain when the rest of it, which they do not
+// contain, was under way to it. It says that it holds nothing any more, and gets all of it without waiting for a retry.
+func TestAPeerThatHoldsLessIsSentItAtOnce(t *testing.T) {
+	w := newWorld(t, 14)
+	w.cfg = CoreConfig{AntiEntropy: 100}
+	hub := w.start("west-hub0", "west", RoleHub)
+	entry := crdt.Origin{Class: crdt.ClassRegion, Region: "east", Node: "east-hub0", Inc: crdt.Incarnation{1}}
+	var out Output
+	received := func(id uint64, m wire.Message) {
+		t.Helper()
+		raw, err := wire.AppendMessage(nil, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Decode(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hub.core.Step(w.at(), Received{ID: id, Msg: d}, &out)
+	}
+	// relayed lets comparisons pass and returns where the frames of the entry begin that are sent to the peer.
+	relayed := func() (froms []uint64) {
+		t.Helper()
+		for range 4 {
+			w.now += 100
+			hub.core.Step(w.at(), Tick{}, &out)
+			for _, s := range out.Sends {
+				if d, err := Decode(s.Msg); err == nil && s.Peer == 2 && d.Frame != nil && d.Frame.Origin == entry {
+					froms = append(froms, d.Frame.From)
+				}
+			}
+		}
+		return froms
+	}
+	marks := func(cursor uint64) *wire.Marks {
+		p := crdt.Progress{Cursor: cursor, Owed: cursor, Covered: cursor}
+		return &wire.Marks{Full: cursor > 0, Marks: []wire.Mark{{Origin: entry, Progress: [crdt.NumStreams]crdt.Progress{p}}}}
+	}
+	hub.core.Step(w.at(), PeerUp{ID: 1, Peer: PeerInfo{Region: "east", Node: "east-hub0", Role: RoleHub, Inc: entry.Inc}}, &out)
+	for seq := uint64(1); seq <= 2; seq++ {
+		f := &wire.Frame{Origin: entry, From: seq - 1, To: seq, Head: seq, Cells: []wire.Cell{{
+			Seq: seq, Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(seq)},
+		}}}
+		if seq == 1 {
+			f.Defs = []wire.Def{{Seq: 1, Series: crdt.Series{Name: "clicks", Kind: crdt.KindCounter}}}
+		}
+		raw, err := wire.AppendFrame(nil, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		received(1, &wire.FrameMsg{Raw: raw})
+		hub.core.Step(w.at(), Persisted{Token: out.Persist.Token}, &out)
+	}
+	hub.core.Step(w.at(), PeerUp{ID: 2, Peer: PeerInfo{Region: "east", Node: "east-hub1", Role: RoleHub, Inc: crdt.Incarnation{2}}}, &out)
+	received(2, &wire.Hello{Inc: crdt.Incarnation{2}})
+	received(2, marks(1))
+	if got := relayed(); !slices.Equal(got, []uint64{1}) {
+		t.Fatalf("relayed from %d, want from 1", got)
+	}
+	received(2, marks(0))
+	if got := relayed(); !slices.Equal(got, []uint64{0}) {
+		t.Errorf("relayed from %d, want all of it again", got)
 	}
 }

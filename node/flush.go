@@ -362,13 +362,17 @@ func (c *Core) retry(s *session) {
 		if len(st.unacked) == 0 || c.now < st.since+retryAfter || !c.drained(s) || mutant.On("unacknowledged never resumed") {
 			continue
 		}
-		for _, f := range st.unacked {
-			s.inflight -= f.size
-		}
-		st.unacked, st.extras, st.since = nil, 0, c.now
-		st.sent = s.resume(o, true)
-		c.Counts.Resyncs++
+		c.rewind(s, o, st)
 	}
+}
+
+// rewind resumes a stream at what the peer last said to hold.
+func (c *Core) rewind(s *session, o crdt.Origin, st *outStream) {
+	for _, f := range st.unacked {
+		s.inflight -= f.size
+	}
+	*st = outStream{sent: s.resume(o, true), since: c.now}
+	c.Counts.Resyncs++
 }
 
 // age remembers how far everything is held now. At the next comparison, what a peer lacks of that it did not get

@@ -355,9 +355,14 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 		if c.isDropped(mk.Origin) {
 			continue // it is not sent to anybody: what a peer has of it is no matter
 		}
-		s.marks[mk.Origin] = mk.Progress[crdt.StreamLifetime]
-		if st := s.streams[mk.Origin]; st != nil {
-			c.acked(s, st, mk.Progress[crdt.StreamLifetime].Cursor)
+		was, now := s.marks[mk.Origin], mk.Progress[crdt.StreamLifetime]
+		s.marks[mk.Origin] = now
+		switch st := s.streams[mk.Origin]; {
+		case st == nil:
+		case now.Cursor < was.Cursor && !mutant.On("marks never fall"): // it dropped the cells, and wants them after all
+			c.rewind(s, mk.Origin, st)
+		default:
+			c.acked(s, st, now.Cursor)
 		}
 	}
 	if !m.More && s.hello && !s.ready {

@@ -64,6 +64,7 @@ var Rules = []string{
 	"pairs in any order",
 	"entries from their writers only",
 	"loaded for nobody",
+	"marks never fall",
 	"cold in part for good",
 	"live is whole",
 }

@@ -39,6 +39,7 @@ var rules = []struct{ variant, mutant string }{
 	{"", "live is whole"},
 	{"", "cold in part for good"},
 	{"", "loaded for nobody"},
+	{"", "marks never fall"},
 }
 
 // TestMutantsAreKilled plants one fault after another and demands that some schedule notices it. Not parallel: there is one
