@@ -111,8 +111,11 @@ func (c *Core) startDropping() bool {
 	}
 	c.persistCheckpoint(ops, func() {
 		c.hub.entries.Forget(len(excess))
+		_, live := c.deadHubs()
 		for _, o := range done {
-			c.dropped(o)
+			if !live(o) { // one that came back meanwhile stays in memory; should this process end, it is asked for again
+				c.dropped(o)
+			}
 		}
 	})
 	return true

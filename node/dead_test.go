@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 
@@ -113,6 +114,12 @@ func TestAReaderSaysThatADeadEntryKnewMore(t *testing.T) {
 // TestAnEntryThatPassedForDeadComesAgain: a hub restarted, and a reader heard of its new totals by a relay while its own session
 // with the old process still stood. What it drops then, because the old ones contain it, it asks for once it meets the new process.
 func TestAnEntryThatPassedForDeadComesAgain(t *testing.T) {
+	for _, meets := range []string{"while they are dropped", "after they were dropped"} {
+		t.Run(meets, func(t *testing.T) { passedForDead(t, meets) })
+	}
+}
+
+func passedForDead(t *testing.T, meets string) {
 	w := newWorld(t, 13)
 	w.cfg = CoreConfig{AntiEntropy: 100}
 	reader := w.start("west-hub0", "west", RoleHub)
@@ -132,12 +139,34 @@ func TestAnEntryThatPassedForDeadComesAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.step(reader, Received{ID: session, Msg: Decoded{Msg: &wire.FrameMsg{Raw: raw}, Frame: f}})
-		w.run(500)
+		w.run(10)
 	}
 	w.step(reader, PeerUp{ID: 1001, Peer: was})
 	w.step(reader, PeerUp{ID: 1002, Peer: PeerInfo{Region: "east", Node: "east-hub1", Role: RoleHub, Inc: crdt.Incarnation{3}}})
 	frame(1001, was)
 	frame(1002, is)
+	if meets == "while they are dropped" {
+		dropping := func() bool {
+			return reader.persist != nil && slices.ContainsFunc(reader.persist.Ops, func(op Op) bool {
+				return bytes.Equal(op.Key, originKey(prefixProgress, entry(is)))
+			})
+		}
+		for range 1000 {
+			if !dropping() {
+				w.run(1)
+			}
+		}
+		if !dropping() {
+			t.Fatal("the new totals are not dropped: this tests nothing")
+		}
+		w.step(reader, PeerUp{ID: 1003, Peer: is})
+		w.run(500)
+		if reader.core.hub.entries.Held(entry(is)) == nil {
+			t.Error("the totals of a process that runs are dropped")
+		}
+		return
+	}
+	w.run(500)
 	if !reader.core.isDropped(entry(is)) {
 		t.Fatal("the new totals are not dropped: this tests nothing")
 	}
@@ -146,6 +175,7 @@ func TestAnEntryThatPassedForDeadComesAgain(t *testing.T) {
 		t.Errorf("the reader claims %+v of totals whose cells it dropped", p)
 	}
 	frame(1003, is)
+	w.run(500)
 	if reader.core.hub.entries.Held(entry(is)) == nil {
 		t.Error("the new totals are not held")
 	}
