@@ -364,3 +364,23 @@ func FuzzParseRevocation(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkCheckRevocation(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "ca")
+	if err := Init(dir, "prod", 0); err != nil {
+		b.Fatal(err)
+	}
+	a, err := openAuthority(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := a.revoke("5f3a", time.Now().Add(time.Hour))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := r.check([]*x509.Certificate{a.cert}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
