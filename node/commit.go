@@ -78,7 +78,7 @@ func (c *Core) startPersist() {
 	if c.pending != nil {
 		return
 	}
-	if c.startRemovals() {
+	if c.startRemovals() || c.startDrops() {
 		return
 	}
 	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {
@@ -277,6 +277,7 @@ func (b *builder) lost(n uint64) {
 
 // series returns the number of s, or that of the overflow series when the node may have no more.
 func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
+	s = b.c.cat.Writable(s)
 	if id, ok := b.c.cat.Find(s); ok {
 		if v, _ := b.c.live.Cell(id); v != nil || b.incs[id] != nil {
 			return id, nil

@@ -57,6 +57,7 @@ type Core struct {
 	views  *reconcile.Views     // an edge's other regions
 	hub    *hubState            // nil at an edge
 	stated statements           // coverage as hubs state it
+	drops  drops
 	config meshConfig
 
 	sessions map[uint64]*session
@@ -96,7 +97,7 @@ type Counters struct {
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
 	ConfigsUnread                                                           uint64
-	EntriesDropped, RolledBack                                              uint64
+	EntriesDropped, RolledBack, SeriesDropped, CellsDropped, CellsLate      uint64
 	CaughtUp, CatchUpWaits, RoomWaits, Panics                               uint64
 }
 
@@ -114,7 +115,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	c := &Core{
 		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, tokens: newTokens(cfg.Limits),
 		own:    crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc},
-		stated: statements{}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
+		stated: statements{}, drops: drops{all: map[string]wire.Drop{}}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
 	}
 	c.disk.init()
 	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series}
@@ -164,6 +165,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.setConfig(in)
 	case RemoveNode:
 		c.removeNode(in)
+	case DropSeries:
+		c.dropSeries(in)
 	case Persisted:
 		c.persisted(in)
 		c.epoch++
@@ -182,7 +185,10 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 }
 
 // tell sets the clocks.
-func (c *Core) tell(at Time) { c.now, c.wall = max(c.now, at.Mono), at.Wall }
+func (c *Core) tell(at Time) {
+	c.now, c.wall = max(c.now, at.Mono), at.Wall
+	c.Counts.CellsLate = c.cat.Late
+}
 
 // toWall turns a time in the core into one for others; 0 stays 0.
 func (c *Core) toWall(mono int64) int64 {

@@ -20,6 +20,7 @@ import (
 //	o/ class inc part (4)     its cells then, as frames that move no cursor
 //	k/ hash of series (16)    sum of a series over the cold origins, as a frame of one cell
 //	r/ region / node          removal of a node by an operator, or its return
+//	d/ hash of matcher (16)   drop of series by an operator
 //	s/ source                 sequence window of a client source
 //	c/                        the mesh's configuration
 //	t/ hash of key (16)       idempotency key, with the hour it was used; expires by itself
@@ -29,6 +30,7 @@ const (
 	prefixCells    = "o/"
 	prefixCold     = "k/"
 	prefixRemoval  = "r/"
+	prefixDrop     = "d/"
 	prefixSource   = "s/"
 	prefixKey      = "t/"
 	prefixConfig   = "c/"

@@ -27,7 +27,7 @@ func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
-		rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals,
+		rec.drops, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
@@ -148,7 +148,9 @@ func (rec *recovery) sums() error {
 		if err != nil {
 			return err
 		}
-		rec.c.hub.cold.sums[id] = &f.Cells[0].Value
+		if !rec.c.cat.Gone(id) { // the record of what was dropped is enough: its sum stays on disk, and is passed over
+			rec.c.hub.cold.sums[id] = &f.Cells[0].Value
+		}
 		return nil
 	})
 }

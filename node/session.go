@@ -121,6 +121,7 @@ func (c *Core) peerUp(in PeerUp) {
 	}
 	c.send(s, h)
 	c.tellRemovals(s)
+	c.tellDrops(s)
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.watch.Expect(s.peer.Node)
 		c.isBack(process{s.peer.Region, s.peer.Node})
@@ -194,6 +195,8 @@ func (c *Core) received(in Received) {
 		c.gotColdMarks(s, m)
 	case *wire.MeshConfig:
 		c.gotConfig(s, m)
+	case *wire.Drops:
+		c.gotDrops(s, m)
 	case *wire.Removals:
 		c.gotRemovals(s, m)
 	default:

@@ -18,7 +18,7 @@ const healthTimeout = 2 * time.Second
 
 // ownRoutes is what a mistyped path is compared with.
 var ownRoutes = []string{
-	"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/remove", "/v1/metrics", "/api/v1/write",
+	"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/remove", "/v1/drop", "/v1/metrics", "/api/v1/write",
 	"/healthz", "/readyz", "/metrics",
 }
 

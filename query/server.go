@@ -25,7 +25,7 @@ type Config struct {
 	Certificates func() *Certificates
 	// Ready tells why the node cannot serve (disk, sockets; never peers); nil error: it can. nil: always ready.
 	Ready func() error
-	// Operator serves /v1/remove. nil: no such route.
+	// Operator serves /v1/remove and /v1/drop. nil: no such route.
 	Operator Operator
 	// Events serves /v1/events. nil: no such route.
 	Events http.Handler
@@ -142,6 +142,7 @@ func (s *Server) routes() {
 	}
 	if s.cfg.Operator != nil {
 		s.mux.Handle("/v1/remove", s.allow(s.remove, http.MethodPost))
+		s.mux.Handle("/v1/drop", s.allow(s.drop, http.MethodPost))
 	}
 	if s.cfg.Events != nil {
 		s.mux.Handle("/v1/events", s.cfg.Events)

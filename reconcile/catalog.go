@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"meshd/crdt"
+	"meshd/internal/wire"
 )
 
 // SeriesID numbers the series that this process has heard of. It never leaves the process: origins number their
@@ -24,10 +25,16 @@ type Catalog struct {
 	series []*crdt.Series
 	key    []byte
 	sorted []SeriesID
+	drops  []wire.Drop
+	gone   []bool                  // by SeriesID: dropped
+	next   map[string]*crdt.Series // by key: where what is counted on a series goes, since the last drop
+	Late   uint64                  // cells of dropped series that came and were refused
 }
 
 // NewCatalog returns an empty catalog.
-func NewCatalog() *Catalog { return &Catalog{byKey: map[string]SeriesID{}} }
+func NewCatalog() *Catalog {
+	return &Catalog{byKey: map[string]SeriesID{}, next: map[string]*crdt.Series{}}
+}
 
 // Intern returns the number of s, a new one if s is new. It keeps a copy of s, never s itself. At MaxSeries it
 // refuses new series with an error that wraps crdt.ErrLimit.
@@ -45,6 +52,7 @@ func (c *Catalog) Intern(s *crdt.Series) (SeriesID, error) {
 		own.Labels[i] = crdt.Label{Name: strings.Clone(l.Name), Value: strings.Clone(l.Value)}
 	}
 	c.series = append(c.series, own)
+	c.gone = append(c.gone, own.Gen < c.generation(own))
 	c.byKey[string(c.key)] = id
 	return id, nil
 }

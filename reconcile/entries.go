@@ -69,7 +69,7 @@ func (e *Entries) Apply(f *wire.Frame) (int, error) {
 		return n, err
 	}
 	for i := range f.Cells {
-		if ref := f.Cells[i].Ref; r.known(ref) {
+		if ref := f.Cells[i].Ref; r.known(ref) && !e.cat.Gone(r.series[ref]) {
 			if err := e.raise(r, ref, &f.Cells[i].Value); err != nil {
 				return n, err
 			}

@@ -147,6 +147,10 @@ func (r *Replica) Apply(f *wire.Frame, sink Sink) (rose int, err error) {
 		if c.Window != (crdt.Window{}) || !r.known(c.Ref) {
 			continue
 		}
+		if r.cat.Gone(r.series[c.Ref]) {
+			r.cat.Late++
+			continue
+		}
 		up, err := r.join(c.Ref, &c.Value, c.Seq, sink)
 		if err != nil {
 			return rose, err

@@ -80,6 +80,10 @@ func (v *Views) Apply(f *wire.Frame) error {
 		if c.Window != (crdt.Window{}) || !from.known(c.Ref) {
 			continue // of the latter its definition comes when the gap before the frame is filled, and it again
 		}
+		if v.cat.Gone(from.series[c.Ref]) {
+			v.cat.Late++
+			continue
+		}
 		if err := d.take(from.at[c.Ref], &c.Value); err != nil {
 			return err
 		}

@@ -31,12 +31,13 @@ const (
 	Clone      FaultKind = "clone"    // the spare machine B starts with a copy of the disk of A, beside it
 	FullDisk   FaultKind = "full-disk"
 	SlowDisk   FaultKind = "slow-disk"
-	Jump       FaultKind = "jump"   // the wall clock of A is set by X milliseconds
-	Loss       FaultKind = "loss"   // between A and To X of 1,000 messages are lost at first
-	Delay      FaultKind = "delay"  // between A and To messages take X milliseconds longer
-	Remove     FaultKind = "remove" // A dies, an operator removes it at the machine B, and it comes back
-	Bounce     FaultKind = "bounce" // A is started again and again, each time after X milliseconds at most
-	Storm      FaultKind = "storm"  // a third of all messages is lost at first, some arrive damaged
+	Jump       FaultKind = "jump"        // the wall clock of A is set by X milliseconds
+	Loss       FaultKind = "loss"        // between A and To X of 1,000 messages are lost at first
+	Delay      FaultKind = "delay"       // between A and To messages take X milliseconds longer
+	Remove     FaultKind = "remove"      // A dies, an operator removes it at the machine B, and it comes back
+	DropSeries FaultKind = "drop-series" // an operator drops the series X at the machine A
+	Bounce     FaultKind = "bounce"      // A is started again and again, each time after X milliseconds at most
+	Storm      FaultKind = "storm"       // a third of all messages is lost at first, some arrive damaged
 )
 
 // Fault is one fault: when it strikes, for how long, whom. Times are milliseconds.
@@ -56,7 +57,7 @@ func (f Fault) String() string {
 
 var allFaults = []FaultKind{
 	Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle, Drop, Redial, Crash, TrapBefore, TrapSynced, TrapAnswer,
-	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm, Bounce, Remove,
+	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm, Bounce, Remove, DropSeries,
 }
 
 // drawFaults draws which kinds a run has at all and then the faults, some kinds more often than others: crashes and
@@ -121,6 +122,8 @@ func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
 		f.B = len(p.Nodes)
 		p.Nodes = append(p.Nodes, spec)
 		f.X = r.Int64N(2) // whether the copy stays
+	case DropSeries:
+		f.X = int64(r.IntN(p.Load.Series))
 	case Remove:
 		f.B = r.IntN(own)
 		f.For += 500
@@ -188,6 +191,8 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 		w.restartIn(m, end-w.now)
 	case Bounce:
 		w.bounce(m, f.X, end)
+	case DropSeries:
+		w.dropSeries(m, int(f.X))
 	case Remove:
 		w.remove(m, w.machines[f.B], end)
 	case TrapBefore:
@@ -253,7 +258,7 @@ func (w *World) remove(m, at *machine, end int64) {
 			return
 		}
 		w.ids++
-		w.orders[w.ids] = true
+		w.orders[w.ids] = func() { w.saw(sawRemoval) }
 		w.step(at, node.RemoveNode{ID: w.ids, Region: m.spec.Region, Node: m.spec.Name})
 	})
 }

@@ -33,6 +33,7 @@ const (
 	sawDeadEntryDropped
 	sawTwoConfigs
 	sawRemoval
+	sawDrop
 	numSights
 )
 
@@ -43,7 +44,7 @@ var sightNames = [numSights]string{
 	"second session beside the first", "end of a replaced session", "messages lost with a session", "failback to a home hub",
 	"bulk message", "send queue full", "damaged message", "stream resumed for want of an acknowledgement",
 	"region said to be incomplete", "completeness checked against acks", "dense unique",
-	"cells of a dead hub process dropped", "two configurations of one version", "node removed by an operator",
+	"cells of a dead hub process dropped", "two configurations of one version", "node removed by an operator", "series dropped by an operator",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.

@@ -15,6 +15,7 @@ type truth struct {
 	origins map[crdt.Incarnation]*written
 	order   []*written
 	regions []*ledger // by region: upper bounds over all processes
+	drops   []dropOf  // by series
 }
 
 // written is what one process was asked to count.
@@ -65,7 +66,7 @@ type write struct {
 }
 
 func newTruth(series []*crdt.Series, regions int) *truth {
-	t := &truth{series: series, index: map[string]int{}, origins: map[crdt.Incarnation]*written{}}
+	t := &truth{series: series, index: map[string]int{}, origins: map[crdt.Incarnation]*written{}, drops: make([]dropOf, len(series))}
 	for i, s := range series {
 		t.index[s.Name] = i
 	}
@@ -106,6 +107,9 @@ type item struct {
 
 // entryOf returns the entry of an item at a process, entering it as asked for if it is new.
 func (t *truth) entryOf(it *item, w *written, region int) *entry {
+	if d := &t.drops[it.series]; d.ordered { // a first time or once more: it may be counted now
+		d.since[region].add(&it.sums)
+	}
 	for _, e := range it.entries {
 		if e.by == w && !e.refused {
 			return e

@@ -198,10 +198,10 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 	if w.configured(m, rp, in) {
 		return
 	}
-	if w.orders[rp.ID] {
+	if done := w.orders[rp.ID]; done != nil {
 		delete(w.orders, rp.ID)
 		if rp.Result.Err == nil {
-			w.saw(sawRemoval)
+			done()
 		}
 		return
 	}

@@ -40,8 +40,8 @@ type World struct {
 	done      bool
 	suspect   int // a series on which machines differ
 	ids       uint64
-	orders    map[uint64]bool // of operators, that wait for an answer
-	bytes     []byte          // to be used again
+	orders    map[uint64]func() // of operators: what follows from being done
+	bytes     []byte            // to be used again
 
 	rng struct{ net, disk, life, work, read, ids, conf *rand.Rand }
 
@@ -101,7 +101,7 @@ func Run(p *Plan) *Report {
 }
 
 func newWorld(p *Plan) *World {
-	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}, orders: map[uint64]bool{}}
+	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}, orders: map[uint64]func(){}}
 	w.digest.Reset()
 	r := &w.rng
 	for _, s := range []struct {

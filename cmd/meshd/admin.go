@@ -19,3 +19,15 @@ func askRemove(args []string, out io.Writer) error {
 		return err
 	})
 }
+
+// askDrop drops series: they begin at zero again.
+func askDrop(args []string, out io.Writer) error {
+	q := newQuestion("drop METRIC [flags]      drop what was counted until now, everywhere, by way of any hub; * and ? in METRIC match")
+	match := q.flags.StringArrayP("label", "l", nil, "only series with `k=v`, in which * and ? match; may repeat")
+	return ask(q, args, out, 1, func(ctx context.Context, c *query.Client) (*query.DropAnswer, error) {
+		return c.Drop(ctx, q.flags.Arg(0), *match)
+	}, func(out io.Writer, a *query.DropAnswer) error {
+		_, err := fmt.Fprintf(out, "%s is dropped and begins at zero; what nodes count on it before they hear of that is lost\n", a.Dropped.Metric)
+		return err
+	})
+}

@@ -46,6 +46,7 @@ func commands() []command {
 		{"members", "list the nodes of the mesh", askMembers},
 		{"status", "show how a node is", askStatus},
 		{"config", "show or replace the configuration of the mesh", askConfig},
+		{"drop", "drop what was counted on some series, everywhere", askDrop},
 		{"remove", "stop expecting a node that is gone", askRemove},
 		{"bench", "measure, on this machine", runBench},
 		{"simulate", "try a mesh and its faults in virtual time", runSimulate},

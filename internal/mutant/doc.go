@@ -52,6 +52,7 @@ var Names = []string{
 	"an edge brings any config",
 	"config told before it is durable",
 	"removed for ever",
+	"late cells undo a drop",
 }
 
 // Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of

@@ -144,6 +144,9 @@ func goldens(t *testing.T) []golden {
 		goldenMessage("message_config", config),
 		goldenMessage("message_config_name", &MeshConfig{ID: config.ID}),
 		goldenRecord("stored_config", config, AppendStoredConfig, ParseStoredConfig),
+		goldenMessage("message_drops", &Drops{Drops: []Drop{
+			{Metric: "http.*", Gen: 3}, {Metric: "queue", Labels: []crdt.Label{{Name: "code", Value: "5??"}}, Gen: 1_800_000_000},
+		}}),
 		goldenMessage("message_removals", &Removals{Nodes: []Removal{{Region: "eu", Node: "n1", Turn: 1}, {Region: "us", Node: "n2", Turn: 300}}}),
 		goldenRecord("preface", &Preface{
 			Version: 1, MinVersion: 1, Mesh: "default", Region: "eu", Node: "n1", Role: "edge", Inc: inc, Nonce: [16]byte{1, 2},

@@ -65,6 +65,9 @@ const (
 	// MaxRemovals bounds the nodes that operators removed: twice the 5,000 edges of a large mesh, below 2 MB.
 	MaxRemovals = 10_000
 
+	// MaxDrops bounds the matchers of series that operators dropped: every new series is compared with each, 20 ns apiece.
+	MaxDrops = 1024
+
 	// MaxYours bounds the incarnations of one Push: those that the edge's Hello named.
 	MaxYours = MaxHeads
 

@@ -6,7 +6,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks, *MeshConfig, *Removals.
+// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -48,6 +48,7 @@ func (*Heard) message()      {}
 func (*ColdMarks) message()  {}
 func (*Removals) message()   {}
 func (*MeshConfig) message() {}
+func (*Drops) message()      {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
@@ -91,6 +92,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 		body, err = m.append(nil)
 	case *ColdMarks:
 		typ = typeColdMarks
+		body, err = m.append(nil)
+	case *Drops:
+		typ = typeSeriesDrop
 		body, err = m.append(nil)
 	case *Removals:
 		typ = typeNodeRemoval
@@ -139,7 +143,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseHeartbeat(body)
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
 		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
-		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed:
+		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed,
+		typeSeriesDrop | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -167,6 +172,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseColdMarks(body)
 	case typeNodeRemoval:
 		return parseRemovals(body)
+	case typeSeriesDrop:
+		return parseDrops(body)
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
@@ -176,7 +183,7 @@ func parseMessage(b []byte) (Message, error) {
 
 func reserved(typ byte) bool {
 	switch typ {
-	case typeSeriesDrop, typeFreeze, typeQuery, typeAnswer, typeDictFrame:
+	case typeFreeze, typeQuery, typeAnswer, typeDictFrame:
 		return true
 	}
 	return false
