@@ -1,6 +1,7 @@
-// Package simulations is the judge of the core: whole meshes of node.Core on one thread in virtual time, with faults,
-// clients and a checker that knows what was written. A seed draws the mesh, its environment and its faults, and fixes
-// every event of the run: the same seed gives the same trace hash on every machine.
+// Package simulations is the judge of the core: whole meshes of node.Core in virtual time, one event after another (see
+// ahead for what runs on other processors meanwhile), with faults, clients and a checker that knows what was written. A
+// seed draws the mesh, its environment and its faults, and fixes every event of the run: the same seed gives the same
+// trace hash on every machine.
 //
 // A run has two phases. In the safety phase clients write, faults come and go, and answers are checked against the
 // promises that hold at every moment (I3, I4, I5, I6, I7, I13). Then everything heals, writes stop, and the mesh must
