@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +13,11 @@ import (
 	"meshd/simulations"
 )
 
+// edges is how many edges each of the two regions of TestCatchUpCostsWhatChanged has.
+var edges = flag.Int("edges", catchUpEdges, "edges of each region that catches up")
+
 // TestCatchUpCostsWhatChanged cuts a region off for an hour.
-func TestCatchUpCostsWhatChanged(t *testing.T) { catchUp(t, catchUpEdges) }
+func TestCatchUpCostsWhatChanged(t *testing.T) { catchUp(t, *edges) }
 
 // catchUp cuts one of two regions off, each with so many edges that count 1,000 series, and compares the bytes that
 // cross after the heal with the size of the cells that changed meanwhile: one frame stream per hub entry and hub that

@@ -2,4 +2,4 @@
 
 package simulate
 
-const catchUpEdges = 250
+const catchUpEdges = 50
