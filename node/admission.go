@@ -30,7 +30,7 @@ func (c *Core) catchUp(waiting []*session) {
 	budget := c.cfg.CatchUp
 	for _, s := range waiting {
 		if mutant.On("catch-ups all at once") {
-			budget = maxInflight
+			budget = c.cfg.Inflight
 		}
 		if budget <= 0 {
 			c.Counts.CatchUpWaits++

@@ -117,7 +117,7 @@ func (c *Core) relayCold(s *session, b *wire.ColdBucket, most int) (loads int) {
 			continue
 		}
 		if at := s.partial[o]; at != 0 { // it may have all that there is, and never cover it
-			if c.now < at+max(retryAfter, c.cfg.ColdAfter) {
+			if c.now < at+max(c.cfg.Retry, c.cfg.ColdAfter) {
 				continue
 			}
 			s.partial[o] = c.now

@@ -25,7 +25,9 @@ type CoreConfig struct {
 	LogBytes    int64 // log kept before a checkpoint; 0 = 8 MiB. More is less writing and a longer recovery
 	ColdAfter   int64 // an incarnation without session or change goes cold; 0 = 300,000
 	CatchUp     int   // bytes that one step sends to peers that lack much; 0 = 4 MiB. More is longer steps and fewer of them
+	Retry       int64 // frames unacknowledged for this long are sent again; 0 = 10,000: the peer's disk may be full
 	FrameBytes  int   // size that frames to peers aim for; 0 = wire.TargetFrameBytes. Simulations make it small
+	Inflight    int   // bytes of frames to one peer that may be unacknowledged; 0 = 2 MiB. Simulations make it small
 }
 
 func (c *CoreConfig) defaults() {
@@ -36,7 +38,9 @@ func (c *CoreConfig) defaults() {
 	c.LogBytes = cmp.Or(c.LogBytes, 8<<20)
 	c.ColdAfter = cmp.Or(c.ColdAfter, 300_000)
 	c.CatchUp = cmp.Or(c.CatchUp, 4<<20)
+	c.Retry = cmp.Or(c.Retry, 10_000)
 	c.FrameBytes = cmp.Or(c.FrameBytes, wire.TargetFrameBytes)
+	c.Inflight = cmp.Or(c.Inflight, defaultInflight)
 	c.Limits.defaults()
 }
 

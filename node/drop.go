@@ -122,7 +122,7 @@ func (c *Core) startDrops() bool {
 				w.waiting = append(w.waiting, d)
 			}
 		}
-		w.retry = c.now + retryAfter
+		w.retry = c.now + c.cfg.Retry
 	}
 	return true
 }

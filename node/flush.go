@@ -102,9 +102,9 @@ func (c *Core) lacksMarks(s *session) bool {
 
 func (c *Core) lacksCells(s *session) bool {
 	for _, r := range c.direct(s) {
-		if st := s.streams[r.Origin]; st == nil && r.Progress[crdt.StreamLifetime].Cursor > s.resume(r.Origin, false) {
+		if st := s.streams[r.Origin]; st == nil && r.Progress[crdt.StreamLifetime].Cursor > s.resume(r.Origin) {
 			return true
-		} else if st != nil && st.sent < r.Progress[crdt.StreamLifetime].Cursor && s.inflight < maxInflight {
+		} else if st != nil && st.sent < r.Progress[crdt.StreamLifetime].Cursor && s.inflight < c.cfg.Inflight {
 			return true
 		}
 	}
@@ -197,7 +197,7 @@ func (c *Core) flush(s *session, limit int) {
 	s.lag.known = false
 	s.limit, s.full = limit, false
 	for _, r := range c.direct(s) {
-		st := c.stream(s, r.Origin, false)
+		st := c.stream(s, r.Origin)
 		if c.hub != nil && s.peer.Role == RoleEdge && r.Origin.Class == crdt.ClassRegion {
 			c.sendPushes(s, st)
 			continue
@@ -214,7 +214,7 @@ func (c *Core) acknowledge(s *session) {
 }
 
 // mayFill reports whether more cells may go to a session in this step.
-func (s *session) mayFill() bool { return s.limit > 0 && s.inflight < maxInflight && !s.full }
+func (c *Core) mayFill(s *session) bool { return s.limit > 0 && s.inflight < c.cfg.Inflight && !s.full }
 
 // hand sends a frame's message if there is room for it.
 func (c *Core) hand(s *session, st *outStream, f *wire.Frame, msg []byte, bulk bool) bool {
@@ -228,10 +228,10 @@ func (c *Core) hand(s *session, st *outStream, f *wire.Frame, msg []byte, bulk b
 	return true
 }
 
-func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
+func (c *Core) stream(s *session, o crdt.Origin) *outStream {
 	st := s.streams[o]
 	if st == nil {
-		st = &outStream{sent: s.resume(o, relay), since: c.now}
+		st = &outStream{sent: s.resume(o), since: c.now}
 		s.streams[o] = st
 	}
 	return st
@@ -241,7 +241,7 @@ func (c *Core) stream(s *session, o crdt.Origin, relay bool) *outStream {
 // Relayed ones need no order among news. Those of a writer do: what it states of its cells comes behind them.
 func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay bool) {
 	cursor := r.Progress[crdt.StreamLifetime].Cursor
-	for st.sent < cursor && s.mayFill() {
+	for st.sent < cursor && c.mayFill(s) {
 		b, ok := c.build(r, st.sent, c.frameSize(s, relay))
 		if !ok {
 			return
@@ -324,7 +324,7 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		}
 		return p[crdt.StreamLifetime], ok
 	}
-	for size := c.frameSize(s, false); s.mayFill(); {
+	for size := c.frameSize(s, false); c.mayFill(s); {
 		b, ok := c.build(&c.hub.region.Total.Replica, st.sent, size)
 		if !ok {
 			return
@@ -359,7 +359,7 @@ func headOf(named []reconcile.Named, inc crdt.Incarnation) uint64 {
 // retry resumes streams whose frames were not acknowledged for long: the peer may have had no room for them.
 func (c *Core) retry(s *session) {
 	for o, st := range s.streams { // in any order: nothing is sent here
-		if len(st.unacked) == 0 || c.now < st.since+retryAfter || !c.drained(s) || mutant.On("unacknowledged never resumed") {
+		if len(st.unacked) == 0 || c.now < st.since+c.cfg.Retry || !c.drained(s) || mutant.On("unacknowledged never resumed") {
 			continue
 		}
 		c.rewind(s, o, st)
@@ -371,7 +371,7 @@ func (c *Core) rewind(s *session, o crdt.Origin, st *outStream) {
 	for _, f := range st.unacked {
 		s.inflight -= f.size
 	}
-	*st = outStream{sent: s.resume(o, true), since: c.now}
+	*st = outStream{sent: s.resume(o), since: c.now}
 	c.Counts.Resyncs++
 }
 
@@ -408,7 +408,7 @@ func (c *Core) compare(s *session) {
 
 // relayAll relays as much as finds room. If that is not all, the next interval goes on.
 func (c *Core) relayAll(s *session) {
-	s.limit, s.full, s.relayCut, s.lastRelay = maxInflight, false, false, c.now
+	s.limit, s.full, s.relayCut, s.lastRelay = c.cfg.Inflight, false, false, c.now
 	if s.peer.Region == c.cfg.Region {
 		for _, r := range c.hub.region.Replicas() {
 			if r != c.live {
@@ -434,7 +434,10 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	if !old && (r.Top() <= p.Cursor || mark.Covered >= r.Top()) {
 		return
 	}
-	st := c.stream(s, r.Origin, true)
+	st := c.stream(s, r.Origin)
+	if st.passing && !st.mayGoOn(r) {
+		st.passing = false
+	}
 	if st.passing { // a peer that has a part of it covers no more than before: what is under way goes on
 		c.relayOn(s, st, r)
 		return
@@ -442,15 +445,15 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	if len(st.unacked) > 0 {
 		return
 	}
-	if !s.mayFill() {
+	if !c.mayFill(s) {
 		s.relayCut = true
 		return
 	}
 	// Equal cursors do not mean equal cells while something is owed, and what is owed may never come: each version is relayed
 	// once all the same, and now and then again, should the peer's disk have refused it.
-	again := p.Covered > mark.Covered && c.now >= st.relayedAt+retryAfter
+	again := p.Covered > mark.Covered && c.now >= st.relayedAt+c.cfg.Retry
 	if old && (p.Cursor > mark.Cursor || st.relayed != r.Version || again) {
-		st.sent = s.resume(r.Origin, true)
+		st.sent = s.resume(r.Origin)
 		c.relayOn(s, st, r)
 		return
 	}
@@ -463,6 +466,7 @@ func (c *Core) relayOn(s *session, st *outStream, r *reconcile.Replica) {
 	st.passing = st.sent < r.Progress[crdt.StreamLifetime].Cursor && !mutant.On("relay begins again")
 	if st.passing {
 		s.relayCut = true
+		st.version, st.held = r.Version, r.Progress[crdt.StreamLifetime].Covered
 		return
 	}
 	st.relayed, st.relayedAt = r.Version, c.now
@@ -480,7 +484,7 @@ func (c *Core) relayExtras(s *session, st *outStream, r *reconcile.Replica) {
 	fs := r.Extras(c.cfg.FrameBytes)
 	for ; st.extrasSent < len(fs); st.extrasSent++ {
 		f := fs[st.extrasSent]
-		if !s.mayFill() || !c.hand(s, st, f, encode(f).msg, true) {
+		if !c.mayFill(s) || !c.hand(s, st, f, encode(f).msg, true) {
 			s.relayCut = true
 			return
 		}

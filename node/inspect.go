@@ -17,6 +17,20 @@ func (c *Core) Replicas() []*reconcile.Replica {
 	return append(out, c.hub.entries.Replicas()...)
 }
 
+// Entry returns a hub's totals of its region, which are its entry at other hubs. For tests and simulations.
+func (c *Core) Entry() *reconcile.Replica { return &c.hub.region.Total.Replica }
+
+// FromDead reports whether this edge's answer for a series of its own region may be what hub processes that are over
+// had, to which nothing of its own is added. For tests and simulations.
+func (c *Core) FromDead(s *crdt.Series) bool {
+	id, ok := c.cat.Find(s)
+	if !ok {
+		return false
+	}
+	_, ok = cellOf(c.views.Region(c.cfg.Region), id)
+	return ok
+}
+
 // Cold returns the origins that are on disk only, in order.
 func (c *Core) Cold() []crdt.Origin {
 	if c.hub == nil {

@@ -168,7 +168,7 @@ func (c *Core) applyConfig(m *wire.MeshConfig) {
 // with a newer one does the same.
 func (c *Core) tellConfig(s *session) {
 	o, have := &s.config, &c.config.have
-	if o.known && o.has.Compare(have.ID) < 0 && (o.sent == 0 || c.now >= o.sent+retryAfter) && c.mayTell() {
+	if o.known && o.has.Compare(have.ID) < 0 && (o.sent == 0 || c.now >= o.sent+c.cfg.Retry) && c.mayTell() {
 		o.sent = c.now
 		o.said, o.told = true, have.ID
 		c.send(s, have)

@@ -101,6 +101,7 @@ func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 		return
 	}
 	r := c.replicaOf(f.Origin)
+	before := r.Progress[f.Stream]
 	c.suspect(f.Origin, c.contained(func() error {
 		if err := r.Check(f); err != nil {
 			return err
@@ -109,8 +110,19 @@ func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 		c.Counts.CellsRose += uint64(rose)
 		return err
 	}))
+	if s := c.sessions[q.from]; s != nil && r.Progress[f.Stream] == before {
+		c.repeated(s, f.Origin)
+	}
 	r.Touched = c.now
 	c.disk.dirty(r, lsn)
+}
+
+// repeated lets a peer be told again how far an origin is held, though its frame moved nothing: it waits for an answer.
+func (c *Core) repeated(s *session, o crdt.Origin) {
+	if !mutant.On("repeated frame unanswered") {
+		delete(s.told, o)
+		s.lag.known = false
+	}
 }
 
 // join puts a frame that its replica can take into it, and into what is derived from it.

@@ -138,7 +138,7 @@ func (c *Core) startRemovals() bool {
 				r.waiting = append(r.waiting, n)
 			}
 		}
-		r.retry = c.now + retryAfter
+		r.retry = c.now + c.cfg.Retry
 	}
 	return true
 }

@@ -11,12 +11,9 @@ import (
 )
 
 const (
-	// maxInflight bounds the frame bytes sent to one peer and not acknowledged yet: with the transport's queue of
+	// defaultInflight bounds the frame bytes sent to one peer and not acknowledged yet: with the transport's queue of
 	// 4 MiB a peer that reads nothing costs little, and 100 Mbit/s over 150 ms are kept busy.
-	maxInflight = 2 << 20
-	// retryAfter is how long a peer may leave frames unacknowledged before the session resumes at what it named, in
-	// milliseconds: its disk may have been full.
-	retryAfter = 10_000
+	defaultInflight = 2 << 20
 	// maxNamed bounds the incarnations of an edge that a hub makes pairs for.
 	maxNamed = wire.MaxYours
 )
@@ -84,7 +81,15 @@ type outStream struct {
 	extrasSent int    // how many frames of them
 	relayed    uint64 // version of the replica that was relayed to its cursor
 	relayedAt  int64
-	passing    bool // a relay is under way
+	passing    bool   // a relay is under way
+	version    uint64 // of the replica when it was interrupted
+	held       uint64 // what the replica covered then
+}
+
+// mayGoOn reports whether an interrupted relay may go on where it is: not if something older came in since, which it
+// would leave out. Below what was covered nothing can come.
+func (st *outStream) mayGoOn(r *reconcile.Replica) bool {
+	return st.version == r.Version || st.held >= st.sent || mutant.On("relay goes on blindly")
 }
 
 type sentFrame struct {
@@ -387,14 +392,15 @@ func (c *Core) acked(s *session, st *outStream, cursor uint64) {
 	}
 }
 
-// resume returns where to begin to send an origin: at the cursor of a peer that got it from its writer alone, at
-// what is covered between relays, whose cursor may have come from frames that left cells out.
-func (s *session) resume(o crdt.Origin, relay bool) uint64 {
-	if p := s.marks[o]; relay && !mutant.On("relay at cursor") {
-		return p.Covered
-	} else {
+// resume returns where to begin to send an origin. An edge has it from this process alone: at its cursor. A hub may
+// have come to its cursor by another hub's frames, which leave out what changed after their end by that hub's word:
+// the parts of a cell that came in one frame have one seq there, the highest of them. So it is what the hub covers.
+func (s *session) resume(o crdt.Origin) uint64 {
+	p := s.marks[o]
+	if s.peer.Role == RoleEdge || mutant.On("hub resumed at its cursor") {
 		return p.Cursor
 	}
+	return p.Covered
 }
 
 // gotHeartbeat takes an edge's word that its live incarnation was at a head at a time, or a hub's that what it

@@ -278,7 +278,7 @@ func (c *Core) coverageFor(role Role) *statement {
 func (c *Core) sentAll(s *session) bool {
 	for _, r := range c.direct(s) {
 		st := s.streams[r.Origin]
-		if cur := r.Progress[crdt.StreamLifetime].Cursor; st != nil && st.sent < cur || st == nil && cur > s.resume(r.Origin, false) {
+		if cur := r.Progress[crdt.StreamLifetime].Cursor; st != nil && st.sent < cur || st == nil && cur > s.resume(r.Origin) {
 			return false
 		}
 	}

@@ -31,7 +31,7 @@ var rules = []struct{ variant, mutant string }{
 	{"j: cells of one seq in two frames", "seq split over frames"},
 	{"p: an older pair replaces a newer one", "pairs in any order"},
 	{"x: nothing is relayed beyond the own cursor", "extras not relayed"},
-	{"y: hubs resume at the cursor", "relay at cursor"},
+	{"y: hubs resume at the cursor", "hub resumed at its cursor"},
 	{"", "cursor over a gap"},
 	{"", "coverage from cursor"},
 	{"", "late frame of cold dropped"},
