@@ -97,16 +97,21 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 
 // send hands a request's items to the node and counts what became of them. Rejections are the node's, by item.
 func (d *Door) send(ctx context.Context, m *meter, items []node.Item) (node.Result, error) {
+	return d.sendBatch(ctx, m, &node.Batch{Items: items})
+}
+
+// sendBatch is send for a batch that may want the word of a hub. The result's error is nil, or node.ErrUnconfirmed.
+func (d *Door) sendBatch(ctx context.Context, m *meter, b *node.Batch) (node.Result, error) {
 	var res node.Result
-	if len(items) > 0 {
-		res = d.submit.Submit(ctx, &node.Batch{Items: items})
+	if len(b.Items) > 0 {
+		res = d.submit.Submit(ctx, b)
 	}
-	if res.Err != nil {
+	if res.Err != nil && !errors.Is(res.Err, node.ErrUnconfirmed) {
 		m.deferred.Inc()
 		return res, res.Err
 	}
 	m.commits.Inc()
-	m.samples.Add(float64(len(items)))
+	m.samples.Add(float64(len(b.Items)))
 	m.stored.Add(float64(res.Accepted))
 	return res, nil
 }

@@ -2,10 +2,11 @@ package ingest
 
 import (
 	"context"
-	"fmt"
 	"net/http"
+	"time"
 
 	"meshd/crdt"
+	"meshd/node"
 )
 
 // Events is the handler of POST /v1/events: a JSON array of events, or a stream of them.
@@ -27,7 +28,8 @@ import (
 //
 // The answer is 202 once everything accepted is on disk, also if all events were rejected. 413: beyond 8 MiB or
 // 100,000 events. 503 with Retry-After: the node cannot take the request now. 507: its disk is full. In these cases
-// nothing counted. If the client goes away before the answer, the events may have counted: tokens make the retry
+// nothing counted. With ?ack=hub the answer waits for a hub, see parseAck: 504 says that the events count here and that
+// no hub confirmed them in time. If the client goes away before the answer, the events may have counted: tokens make the retry
 // harmless.
 type Events struct {
 	door  *Door
@@ -42,6 +44,7 @@ type eventsAnswer struct {
 	Duplicates    int             `json:"duplicates"`
 	Rejected      []rejectedEvent `json:"rejected"` // the first 100
 	RejectedTotal int             `json:"rejected_total"`
+	Error         string          `json:"error,omitempty"` // of ?ack=hub: no hub confirmed in time
 }
 
 type rejectedEvent struct {
@@ -53,8 +56,12 @@ type rejectedEvent struct {
 func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.meter.packets.Inc()
 	answer, err := e.serve(w, r)
-	if err == nil {
+	switch {
+	case err == nil && answer.Error == "":
 		writeJSON(w, http.StatusAccepted, answer)
+		return
+	case err == nil:
+		writeJSON(w, http.StatusGatewayTimeout, answer)
 		return
 	}
 	he := failure(w, e.meter, err)
@@ -65,10 +72,10 @@ func (e *Events) serve(w http.ResponseWriter, r *http.Request) (*eventsAnswer, e
 	switch {
 	case r.Method != http.MethodPost:
 		return nil, errNotPost
-	case r.URL.Query().Has("ack"):
-		return nil, &httpError{http.StatusBadRequest, reasonOther, fmt.Sprintf(
-			"ack=%.32s is not supported by this version: an answer without it means that this node has the events on disk",
-			r.URL.Query().Get("ack"))}
+	}
+	ackHub, err := parseAck(r.URL.Query())
+	if err != nil {
+		return nil, err
 	}
 	b, err := e.door.readBody(w, r, e.meter)
 	if err != nil {
@@ -80,12 +87,12 @@ func (e *Events) serve(w http.ResponseWriter, r *http.Request) (*eventsAnswer, e
 	if err := q.read(b.bytes, r.Header.Get("Content-Type")); err != nil {
 		return nil, err
 	}
-	return e.commit(r.Context(), &q)
+	return e.commit(r.Context(), &q, ackHub)
 }
 
 // commit hands the request's items to the node and translates what became of them.
-func (e *Events) commit(ctx context.Context, q *request) (*eventsAnswer, error) {
-	res, err := e.door.send(ctx, e.meter, q.items)
+func (e *Events) commit(ctx context.Context, q *request, ackHub time.Duration) (*eventsAnswer, error) {
+	res, err := e.door.sendBatch(ctx, e.meter, &node.Batch{Items: q.items, AckHub: ackHub.Milliseconds()})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +106,11 @@ func (e *Events) commit(ctx context.Context, q *request) (*eventsAnswer, error) 
 			e.meter.rejected[r].Add(float64(n))
 		}
 	}
-	return &eventsAnswer{
+	answer := &eventsAnswer{
 		Accepted: res.Accepted, Duplicates: res.Duplicates, Rejected: q.listed(), RejectedTotal: q.rejectedTotal,
-	}, nil
+	}
+	if res.Err != nil {
+		answer.Error = res.Err.Error()
+	}
+	return answer, nil
 }

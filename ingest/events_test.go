@@ -180,7 +180,6 @@ func TestRequestsThatCannotBeReadCountNothing(t *testing.T) {
 		{"body too long, unannounced", "POST", "", "", "", io.MultiReader(strings.NewReader(strings.Repeat(" ", maxBodyBytes+1))), 413, "8 MiB"},
 		{"too many events", "POST", "", "", "", strings.NewReader(many), 413, "100000"},
 		{"not POST", "GET", "", "", "", strings.NewReader(`[]`), 405, "POST"},
-		{"ack by a hub", "POST", "?ack=hub", "", "", strings.NewReader(`[{"event":"a"}]`), 400, "ack=hub is not supported by this version"},
 		{"not gzip", "POST", "", "gzip", "", strings.NewReader(`[{"event":"a"}]`), 400, "cannot be read"},
 		{"compressed twice", "POST", "", "gzip, zstd", "", strings.NewReader(`[{"event":"a"}]`), 415, "want one of gzip, zstd, snappy"},
 	} {

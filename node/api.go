@@ -27,6 +27,9 @@ func (t Token) Zero() bool { return t.Seq == 0 && t.Key == "" }
 type Batch struct {
 	Items []Item
 	Lost  uint64 // samples lost at the door since the last batch, for coverage
+	// AckHub, if not 0, makes the answer wait for the word of a hub of the region that the batch is on its disk, at most
+	// so many milliseconds: see ErrUnconfirmed. A hub's own disk is a hub's.
+	AckHub int64
 }
 
 // Result tells what became of a batch, once it is on disk.
@@ -34,7 +37,7 @@ type Result struct {
 	Accepted   int
 	Duplicates int
 	Rejected   []Rejection
-	Err        error // not nil: nothing of the batch was counted (ErrFull, ErrBusy, ErrClosed)
+	Err        error // not nil: nothing of the batch was counted (ErrFull, ErrBusy, ErrClosed), but for ErrUnconfirmed
 }
 
 // Rejection is one item that was not counted.
@@ -45,6 +48,9 @@ type Rejection struct {
 
 // Errors a caller of Submit branches on.
 var (
+	// ErrUnconfirmed comes with a Result that is otherwise that of an accepted batch: it is counted, and will travel.
+	ErrUnconfirmed = errors.New("on this node's disk, and no hub has confirmed it in time: it is counted, and travels by itself")
+
 	ErrFull   = errors.New("disk reserve reached: free space on the data directory's disk, or move it to a larger one")
 	ErrBusy   = errors.New("too many writes wait for the disk: retry later")
 	ErrClosed = errors.New("node is shutting down")

@@ -64,7 +64,7 @@ type pending struct {
 }
 
 func (c *Core) submit(in Submit) {
-	if len(in.Batch.Items) > 0 && c.queue.items+len(in.Batch.Items) > c.cfg.Limits.Waiting {
+	if len(in.Batch.Items) > 0 && c.queue.items+len(in.Batch.Items) > c.cfg.Limits.Waiting || !c.hubWaits.admits(in.Batch) {
 		c.Counts.Overfull++
 		c.out.Replies = append(c.out.Replies, Reply{ID: in.ID, Result: Result{Err: ErrBusy}})
 		return
@@ -98,7 +98,7 @@ func (c *Core) startPersist() {
 	c.queue.frames = slices.Delete(c.queue.frames, 0, n)
 	ops := c.configOps(p, p.tokens.ops(rec.ops()))
 	if len(ops) == 0 { // nothing new: only duplicates and refusals
-		c.out.Replies = append(c.out.Replies, p.replies...)
+		c.reply(p)
 		return
 	}
 	if mutant.On("ack before persist") {
@@ -124,10 +124,11 @@ func (c *Core) commitOwn(p *pending, rec *records) {
 	for _, s := range c.queue.batches {
 		if err := p.tokens.room(s.Batch.Items, c.wall); err != nil { // all of it or nothing: its sender tries again
 			c.Counts.Overfull++
+			c.hubWaits.refused(s.Batch)
 			c.out.Replies = append(c.out.Replies, Reply{ID: s.ID, Result: Result{Err: err}})
 			continue
 		}
-		p.replies = append(p.replies, Reply{ID: s.ID, Result: b.add(s.Batch, p.tokens)})
+		p.replies = append(p.replies, Reply{ID: s.ID, Result: b.add(s.Batch, p.tokens), ackHub: s.Batch.AckHub})
 	}
 	c.queue.batches, c.queue.items = nil, 0
 	b.finish(p)
@@ -182,6 +183,9 @@ func (c *Core) persisted(in Persisted) {
 		}
 		c.Counts.FramesDropped += uint64(len(p.frames)) // their senders resume from what was acknowledged
 		for _, r := range p.replies {
+			if r.ackHub > 0 {
+				c.hubWaits.asked--
+			}
 			c.out.Replies = append(c.out.Replies, Reply{ID: r.ID, Result: Result{Err: in.Err}})
 		}
 		return
@@ -207,7 +211,7 @@ func (c *Core) persisted(in Persisted) {
 		c.Counts.Duplicates += uint64(r.Result.Duplicates)
 		c.Counts.Rejected += uint64(len(r.Result.Rejected))
 	}
-	c.out.Replies = append(c.out.Replies, p.replies...)
+	c.reply(p)
 }
 
 // check panics on an error that the checks before a persist exclude.

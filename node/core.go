@@ -70,6 +70,7 @@ type Core struct {
 	pending  *pending
 	disk     diskLog
 
+	hubWaits    hubWaits
 	quarantined map[crdt.Origin]*quarantine
 	nextAE      int64
 	wakeAt      int64
@@ -102,7 +103,7 @@ type Counters struct {
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
 	ConfigsUnread                                                           uint64
 	EntriesDropped, RolledBack, SeriesDropped, CellsDropped, CellsLate      uint64
-	CaughtUp, CatchUpWaits, RoomWaits, Panics                               uint64
+	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics         uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -180,6 +181,7 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 	}
 	c.settleRegion()
 	c.startPersist()
+	c.settleHubWaits()
 	if c.mayFlush(in) {
 		c.flushSessions()
 		c.wakeAt = c.wake()
@@ -245,6 +247,9 @@ func (c *Core) wake() int64 {
 		if w := s.wake(c); next == 0 || w < next {
 			next = w
 		}
+	}
+	if at := c.nextHubWait(); at != 0 {
+		next = min(next, at)
 	}
 	return max(next, c.now+1)
 }

@@ -230,6 +230,8 @@ func (n *Node) loop(ctx context.Context) {
 				busy = false
 				step(<-n.results)
 			}
+			n.core.giveUp(&out)
+			n.act(&out)
 			return
 		case <-timer.C:
 			step(Tick{})

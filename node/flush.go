@@ -51,6 +51,7 @@ func (c *Core) flushSessions() {
 		}
 	}
 	c.catchUp(waiting)
+	c.hubWaits.urgent = false
 	clear(c.built)
 	c.beats = nil
 	if compare {
@@ -65,7 +66,7 @@ func (c *Core) flushSessions() {
 // as there is room.
 func (c *Core) nextFlush(s *session) int64 {
 	last := s.lastFlush
-	if s.catching && !s.full {
+	if s.catching && !s.full || c.hubWaits.urgent && s.lag.cells {
 		return 0
 	}
 	if s.lag.cells {

@@ -57,6 +57,9 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 		c.owesMark(s, o)
 		return
 	}
+	if mutant.On("hub's word before its disk") {
+		c.send(s, &wire.Marks{Marks: []wire.Mark{{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{{Cursor: f.To, Owed: f.Head, Covered: f.To}}}}})
+	}
 	q := queuedFrame{frame: f, raw: raw, from: s.id}
 	if s.peer.Role == RoleHub && o.Node == s.peer.Node && o.Inc == s.peer.Inc && o.Class == crdt.ClassNode {
 		s.ownTo = max(s.ownTo, f.To)

@@ -124,6 +124,8 @@ type Op struct {
 type Reply struct {
 	ID     uint64
 	Result Result
+
+	ackHub int64 // see Batch
 }
 
 // CloseSession asks to end a session and why.

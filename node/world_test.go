@@ -25,6 +25,7 @@ type world struct {
 	cfg   CoreConfig
 	tap   func(to string, raw []byte)
 	skew  map[string]int64 // by how much wall clocks are ahead
+	slow  map[string]int64 // by how much disks take longer than 2 ms
 	limit int              // of the bytes that wait for one peer; beyond it the session ends; 0 = none
 	ended int              // sessions that ended so
 }
@@ -185,7 +186,7 @@ func (w *world) step(p *proc, e Event) {
 		}
 	}
 	if out.Persist != nil {
-		p.persist, p.persistAt = out.Persist, w.now+2
+		p.persist, p.persistAt = out.Persist, w.now+2+w.slow[p.name]
 	}
 	for _, r := range out.Replies {
 		p.replies[r.ID] = r.Result

@@ -312,6 +312,9 @@ func (w *World) clone(f *Fault, end int64) {
 
 // replaceDisk destroys a disk. What only it held is lost from now on.
 func (w *World) replaceDisk(m *machine, d *disk, acked []amounts) {
+	if m.spec.Role == node.RoleHub {
+		w.hubDiskLost(m)
+	}
 	before := held{}
 	w.truth.gather(before, m.disk)
 	d.epoch = m.disk.epoch + 1

@@ -59,6 +59,7 @@ type process struct {
 	last    [][]amounts // the last answer, which is the greatest, by region and series; nil before the first
 	uniques map[[2]int]*crdt.Unique
 	queues  sync.Map // by session: *[2]atomic.Int64, what waits for the peer
+	waits   uint64   // for room, as the core counts them
 	room    func(peer uint64, bulk bool) node.Room
 	config  uint64 // version of the mesh's configuration when it was looked at last
 }
@@ -171,6 +172,10 @@ func (w *World) did(j *job) {
 		return
 	}
 	w.stats.Steps++
+	if n := p.core.Counts.RoomWaits; n > p.waits {
+		p.waits = n
+		w.saw(sawFullQueue)
+	}
 	if w.follow != nil {
 		w.follow.stepped(w, m, j.in)
 	}

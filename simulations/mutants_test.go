@@ -31,6 +31,7 @@ var unseen = map[string]string{
 	"cold while frames wait":             "node TestFrameThatComesWhileItsOriginGoesColdCountsOnce",
 	"quarantine for ever":                "node TestAFrameThatContradictsItselfStopsItsOriginForAWhile",
 	"panics escape":                      "node TestAPanicInAJoinStopsItsOriginUntilARestart",
+	"hub's word for what was sent":       "node TestTheWordOfAHubIsThatOfItsDisk",
 	"relay begins again":                 "node TestAQueueSmallerThanACatchUpIsNoLivelock",
 	"catch-ups all at once":              "node TestCatchUpsAreServedInTurnTheNearestFirst; it is memory that it costs",
 	"beat before all is sent":            "nothing: statements name a seq; it takes more than 2 MiB unacknowledged to make a difference",

@@ -224,7 +224,6 @@ func (w *World) send(m *machine, s *node.Send, is *sent) {
 	w.enqueue(o, ln, message{at: at, raw: s.Msg, dec: dec})
 	e.queued[ln].Add(int64(len(s.Msg)))
 	if waited && o.bytes[ln] > w.queueLimit() {
-		w.saw(sawFullQueue)
 		after := [2]int64{}
 		after[1-e.side] = w.plan.Net.reach()
 		w.kill(e.s, after[0], after[1])

@@ -34,6 +34,8 @@ const (
 	sawTwoConfigs
 	sawRemoval
 	sawDrop
+	sawHubAck
+	sawHubAckLate
 	numSights
 )
 
@@ -45,6 +47,7 @@ var sightNames = [numSights]string{
 	"bulk message", "send queue full", "damaged message", "stream resumed for want of an acknowledgement",
 	"region said to be incomplete", "completeness checked against acks", "dense unique",
 	"cells of a dead hub process dropped", "two configurations of one version", "node removed by an operator", "series dropped by an operator",
+	"accepted with the word of a hub", "no hub's word in time",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.

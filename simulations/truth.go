@@ -24,7 +24,8 @@ type written struct {
 	m     *machine // that the process ran on
 	asked *ledger
 	ok    *ledger
-	gone  bool // a disaster destroyed some of it: lower bounds of uniques and gauges say nothing
+	hub   []amounts // accepted with the word of a hub; nil: nothing
+	gone  bool      // a disaster destroyed some of it: lower bounds of uniques and gauges say nothing
 }
 
 // ledger is one value per series.
@@ -151,7 +152,7 @@ func (t *truth) duplicate(it *item, e *entry, region int) error {
 			t.refuse(it, e, region)
 			return nil
 		}
-		if o.unknown || o.pending > 0 && o != e {
+		if o.unknown || o.pending > 0 { // of e itself: another request, whose answer waits for a hub
 			was = o
 			n++
 		}

@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -40,6 +41,7 @@ type request struct {
 	items   []*item
 	entries []*entry
 	again   bool
+	ackHub  bool
 }
 
 func newClient(m *machine) *client { return &client{m: m} }
@@ -189,6 +191,9 @@ func (w *World) submit(m *machine, rq *request) {
 			Series: w.truth.series[it.series], Inc: w.increment(&it.write, m.clock.at(w.now)), Token: it.token.node(),
 		})
 	}
+	if m.spec.Role == node.RoleEdge && w.rng.hub.IntN(8) == 0 {
+		rq.ackHub, b.AckHub = true, 2000
+	}
 	p.asked[w.ids] = rq
 	w.step(m, node.Submit{ID: w.ids, Batch: b})
 }
@@ -212,7 +217,10 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 	}
 	delete(m.proc.asked, rp.ID)
 	res := &rp.Result
-	if res.Accepted > 0 && res.Err == nil && (in.Token == 0 || in.Err != nil || m.proc.began < rq.at) {
+	if rq.ackHub && (res.Err == nil || errors.Is(res.Err, node.ErrUnconfirmed)) {
+		w.answeredForHub(m, rq, res)
+		res.Err = nil
+	} else if res.Accepted > 0 && res.Err == nil && (in.Token == 0 || in.Err != nil || m.proc.began < rq.at) {
 		w.fail("I7", "%s accepted a request of %d ms before it was on disk", m.spec.Name, rq.at/1000)
 		return
 	}

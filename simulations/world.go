@@ -32,8 +32,9 @@ type World struct {
 	settings  *settings
 	cuts      [][]uint8 // how many faults cut the way from one machine to another; nil where none ever did
 	storm     struct{ loss, corrupt float64 }
-	jumped    int64  // microseconds that wall clocks were moved by, all together
-	destroyed []bool // by region: a disaster may have destroyed writes
+	jumped    int64   // microseconds that wall clocks were moved by, all together
+	hubsLost  []int64 // by region: when a hub last lost its disk
+	destroyed []bool  // by region: a disaster may have destroyed writes
 	healed    bool
 	weather   []*weather
 	follow    *follower
@@ -43,7 +44,7 @@ type World struct {
 	orders    map[uint64]func() // of operators: what follows from being done
 	bytes     []byte            // to be used again
 
-	rng struct{ net, disk, life, work, read, ids, conf *rand.Rand }
+	rng struct{ net, disk, life, work, read, ids, conf, hub *rand.Rand }
 
 	digest xxhash.Digest
 	stats  Stats
@@ -107,7 +108,7 @@ func newWorld(p *Plan) *World {
 	for _, s := range []struct {
 		to   **rand.Rand
 		name string
-	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}, {&r.conf, "configurations"}} {
+	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}, {&r.conf, "configurations"}, {&r.hub, "hub"}} {
 		*s.to = stream(p.Seed, s.name)
 	}
 	clocks := stream(p.Seed, "clocks")
@@ -139,7 +140,7 @@ func newWorld(p *Plan) *World {
 			w.hubs = append(w.hubs, m)
 		}
 	}
-	w.destroyed = make([]bool, len(w.regions))
+	w.destroyed, w.hubsLost = make([]bool, len(w.regions)), make([]int64, len(w.regions))
 	series := drawSeries(p)
 	w.truth = newTruth(series, len(w.regions))
 	w.settings = newSettings()

@@ -44,6 +44,8 @@ var Names = []string{
 	"second process of a name ignored",
 	"cold origins not compared",
 	"sent without room",
+	"hub's word before its disk",
+	"hub's word for what was sent",
 	"quarantine for ever",
 	"panics escape",
 	"relay begins again",
