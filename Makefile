@@ -20,7 +20,7 @@ T       ?= 60s
 N       ?= 200000
 FROM    ?= 1
 
-.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds short coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds mutants seeds short coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -50,8 +50,8 @@ race: ## all quick tests, under the race detector
 	$(call TESTRUN,race) $(RACE) -timeout=15m $(RACED)
 	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
-slow: ## everything: race detector, scenarios with real processes, 2,000 seeds, coverage, fuzzing; goes on after a failure
-	status=0; for step in slow-tests slow-seeds coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
+slow: ## everything: race detector, scenarios with real processes, 2,000 seeds, mutants, coverage, fuzzing; goes on after a failure
+	status=0; for step in slow-tests slow-seeds mutants coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 20s || status=1; exit $$status
 
 slow-tests:
@@ -62,6 +62,12 @@ slow-seeds:
 
 short: ## N=200000 short schedules; FROM is the first seed. With `-tags mutants -run Mutants` its mutants, see docs/testing.md
 	go test -timeout=3h ./simulations/short -run Schedules -v -schedules $(N) -from $(FROM)
+
+mutants: ## every planted fault must be noticed; MUTANTS=-publish writes the table into docs/testing.md
+	go test -tags=mutants -count=1 -timeout=15m -v -run='^TestMutantsAreKilled$$' ./simulations -args $(MUTANTS)
+
+seeds: ## N=10000 seeds of large meshes from seed FROM, with a line of progress
+	go test -count=1 -timeout=24h -v -run='^TestSeeds$$' ./simulations -args -seeds $(N) -small 0 -from $(FROM) -progress
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt

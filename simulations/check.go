@@ -118,6 +118,7 @@ func (w *World) check(m *machine, a *answers) bool {
 				w.failSum("I4", m, region, i, "less than it answered before", got, last)
 			case region == m.region && !m.acked[i].within(got):
 				w.failSum("I5", m, region, i, "less than it accepted itself", got, &m.acked[i])
+			case region == m.region && !w.checkFresh(m, i, got):
 			default:
 				w.checkState(m, region, i, a.values[region][i])
 			}
@@ -187,20 +188,6 @@ func registersWithin(a, b *crdt.Unique) bool {
 	return err == nil && !rose
 }
 
-// slack is how far a statement about time may be off: a clock's offset is known but for the shortest delay on each of
-// four hops (an edge, its hub, a hub beside that one, a hub elsewhere, an edge there), which at first may be that of one slow message, a pause, drift, and for a while wrong after a jump.
-func (w *World) slack() int64 {
-	n := &w.plan.Net
-	s := 4*(1000*(n.Far+n.Local+n.Jitter)+50_000) + w.now/2000
-	if n.Loss > 0 || w.seen.Faults[Storm]+w.seen.Faults[Loss]+w.seen.Faults[Delay] > 0 {
-		s += 4 * (10_000*n.Far + 700_000)
-	}
-	if w.seen.Faults[Pause] > 0 {
-		s += 3000 * n.Idle
-	}
-	return s + 2*w.jumped
-}
-
 // checkCoverage holds a machine to its word that a region is complete up to a time: what nodes that it heard accepted
 // before then has to be in the answer.
 func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
@@ -220,7 +207,8 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 	if c.CompleteUntil.IsZero() || c.NodesHeard == 0 || c.NodesExpected-c.NodesHeard != len(c.Missing) {
 		return
 	}
-	until := w.now - c.Age.Microseconds() - w.slack()
+	until := w.now - c.Age.Microseconds()
+	until -= w.slack(m, region, until)
 	if until <= 0 || c.Age > time.Hour {
 		return
 	}
@@ -243,8 +231,8 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 		}
 		if got.P.Less(want[i].p) || got.N.Less(want[i].n) || b < want[i].b {
 			w.dump(i)
-			w.fail("I13", "%s says %s is complete up to %d ms ago (%d of %d heard, without %v), but %s has +%s -%s %d of +%s -%s %d accepted by then",
-				m.spec.Name, c.Region, c.Age.Milliseconds(), c.NodesHeard, c.NodesExpected, c.Missing, w.truth.series[i],
+			w.fail("I13", "%s says %s is complete up to %d ms ago, which may be %d ms early (%d of %d heard, without %v), but %s has +%s -%s %d of +%s -%s %d accepted by then",
+				m.spec.Name, c.Region, c.Age.Milliseconds(), w.slack(m, region, until)/1000, c.NodesHeard, c.NodesExpected, c.Missing, w.truth.series[i],
 				got.P, got.N, b, want[i].p, want[i].n, want[i].b)
 			return
 		}

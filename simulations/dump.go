@@ -11,9 +11,16 @@ func (w *World) traceSend(from, to *machine, d node.Decoded) {
 	if f := d.Frame; f != nil {
 		w.trace("%s -> %s: %T %s (%d, %d] head %d, %d cells", from.spec.Name, to.spec.Name, d.Msg, f.Origin, f.From, f.To, f.Head, len(f.Cells))
 	}
-	if ms, ok := d.Msg.(*wire.Marks); ok {
-		for _, mk := range ms.Marks {
+	switch msg := d.Msg.(type) {
+	case *wire.Marks:
+		for _, mk := range msg.Marks {
 			w.trace("%s -> %s: mark %s %+v", from.spec.Name, to.spec.Name, mk.Origin, mk.Progress[crdt.StreamLifetime])
+		}
+	case *wire.Heartbeat:
+		w.trace("%s -> %s: heartbeat %d at %d", from.spec.Name, to.spec.Name, msg.Head[crdt.StreamLifetime], msg.WallMs-epochMs)
+	case *wire.Coverage:
+		for i := range msg.Regions {
+			w.trace("%s -> %s: states %+v", from.spec.Name, to.spec.Name, msg.Regions[i])
 		}
 	}
 }

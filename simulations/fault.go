@@ -2,7 +2,6 @@ package simulations
 
 import (
 	"fmt"
-	"math/rand/v2"
 
 	"meshd/node"
 )
@@ -25,10 +24,11 @@ const (
 	TrapBefore FaultKind = "crash-in-write"
 	TrapSynced FaultKind = "crash-synced"
 	TrapAnswer FaultKind = "crash-answered"
-	Pause      FaultKind = "pause"    // A is stopped and goes on
-	Wipe       FaultKind = "wipe"     // A dies and starts with an empty disk
-	Rollback   FaultKind = "rollback" // the disk of A is saved, later A dies and starts with what was saved
-	Clone      FaultKind = "clone"    // the spare machine B starts with a copy of the disk of A, beside it
+	Pause      FaultKind = "pause"          // A is stopped and goes on
+	Wipe       FaultKind = "wipe"           // A dies and starts with an empty disk
+	WipeFlush  FaultKind = "wipe-mid-flush" // A is cut from B; then, between two frames of one flush, A and its disk are lost
+	Rollback   FaultKind = "rollback"       // the disk of A is saved, later A dies and starts with what was saved
+	Clone      FaultKind = "clone"          // the spare machine B starts with a copy of the disk of A, beside it
 	FullDisk   FaultKind = "full-disk"
 	SlowDisk   FaultKind = "slow-disk"
 	Jump       FaultKind = "jump"        // the wall clock of A is set by X milliseconds
@@ -55,118 +55,14 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%6d ms %s for %d ms: %v %d %d", f.At, f.Kind, f.For, f.A, f.B, f.X)
 }
 
-var allFaults = []FaultKind{
-	Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle, Drop, Redial, Crash, TrapBefore, TrapSynced, TrapAnswer,
-	Pause, Wipe, Rollback, Clone, FullDisk, SlowDisk, Jump, Storm, Bounce, Remove, DropSeries,
-}
-
-// drawFaults draws which kinds a run has at all and then the faults, some kinds more often than others: crashes and
-// cuts meet all others.
-func drawFaults(p *Plan, r *rand.Rand) []Fault {
-	var kinds []FaultKind
-	for _, k := range allFaults {
-		n := 0
-		switch k {
-		case Crash, Split, Cut:
-			n = 2 * r.IntN(2)
-		case Wipe, Rollback, Clone:
-			n = r.IntN(4) / 3
-		default:
-			n = r.IntN(3) / 2
-		}
-		for range n {
-			kinds = append(kinds, k)
-		}
-	}
-	if len(kinds) == 0 {
-		kinds = []FaultKind{Crash, Split}
-	}
-	var out []Fault
-	own := len(p.Nodes)
-	for at := int64(300); ; {
-		at += 100 + r.Int64N(2*p.Safety/12)
-		if at >= p.Safety-200 {
-			return out
-		}
-		f := Fault{Kind: pick(r, kinds...), At: at, For: 50 + r.Int64N(pick[int64](r, 500, 3000, 8000)), B: -1}
-		f.aim(p, r, own)
-		out = append(out, f)
-	}
-}
-
-// aim draws whom the fault strikes.
-func (f *Fault) aim(p *Plan, r *rand.Rand, own int) {
-	one := r.IntN(own)
-	f.A = []int{one}
-	switch f.Kind {
-	case Cut, OneWay:
-		f.B = (one + 1 + r.IntN(own-1)) % own
-	case Split, Flap, Swizzle:
-		f.A = someOf(p, r, own)
-		f.X = 100 + r.Int64N(700)
-	case Bridge:
-		f.A, f.B = someOf(p, r, own), one
-	case Drop, Redial, Pause, FullDisk, SlowDisk:
-		if r.IntN(3) == 0 {
-			f.A = someOf(p, r, own)
-		}
-		f.X = pick[int64](r, 50, 500)
-	case Crash:
-		if r.IntN(4) == 0 { // a region's hubs, half the mesh, everything
-			f.A = someOf(p, r, own)
-		}
-		f.For = r.Int64N(pick[int64](r, 100, 2000, 5000))
-	case Clone:
-		spec := p.Nodes[one]
-		spec.Copy = one
-		f.B = len(p.Nodes)
-		p.Nodes = append(p.Nodes, spec)
-		f.X = r.Int64N(2) // whether the copy stays
-	case DropSeries:
-		f.X = int64(r.IntN(p.Load.Series))
-	case Remove:
-		f.B = r.IntN(own)
-		f.For += 500
-	case Bounce:
-		f.X = pick[int64](r, 300, 2000)
-	case Jump:
-		f.X = pick[int64](r, -3_600_000, -1000, -100, 100, 1000, 3_600_000)
-	default: // strikes one, with nothing more to draw
-	}
-}
-
-// someOf draws a set of machines: half of all, a region, a region's hubs, or all.
-func someOf(p *Plan, r *rand.Rand, own int) []int {
-	region := p.Nodes[r.IntN(own)].Region
-	how := r.IntN(8)
-	var out []int
-	for i, n := range p.Nodes[:own] {
-		in := false
-		switch {
-		case how < 3:
-			in = r.IntN(2) == 0
-		case how < 5:
-			in = n.Region == region
-		case how < 7:
-			in = n.Region == region && n.Role == node.RoleHub
-		default:
-			in = true
-		}
-		if in {
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
 // strike makes a fault happen and plans its end.
 func (w *World) strike(f *Fault) {
 	if w.healed {
 		return
 	}
 	w.trace("fault: %s", f)
-	w.seen.Faults[f.Kind]++
 	end := min(w.now+1000*f.For, 1000*w.plan.Safety-1000) // all is over when everything heals
+	w.struck(f.Kind, end)
 	switch f.Kind {
 	case Cut, OneWay, Split, Bridge, Ring, Flap, Swizzle:
 		w.strikeNetwork(f, end)
@@ -177,6 +73,8 @@ func (w *World) strike(f *Fault) {
 		w.call(end, func() { w.storm.loss, w.storm.corrupt = 0, 0 })
 	case Clone:
 		w.clone(f, end)
+	case WipeFlush:
+		w.doom(f, end)
 	default:
 		for _, i := range f.A {
 			w.strikeMachine(f, w.machines[i], end)
@@ -204,9 +102,7 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 	case Pause:
 		w.pause(m, end)
 	case Wipe:
-		w.crash(m)
-		w.replaceDisk(m, newDisk(), make([]amounts, len(m.acked)))
-		w.restartIn(m, w.rng.life.Int64N(500_000))
+		w.wipe(m)
 	case Rollback:
 		saved, acked := m.disk.copy(), append([]amounts(nil), m.acked...)
 		w.call(end, func() {
@@ -225,7 +121,6 @@ func (w *World) strikeMachine(f *Fault, m *machine, end int64) {
 		w.call(end, func() { d.slow = 0 })
 	case Jump:
 		m.clock.offset += 1000 * f.X
-		w.jumped += max(1000*f.X, -1000*f.X)
 	case Drop:
 		for _, i := range sorted(m.peers) {
 			w.kill(m.peers[i], w.rng.life.Int64N(1000*w.plan.Net.Idle), w.rng.life.Int64N(1000*w.plan.Net.Idle))

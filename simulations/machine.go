@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"meshd/crdt"
@@ -26,12 +27,14 @@ type machine struct {
 	dials         map[int]*dialing            // by machine
 	ranked        []*machine
 	trap          trap
+	doomed        bool // see doom
 	client        *client
 	acked         []amounts // own cells that clients of this machine were told are accepted, as far as its disk kept them
 	history       *history
-	queue         []*event // near events about its core, in order
-	job           *job     // the first of them, running or over
-	lost          bool     // a disaster destroyed writes of this node's name
+	queue         []*event    // near events about its core, in order
+	job           *job        // the first of them, running or over
+	lost          bool        // a disaster destroyed writes of this node's name
+	late          lateBuckets // how late statements of others were dated
 }
 
 // trap says where in its next persist a machine is to crash.
@@ -57,6 +60,7 @@ type process struct {
 	asked   map[uint64]*request
 	loads   map[uint64]crdt.Origin
 	last    [][]amounts // the last answer, which is the greatest, by region and series; nil before the first
+	fresh   []amounts   // acked at the last answer, by series
 	uniques map[[2]int]*crdt.Unique
 	queues  sync.Map // by session: *[2]atomic.Int64, what waits for the peer
 	waits   uint64   // for room, as the core counts them
@@ -99,7 +103,7 @@ func (w *World) start(m *machine) {
 	clear(m.dials)
 	m.proc = &process{
 		core: c, by: w.truth.begin(m, cfg.Inc), ends: map[uint64]*end{}, asked: map[uint64]*request{}, loads: map[uint64]crdt.Origin{},
-		uniques: map[[2]int]*crdt.Unique{},
+		uniques: map[[2]int]*crdt.Unique{}, fresh: slices.Clone(m.acked),
 	}
 	m.proc.room = w.room(m.proc)
 	if m.gen > 1 {

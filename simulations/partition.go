@@ -101,7 +101,7 @@ func (w *World) heal() {
 	w.healed = true
 	w.trace("everything heals")
 	for _, m := range w.machines {
-		m.disk.full, m.disk.slow, m.trap = false, 0, noTrap
+		m.disk.full, m.disk.slow, m.trap, m.doomed = false, 0, noTrap, false
 		m.resume = min(m.resume, w.now)
 		if m.proc == nil && !m.dormant {
 			w.restartIn(m, w.rng.life.Int64N(300_000))

@@ -2,4 +2,9 @@
 
 package simulations
 
-const quickSeeds = 200
+// quickSeeds have every pair of faults, see TestDraw.
+const (
+	quickSeeds = 140
+	quickSmall = 60
+	slowSeeds  = false
+)

@@ -16,15 +16,16 @@ type session struct {
 
 // end is where one of the processes sees the session.
 type end struct {
-	s     *session
-	side  int
-	m     *machine
-	gen   uint32
-	id    uint64
-	up    bool // PeerUp was given
-	down  bool // PeerDown was given, or the process died
-	lanes [2]lane
-	bytes [2]int // queued by the other end, by lane
+	s      *session
+	side   int
+	m      *machine
+	gen    uint32
+	id     uint64
+	up     bool // PeerUp was given
+	down   bool // PeerDown was given, or the process died
+	lanes  [2]lane
+	clocks offsets
+	bytes  [2]int // queued by the other end, by lane
 
 	queued [2]atomic.Int64 // by this end, by lane, as its machine knows; only with Net.Queue
 }
@@ -38,10 +39,11 @@ type lane struct {
 
 // message is one under way; the first of a session has no bytes and announces it.
 type message struct {
-	at  int64
-	raw []byte
-	dec node.Decoded
-	up  bool
+	at         int64
+	sent, wall int64 // the true time and the sender's
+	raw        []byte
+	dec        node.Decoded
+	up         bool
 }
 
 func (e *end) other() *end { return &e.s.ends[1-e.side] }
@@ -173,10 +175,16 @@ func (w *World) deliver(ev *event) {
 		return
 	}
 	w.stats.Messages++
+	if isDated(m.dec.Msg) {
+		w.dated(e, &m)
+	}
 	if j == nil {
 		w.step(e.m, node.Received{ID: e.id, Msg: m.dec})
 	} else {
 		w.did(j)
+	}
+	if m.dec.Frame != nil {
+		w.partial(e, m.dec.Frame)
 	}
 }
 
@@ -221,7 +229,7 @@ func (w *World) send(m *machine, s *node.Send, is *sent) {
 		w.follow.sends(w, &dec)
 	}
 	waited := o.bytes[ln] > 0
-	w.enqueue(o, ln, message{at: at, raw: s.Msg, dec: dec})
+	w.enqueue(o, ln, message{at: at, sent: w.now, wall: m.clock.at(w.now).Wall, raw: s.Msg, dec: dec})
 	e.queued[ln].Add(int64(len(s.Msg)))
 	if waited && o.bytes[ln] > w.queueLimit() {
 		after := [2]int64{}

@@ -3,8 +3,6 @@ package simulations
 import (
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -12,10 +10,12 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", quickSeeds, "how many seeds to run")
-	from    = flag.Uint64("from", 1, "the first seed")
-	verbose = flag.Bool("trace", false, "write every event")
-	shrink  = flag.Bool("shrink", false, "look for the faults that a failing seed needs")
+	seeds    = flag.Int("seeds", quickSeeds, "how many seeds of large meshes to run")
+	small    = flag.Int("small", quickSmall, "how many seeds of small meshes to run")
+	from     = flag.Uint64("from", 1, "the first seed")
+	verbose  = flag.Bool("trace", false, "write every event")
+	shrink   = flag.Bool("shrink", false, "look for the faults that a failing seed needs")
+	progress = flag.Bool("progress", false, "say after every 100 seeds how far they are")
 )
 
 // each runs f for n seeds from first, on all processors. A small run itself has one thread.
@@ -36,38 +36,87 @@ func each(first uint64, n int, f func(seed uint64)) {
 	wg.Wait()
 }
 
+// TestSeeds runs large meshes, then small ones, which meet rare states more often. Both together have to meet every
+// situation and every kind of fault, the large ones every pair of kinds.
 func TestSeeds(t *testing.T) {
+	large := runSeeds(t, "seeds", *seeds, Draw)
+	large.again(t)
+	all := runSeeds(t, "small", *small, DrawSmall)
+	if *seeds < quickSeeds || *small < quickSmall {
+		return
+	}
+	large.pairs(t)
+	all.seen.Add(&large.seen)
+	all.sights(t)
+}
+
+// seedsRun is what became of a set of seeds.
+type seedsRun struct {
+	seen   Sometimes
+	total  Stats
+	hashes map[uint64]uint64 // of every againEvery-th seed
+}
+
+// runSeeds runs n seeds and fails the test for each that breaks a promise. option is what asks for such seeds alone.
+func runSeeds(t *testing.T, option string, n int, draw func(uint64) *Plan) *seedsRun {
 	var mu sync.Mutex
-	var seen Sometimes
-	var total Stats
-	each(*from, *seeds, func(seed uint64) {
-		p := Draw(seed)
+	run := &seedsRun{seen: newSometimes(), hashes: map[uint64]uint64{}}
+	done, failed := 0, 0
+	each(*from, n, func(seed uint64) {
+		p := draw(seed)
 		p.Verbose = *verbose
 		rep := Run(p)
 		mu.Lock()
 		defer mu.Unlock()
-		seen.Add(&rep.Seen)
-		total.add(&rep.Stats)
+		run.seen.Add(&rep.Seen)
+		run.total.add(&rep.Stats)
+		if seed%againEvery == 0 {
+			run.hashes[seed] = rep.Hash
+		}
 		for _, v := range rep.Violations {
-			t.Errorf("seed %d: %s\nrun it again: go test ./simulations -run TestSeeds -seeds 1 -from %d -trace", seed, v, seed)
+			failed++
+			t.Errorf("seed %d: %s\nrun it again: go test ./simulations -run TestSeeds -seeds 0 -small 0 -%s 1 -from %d -trace", seed, v, option, seed)
 			if *shrink {
-				t.Log(schedule(Shrink(Draw(seed), v.Rule, 200)))
+				t.Log(schedule(Shrink(draw(seed), v.Rule, 200)))
 			}
 		}
+		if done++; *progress && done%100 == 0 {
+			fmt.Printf("%d of %d seeds from %d, %d failed, %.1f node-hours\n", done, n, *from, failed, float64(run.total.NodeSeconds)/3600)
+		}
 	})
-	t.Logf("%d seeds: %+v", *seeds, total)
-	for s, n := range seen.Sights {
-		t.Logf("%8d %s", n, sightNames[s])
-		if n == 0 && *seeds >= quickSeeds && (*seeds >= 2000 || !rare[sight(s)]) {
+	t.Logf("%d seeds: %.1f node-hours, %+v", n, float64(run.total.NodeSeconds)/3600, run.total)
+	return run
+}
+
+// sights demands that the seeds met every situation and every kind of fault.
+func (run *seedsRun) sights(t *testing.T) {
+	for s, count := range run.seen.Sights {
+		t.Logf("%8d %s", count, sightNames[s])
+		if count == 0 && (slowSeeds || !rare[sight(s)]) {
 			t.Errorf("no run met: %s", sightNames[s])
 		}
 	}
 	for _, k := range allFaults {
-		t.Logf("%8d %s", seen.Faults[k], k)
-		if seen.Faults[k] == 0 && *seeds >= quickSeeds {
+		t.Logf("%8d %s", run.seen.Faults[k], k)
+		if run.seen.Faults[k] == 0 {
 			t.Errorf("no fault of kind %s", k)
 		}
 	}
+}
+
+// pairs demands that every two kinds of faults met.
+func (run *seedsRun) pairs(t *testing.T) {
+	least := allPairs[0]
+	for _, pair := range allPairs {
+		n := run.seen.Pairs[pair]
+		if n < run.seen.Pairs[least] {
+			least = pair
+		}
+		if n == 0 {
+			t.Errorf("%s and %s never met", pair[0], pair[1])
+		}
+	}
+	t.Logf("%d pairs of faults met, the rarest, %s and %s, %d times", len(run.seen.Pairs), least[0], least[1], run.seen.Pairs[least])
 }
 
 // schedule lists the faults of a plan.
@@ -80,41 +129,4 @@ func schedule(p *Plan) string {
 		fmt.Fprintf(&b, "\n%s", f)
 	}
 	return b.String()
-}
-
-const childSeed = "MESHD_SIMULATIONS_SEED"
-
-// TestASeedIsARun: the same seed gives the same events in two processes, whatever the number of processors.
-func TestASeedIsARun(t *testing.T) {
-	var hashes []string
-	for _, procs := range []string{"1", "4"} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$", "-test.v")
-		cmd.Env = append(os.Environ(), childSeed+"=1", "GOMAXPROCS="+procs)
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		_, hash, ok := strings.Cut(string(out), "hashes ")
-		if hash, _, _ = strings.Cut(hash, "\n"); !ok || hash == "" {
-			t.Fatalf("no hash in %s", out)
-		}
-		hashes = append(hashes, hash)
-	}
-	if hashes[0] != hashes[1] {
-		t.Errorf("with 1 and 4 processors the same seeds ran differently: %s and %s", hashes[0], hashes[1])
-	}
-}
-
-// TestChild prints the hashes of some seeds for TestASeedIsARun.
-func TestChild(t *testing.T) {
-	if os.Getenv(childSeed) == "" {
-		t.Skip("runs in a process of its own")
-	}
-	var out []string
-	for _, seed := range []uint64{3, 9, 50, 51} {
-		p := Draw(seed)
-		p.Workers = runtime.GOMAXPROCS(0) // steps run ahead, although the mesh is small
-		out = append(out, fmt.Sprintf("%016x", Run(p).Hash))
-	}
-	fmt.Println("hashes " + strings.Join(out, " "))
 }

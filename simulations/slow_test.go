@@ -2,4 +2,8 @@
 
 package simulations
 
-const quickSeeds = 600
+const (
+	quickSeeds = 2000
+	quickSmall = 400
+	slowSeeds  = true
+)

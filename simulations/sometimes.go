@@ -36,6 +36,7 @@ const (
 	sawDrop
 	sawHubAck
 	sawHubAckLate
+	sawDoom
 	numSights
 )
 
@@ -48,6 +49,7 @@ var sightNames = [numSights]string{
 	"region said to be incomplete", "completeness checked against acks", "dense unique",
 	"cells of a dead hub process dropped", "two configurations of one version", "node removed by an operator", "series dropped by an operator",
 	"accepted with the word of a hub", "no hub's word in time",
+	"writer lost between two frames of a flush",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.
@@ -56,10 +58,13 @@ var rare = map[sight]bool{sawFullQueue: true, sawBulk: true, sawDenseUnique: tru
 // Sometimes counts how often a run, or a set of runs, met what it must meet.
 type Sometimes struct {
 	Sights [numSights]int
-	Faults faultCounts
+	Faults map[FaultKind]int
+	Pairs  map[FaultPair]int // that met in a run, see struck
 }
 
-type faultCounts map[FaultKind]int
+func newSometimes() Sometimes {
+	return Sometimes{Faults: map[FaultKind]int{}, Pairs: map[FaultPair]int{}}
+}
 
 func (w *World) saw(s sight) { w.seen.Sights[s]++ }
 
@@ -68,10 +73,10 @@ func (s *Sometimes) Add(o *Sometimes) {
 	for i, n := range o.Sights {
 		s.Sights[i] += n
 	}
-	if s.Faults == nil {
-		s.Faults = faultCounts{}
-	}
 	for k, n := range o.Faults {
 		s.Faults[k] += n
+	}
+	for k, n := range o.Pairs {
+		s.Pairs[k] += n
 	}
 }

@@ -232,6 +232,9 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 		w.fail("I2", "%s answers a request of %d items with %d accepted, %d duplicates, %d rejected", m.spec.Name, len(rq.items), res.Accepted, res.Duplicates, len(rejected))
 		return
 	}
+	if res.Accepted > 0 && w.rng.work.IntN(8) == 0 { // somebody looks at what was written
+		w.push(event{at: w.now + 1, kind: evRead, m: m, arg: 1})
+	}
 	for i, it := range rq.items {
 		e := rq.entries[i]
 		e.pending--

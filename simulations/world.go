@@ -32,11 +32,11 @@ type World struct {
 	settings  *settings
 	cuts      [][]uint8 // how many faults cut the way from one machine to another; nil where none ever did
 	storm     struct{ loss, corrupt float64 }
-	jumped    int64   // microseconds that wall clocks were moved by, all together
 	hubsLost  []int64 // by region: when a hub last lost its disk
 	destroyed []bool  // by region: a disaster may have destroyed writes
 	healed    bool
 	weather   []*weather
+	active    map[FaultKind]int64 // until when
 	follow    *follower
 	done      bool
 	suspect   int // a series on which machines differ
@@ -57,6 +57,7 @@ type Stats struct {
 	Events, Steps, Messages, Reads int
 	Bytes                          int64
 	Requests, Accepted             int
+	NodeSeconds                    int64 // virtual time by machines that were meant to run
 	ConvergedMs                    int64 // after everything healed
 	Links                          [NumLinks]Link
 }
@@ -97,12 +98,13 @@ func Run(p *Plan) *Report {
 	if p.Watch != nil && p.Watch.Look != nil {
 		p.Watch.Look(w)
 	}
+	w.stats.NodeSeconds = w.now / 1_000_000 * int64(len(w.machines))
 	w.report.Stats, w.report.Seen, w.report.Hash = w.stats, w.seen, w.digest.Sum64()
 	return w.report
 }
 
 func newWorld(p *Plan) *World {
-	w := &World{plan: p, report: &Report{Plan: p}, seen: Sometimes{Faults: faultCounts{}}, orders: map[uint64]func(){}}
+	w := &World{plan: p, report: &Report{Plan: p}, seen: newSometimes(), active: map[FaultKind]int64{}, orders: map[uint64]func(){}}
 	w.digest.Reset()
 	r := &w.rng
 	for _, s := range []struct {
@@ -277,6 +279,7 @@ func (s *Stats) add(o *Stats) {
 	s.Bytes += o.Bytes
 	s.Requests += o.Requests
 	s.Accepted += o.Accepted
+	s.NodeSeconds += o.NodeSeconds
 	for i := range s.Links {
 		s.Links[i].Messages += o.Links[i].Messages
 		s.Links[i].Bytes += o.Links[i].Bytes

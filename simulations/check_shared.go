@@ -1,0 +1,109 @@
+package simulations
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/node"
+	"meshd/reconcile"
+)
+
+// cells are the canonical bytes of one origin's cells, by the name of the series.
+type cells map[string][]byte
+
+// shared compares what hubs hold of the same origins, byte by byte (I1): the hubs of a region every cell of the
+// region's nodes, cold ones included; all hubs the entries of processes that run.
+func (w *World) shared() error {
+	held := map[*machine]map[crdt.Origin]cells{}
+	who := map[crdt.Origin]*machine{}
+	for _, m := range w.hubs {
+		if m.proc == nil {
+			continue
+		}
+		held[m] = w.holds(m)
+		for o := range held[m] {
+			if who[o] == nil {
+				who[o] = m
+			}
+		}
+	}
+	for _, o := range slices.SortedFunc(maps.Keys(who), crdt.Origin.Compare) {
+		x := who[o]
+		if o.Class == crdt.ClassRegion && !w.lives(o) { // each hub drops it when a living one contains it
+			continue
+		}
+		for _, y := range w.hubs {
+			if held[y] == nil || o.Class == crdt.ClassNode && y.spec.Region != o.Region {
+				continue
+			}
+			for i, s := range w.truth.series {
+				a, b := held[x][o][s.Name], held[y][o][s.Name]
+				if !bytes.Equal(a, b) {
+					w.suspect = i
+					return &Violation{Rule: "I1", What: fmt.Sprintf("%s and %s hold different cells of %s of %s: %x and %x",
+						x.spec.Name, y.spec.Name, s, o, a, b)}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// lives reports whether the process that writes an origin runs, and no other one of its name, which would replace it.
+func (w *World) lives(o crdt.Origin) bool {
+	by := w.truth.origins[o.Inc]
+	return by != nil && !by.m.lost && by.m.proc != nil && by.m.proc.by == by
+}
+
+// holds returns what a hub holds: in memory, and on disk of what is cold.
+func (w *World) holds(m *machine) map[crdt.Origin]cells {
+	c := m.proc.core
+	out := map[crdt.Origin]cells{}
+	put := func(o crdt.Origin, s *crdt.Series, v *crdt.Value) {
+		if out[o] == nil {
+			out[o] = cells{}
+		}
+		out[o][s.Name] = canonical(v)
+	}
+	for _, r := range append(c.Replicas(), c.Entry()) {
+		r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) { put(r.Origin, c.Series(id), v) })
+	}
+	for _, o := range c.Cold() {
+		snapshot, err := node.ReadCold(m.disk, o)
+		if err != nil {
+			w.fail("I2", "%s cannot read its cold %s: %v", m.spec.Name, o, err)
+			return nil
+		}
+		for _, f := range snapshot {
+			names := map[uint32]*crdt.Series{}
+			for i := range f.Defs {
+				names[f.Defs[i].Ref] = &f.Defs[i].Series
+			}
+			for i := range f.Cells {
+				put(o, names[f.Cells[i].Ref], &f.Cells[i].Value)
+			}
+		}
+	}
+	return out
+}
+
+// checkFresh demands more of an edge than that it answers what it accepted: what it accepts comes on top of what it
+// answered before (I5). Hubs do not, where a sibling knows more than they.
+func (w *World) checkFresh(m *machine, series int, got *amounts) bool {
+	before := m.proc.fresh[series]
+	m.proc.fresh[series] = m.acked[series]
+	if m.spec.Role != node.RoleEdge || w.destroyed[m.region] || m.proc.last == nil {
+		return true
+	}
+	want := m.proc.last[m.region][series]
+	want.add(&m.acked[series])
+	want.sub(&before)
+	if want.within(got) || m.proc.core.FromDead(w.truth.series[series]) {
+		return true
+	}
+	w.failSum("I5", m, m.region, series, "less than before and what it accepted since", got, &want)
+	return false
+}
