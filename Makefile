@@ -65,6 +65,7 @@ short: ## N=200000 short schedules; FROM is the first seed. With `-tags mutants 
 
 mutants: ## every planted fault must be noticed; MUTANTS=-publish writes the table into docs/testing.md
 	go test -tags=mutants -count=1 -timeout=15m -v -run='^TestMutantsAreKilled$$' ./simulations -args $(MUTANTS)
+	go test -tags=mutants -count=1 -timeout=15m ./internal/mutant
 
 seeds: ## N=10000 seeds of large meshes from seed FROM, with a line of progress
 	go test -count=1 -timeout=24h -v -run='^TestSeeds$$' ./simulations -args -seeds $(N) -small 0 -from $(FROM) -progress
