@@ -164,3 +164,22 @@ func TestAFrameThatMovesNothingIsAnswered(t *testing.T) {
 		t.Errorf("a frame that was held already is answered %d times, want 1", n)
 	}
 }
+
+// TestNothingIsStatedBeforeAllIsSent: a sibling takes a statement of coverage for the end of what was sent to it.
+func TestNothingIsStatedBeforeAllIsSent(t *testing.T) {
+	b := newRelayBench(t, CoreConfig{FrameBytes: 1, Inflight: 1})
+	for to := range uint64(3) {
+		b.wrote(1, to, to+1, to+1)
+	}
+	b.greet(2, PeerInfo{Region: "east", Node: "east-hub1", Role: RoleHub, Inc: crdt.Incarnation{1}})
+	b.marks(true, b.edge, crdt.Progress{Cursor: 3, Owed: 3, Covered: 3})
+	for range 5 {
+		b.now += 1001
+		for _, d := range b.do(Tick{}) {
+			switch d.Msg.(type) {
+			case *wire.Coverage, *wire.Heartbeat:
+				t.Fatalf("states %+v while totals wait for an acknowledgement", d.Msg)
+			}
+		}
+	}
+}

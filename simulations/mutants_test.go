@@ -30,6 +30,7 @@ var (
 // seed; one that has must be killed by it, whatever seeds see.
 var directed = map[string][2]string{
 	"hub resumed at its cursor":          {"node", "TestAHubResumesAtWhatItCovers"},
+	"beat before all is sent":            {"node", "TestNothingIsStatedBeforeAllIsSent"},
 	"extras not relayed":                 {"node", "TestWhatCameOverAGapIsRelayed"},
 	"relay begins again":                 {"node", "TestAQueueSmallerThanACatchUpIsNoLivelock"},
 	"catch-ups all at once":              {"node", "TestCatchUpsAreServedInTurnTheNearestFirst"},
