@@ -23,7 +23,7 @@ func TestDraw(t *testing.T) {
 				t.Errorf("seed %d: fault outside the safety phase: %s", seed, f)
 			}
 			for _, g := range p.Faults[i+1:] {
-				if f.Kind != g.Kind && g.At <= f.At+f.For {
+				if f.Kind != g.Kind && g.At <= f.At+f.For+aftermath/1000 {
 					pairs[pairOf(f.Kind, g.Kind)] = true
 				}
 			}
