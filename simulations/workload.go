@@ -252,6 +252,9 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 			err = w.truth.accepted(it, e, m.region)
 			w.stats.Accepted++
 			m.acked[it.series].add(&it.sums)
+			if rq.ackHub { // it was to be seen before it was answered
+				m.proc.fresh[it.series].add(&it.sums)
+			}
 			if w.follow != nil {
 				w.follow.wrote(w, m, it.series, it.sums.P)
 			}
