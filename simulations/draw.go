@@ -91,7 +91,7 @@ func drawClocks(r *rand.Rand) Clocks {
 
 // finish draws the faults of a plan whose mesh is drawn.
 func finish(p *Plan) *Plan {
-	p.Core.Silence = max(p.Core.Silence, 4*p.Core.Beat) // what is said of other regions comes two beats late
+	p.Core.Silence = max(p.Core.Silence, 4*p.Core.Beat)            // what is said of other regions comes two beats late
 	p.Core.ColdAfter = max(p.Core.ColdAfter, 3*p.Core.AntiEntropy) // what was loaded to be relayed must stay that long
 	p.Faults = drawFaults(p, stream(p.Seed, "faults"))
 	drawThrift(p, stream(p.Seed, "thrift"))
