@@ -95,12 +95,28 @@ type held map[crdt.Incarnation][]amounts
 
 // gather joins into h the cells of node origins that a disk holds: the oracle's own recovery, which knows nothing of
 // cursors, sums or cold origins.
-func (t *truth) gather(h held, d *disk) {
-	keys := slices.Sorted(maps.Keys(d.kv))
+func (t *truth) gather(h held, d *disk) { t.gatherFrom(h, d.kv) }
+
+// gatherOf gathers the cells of one process only. Its incarnation stands in every frame as it is, so records without it
+// are not parsed: what is left is a small part of a hub's disk.
+func (t *truth) gatherOf(inc crdt.Incarnation, d *disk) []amounts {
+	kv := map[string][]byte{}
+	for k, v := range d.kv {
+		if bytes.Contains(v, inc[:]) {
+			kv[k] = v
+		}
+	}
+	h := held{}
+	t.gatherFrom(h, kv)
+	return h[inc]
+}
+
+func (t *truth) gatherFrom(h held, kv map[string][]byte) {
+	keys := slices.Sorted(maps.Keys(kv))
 	names := map[crdt.Origin]map[uint32]int{}
 	each := func(f func(*wire.Frame)) {
 		for _, k := range keys {
-			eachFrame(k, d.kv[k], func(fr *wire.Frame) {
+			eachFrame(k, kv[k], func(fr *wire.Frame) {
 				if fr.Origin.Class == crdt.ClassNode {
 					f(fr)
 				}

@@ -8,8 +8,6 @@ func (w *World) answeredForHub(m *machine, rq *request, res *node.Result) {
 	if w.hubsLost[m.region] >= rq.at {
 		return
 	}
-	own := held{}
-	w.truth.gather(own, m.disk)
 	by := m.proc.by
 	if res.Err != nil {
 		w.saw(sawHubAckLate)
@@ -28,7 +26,7 @@ func (w *World) answeredForHub(m *machine, rq *request, res *node.Result) {
 			}
 		}
 	}
-	if by.hub == nil || res.Err != nil || w.within(by.hub, own[by.inc]) && w.onAHub(m, by) {
+	if by.hub == nil || res.Err != nil || w.within(by.hub, w.truth.gatherOf(by.inc, m.disk)) && w.onAHub(m, by) {
 		return
 	}
 	w.fail("I2", "%s accepted a request with the word of a hub, and it is not on the disk of this node and of a hub", m.spec.Name)
@@ -50,9 +48,7 @@ func (w *World) onAHub(m *machine, by *written) bool {
 		if h.region != m.region {
 			continue
 		}
-		have := held{}
-		w.truth.gather(have, h.disk)
-		if w.within(by.hub, have[by.inc]) {
+		if w.within(by.hub, w.truth.gatherOf(by.inc, h.disk)) {
 			return true
 		}
 	}
