@@ -47,7 +47,7 @@ func (d *disk) write(ops []node.Op, reaches []reach) {
 func reachesOf(to []reach, ops []node.Op) []reach {
 	for _, op := range ops {
 		if !op.Delete {
-			eachFrame(string(op.Key), op.Value, func(f *wire.Frame) { to = append(to, reach{f.Origin, max(f.To, f.Head)}) })
+			eachFrame(string(op.Key), op.Value, anyFrame, func(f *wire.Frame) { to = append(to, reach{f.Origin, max(f.To, f.Head)}) })
 		}
 	}
 	return to
@@ -70,53 +70,56 @@ func (d *disk) Scan(prefix []byte, f func(key, value []byte) error) error {
 	return nil
 }
 
-// eachFrame calls f for every frame in a record of the log or of a checkpoint.
-func eachFrame(key string, value []byte, f func(*wire.Frame)) {
-	switch {
-	case strings.HasPrefix(key, "o/"):
-		if fr, err := wire.ParseFrame(value); err == nil {
+// eachFrame calls f for every frame in a record of the log or of a checkpoint whose bytes are wanted.
+func eachFrame(key string, value []byte, want func(raw []byte) bool, f func(*wire.Frame)) {
+	each := func(raw []byte) bool {
+		if !want(raw) {
+			return true
+		}
+		fr, err := wire.ParseFrame(raw)
+		if err == nil {
 			f(fr)
 		}
+		return err == nil
+	}
+	switch {
+	case strings.HasPrefix(key, "o/"):
+		each(value)
 	case strings.HasPrefix(key, "l/"):
 		for len(value) > 0 {
 			n, k := binary.Uvarint(value)
-			fr, err := wire.ParseFrame(value[k : k+int(n)])
-			if err != nil {
+			if !each(value[k : k+int(n)]) {
 				return
 			}
-			f(fr)
 			value = value[k+int(n):]
 		}
 	}
 }
+
+func anyFrame([]byte) bool { return true }
 
 // held is what some disks hold of each process' cells.
 type held map[crdt.Incarnation][]amounts
 
 // gather joins into h the cells of node origins that a disk holds: the oracle's own recovery, which knows nothing of
 // cursors, sums or cold origins.
-func (t *truth) gather(h held, d *disk) { t.gatherFrom(h, d.kv) }
+func (t *truth) gather(h held, d *disk) { t.gatherFrom(h, d, anyFrame) }
 
-// gatherOf gathers the cells of one process only. Its incarnation stands in every frame as it is, so records without it
-// are not parsed: what is left is a small part of a hub's disk.
+// gatherOf gathers the cells of one process only. Where a frame's body is not compressed its incarnation stands in it as it
+// is (docs/protocol.md), so most of a hub's disk need not be parsed.
 func (t *truth) gatherOf(inc crdt.Incarnation, d *disk) []amounts {
-	kv := map[string][]byte{}
-	for k, v := range d.kv {
-		if bytes.Contains(v, inc[:]) {
-			kv[k] = v
-		}
-	}
+	const plain = 0 // the second byte of a frame
 	h := held{}
-	t.gatherFrom(h, kv)
+	t.gatherFrom(h, d, func(raw []byte) bool { return len(raw) < 2 || raw[1] != plain || bytes.Contains(raw, inc[:]) })
 	return h[inc]
 }
 
-func (t *truth) gatherFrom(h held, kv map[string][]byte) {
-	keys := slices.Sorted(maps.Keys(kv))
+func (t *truth) gatherFrom(h held, d *disk, want func(raw []byte) bool) {
+	keys := slices.Sorted(maps.Keys(d.kv))
 	names := map[crdt.Origin]map[uint32]int{}
 	each := func(f func(*wire.Frame)) {
 		for _, k := range keys {
-			eachFrame(k, kv[k], func(fr *wire.Frame) {
+			eachFrame(k, d.kv[k], want, func(fr *wire.Frame) {
 				if fr.Origin.Class == crdt.ClassNode {
 					f(fr)
 				}

@@ -3,7 +3,7 @@
 package simulations
 
 const (
-	quickSeeds = 2000
+	quickSeeds = 600
 	quickSmall = 400
 	slowSeeds  = true
 )
