@@ -148,7 +148,7 @@ func (c *Core) gotHeard(s *session, m *wire.Heard) {
 		if p.inc == c.cfg.Inc {
 			continue
 		}
-		claim := reconcile.Claim{Inc: p.inc, Head: cl.Head, AtMs: now - int64(cl.AgeMs)}
+		claim := reconcile.Claim{Inc: p.inc, Head: cl.Head, AtMs: now - int64(cl.AgeMs), HeardMs: c.now}
 		c.hub.watch.Told(p.node, claim, int64(cl.OffsetMs)+c.clockOffset(s))
 		c.settleNode(p.node)
 	}

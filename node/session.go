@@ -421,7 +421,7 @@ func (c *Core) gotHeartbeat(s *session, m *wire.Heartbeat) {
 
 // claim records the peer's word that its live incarnation was at a head at a time.
 func (c *Core) claim(s *session, head uint64, atMs int64) {
-	p := c.hub.watch.Claim(s.peer.Node, reconcile.Claim{Inc: s.peer.Inc, Head: head, AtMs: min(atMs, c.now)})
+	p := c.hub.watch.Claim(s.peer.Node, reconcile.Claim{Inc: s.peer.Inc, Head: head, AtMs: min(atMs, c.now), HeardMs: c.now})
 	p.Offset = c.clockOffset(s)
 	c.settleNode(s.peer.Node)
 }

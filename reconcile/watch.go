@@ -22,7 +22,8 @@ const (
 type Claim struct {
 	Inc  crdt.Incarnation
 	Head uint64
-	AtMs int64 // on this hub's clock
+	// Both on this hub's clock: when the process said so, as far as clocks tell, and when this hub heard of it; 0 = at once.
+	AtMs, HeardMs int64
 }
 
 // Watch is what a hub knows of the nodes of its region: who is expected, and up to when each one's cells are all
@@ -112,8 +113,9 @@ func (w *Watch) process(node string, inc crdt.Incarnation) *Process {
 	return p
 }
 
-// lived records that the process lived at a time.
-func (p *Process) lived(at int64) { p.since, p.last = min(p.since, at), max(p.last, at) }
+// lived records that the process lived at a time, of which this hub heard at another. Its life begins when it was first heard
+// of: a stated time can be an hour early while clocks jump, and two lives that seem to overlap are two nodes of one name.
+func (p *Process) lived(at, heard int64) { p.since, p.last = min(p.since, heard), max(p.last, at) }
 
 func (w *Watch) remove(n *watched, p *Process) {
 	n.procs = slices.DeleteFunc(n.procs, func(o *Process) bool { return o == p })
@@ -127,7 +129,7 @@ func (w *Watch) remove(n *watched, p *Process) {
 func (w *Watch) Names(node string, inc crdt.Incarnation, named []Named, at int64) {
 	p := w.process(node, inc)
 	if at != 0 {
-		p.lived(at)
+		p.lived(at, at)
 	}
 	p.Named = slices.Clone(named)
 	p.needs = slices.DeleteFunc(slices.Clone(named), func(n Named) bool { return n.Live })
@@ -165,7 +167,7 @@ func (w *Watch) Told(node string, c Claim, offset int64) {
 // claim lets a claim wait for its cells. Of too many, the newest replaces the last one.
 func (w *Watch) claim(node string, c Claim) *Process {
 	p := w.process(node, c.Inc)
-	p.lived(c.AtMs)
+	p.lived(c.AtMs, max(c.AtMs, c.HeardMs))
 	if len(p.claims) >= maxClaims {
 		p.claims = p.claims[:maxClaims-1]
 	}

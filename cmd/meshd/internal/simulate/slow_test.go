@@ -2,4 +2,4 @@
 
 package simulate
 
-const catchUpEdges = 50
+const catchUpEdges = 20
