@@ -29,7 +29,6 @@ const (
 	sawResync
 	sawIncomplete
 	sawComplete
-	sawDenseUnique
 	sawDeadEntryDropped
 	sawTwoConfigs
 	sawRemoval
@@ -46,14 +45,14 @@ var sightNames = [numSights]string{
 	"old backup restored", "disk copied to a second live node", "cut under an open session", "pause longer than a session lives",
 	"second session beside the first", "end of a replaced session", "messages lost with a session", "failback to a home hub",
 	"bulk message", "send queue full", "damaged message", "stream resumed for want of an acknowledgement",
-	"region said to be incomplete", "completeness checked against acks", "dense unique",
+	"region said to be incomplete", "completeness checked against acks",
 	"cells of a dead hub process dropped", "two configurations of one version", "node removed by an operator", "series dropped by an operator",
 	"accepted with the word of a hub", "no hub's word in time",
 	"writer lost between two frames of a flush",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.
-var rare = map[sight]bool{sawFullQueue: true, sawBulk: true, sawDenseUnique: true, sawResync: true}
+var rare = map[sight]bool{sawFullQueue: true, sawBulk: true, sawResync: true}
 
 // Sometimes counts how often a run, or a set of runs, met what it must meet.
 type Sometimes struct {
