@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -138,10 +139,7 @@ func TestTruncatedFiles(t *testing.T) {
 	for n := range batches { // several memtables: logs, L0 tables and the levels below
 		commit(t, s, crashBatch(n)...)
 	}
-	live := filepath.Join(t.TempDir(), "live") // as a crash leaves it
-	if err := os.CopyFS(live, os.DirFS(orig.Dir)); err != nil {
-		t.Fatal(err)
-	}
+	live := copyLive(t, orig.Dir) // as a crash leaves it
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +162,23 @@ func TestTruncatedFiles(t *testing.T) {
 					openDamaged(t, dir, from == live && filepath.Base(name) == "MANIFEST")
 				})
 			}
+		}
+	}
+}
+
+// copyLive copies a store that is in use. A compaction that ends meanwhile changes which files there are, and a copy of
+// two moments is what no crash leaves behind: it is made again.
+func copyLive(t *testing.T, dir string) string {
+	t.Helper()
+	for {
+		to := filepath.Join(t.TempDir(), "live")
+		before := filesIn(t, dir)
+		err := os.CopyFS(to, os.DirFS(dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err == nil && slices.Equal(before, filesIn(t, dir)) {
+			return to
 		}
 	}
 }
