@@ -93,9 +93,9 @@ func (c *Catalog) Writable(s *crdt.Series) *crdt.Series {
 	return out
 }
 
-// purge removes the cells of series that are gone and returns how many there were. Their definitions stay: what the
+// Purge removes the cells of series that are gone and returns how many there were. Their definitions stay: what the
 // origin sends goes on to use its numbers.
-func (r *Replica) purge() (n int) {
+func (r *Replica) Purge() (n int) {
 	for ref := range r.cells {
 		c := &r.cells[ref]
 		if c.linked && r.cat.gone[r.series[ref]] {
@@ -107,15 +107,12 @@ func (r *Replica) purge() (n int) {
 	return n
 }
 
-// Purge removes the cells of dropped series from a replica that is kept alone.
-func (r *Replica) Purge() int { return r.purge() }
-
 // Purge removes the cells of dropped series and returns how many of single origins there were.
 func (g *Region) Purge() (n int) {
 	for _, r := range g.raw {
-		n += r.purge()
+		n += r.Purge()
 	}
-	g.Total.purge()
+	g.Total.Purge()
 	for id := range g.gauges {
 		if g.cat.gone[id] {
 			delete(g.gauges, id)
@@ -127,24 +124,24 @@ func (g *Region) Purge() (n int) {
 // Purge removes the cells of dropped series from all entries and views.
 func (e *Entries) Purge() {
 	for _, r := range e.all {
-		r.purge()
+		r.Purge()
 	}
 	for _, v := range e.views {
-		v.purge()
+		v.Purge()
 	}
 }
 
 // Purge removes the cells of dropped series.
 func (v *Views) Purge() {
 	for _, d := range v.joined {
-		d.purge()
+		d.Purge()
 	}
 }
 
 // Purge removes the cells of dropped series, and what of them is the edge's own.
 func (s *Slots) Purge() {
 	for _, sl := range s.all {
-		sl.Total.purge()
+		sl.Total.Purge()
 		for _, m := range sl.yours {
 			for id := range m {
 				if s.cat.gone[id] {
@@ -156,4 +153,4 @@ func (s *Slots) Purge() {
 }
 
 // Purge removes the cells of dropped series.
-func (f *Floor) Purge() { f.Cells.purge() }
+func (f *Floor) Purge() { f.Cells.Purge() }
