@@ -1,0 +1,74 @@
+package history
+
+import (
+	"context"
+
+	"meshd/crdt"
+)
+
+// Owner says whose windows: those of a node, all its incarnations together, or, with Node == "", a region's totals.
+type Owner struct{ Region, Node string }
+
+// Point is the value of one window: what was added in it, not what it came to.
+//
+// The value's kind is that of the series, but for gauges: theirs is crdt.KindRollup, where Count is the number of samples
+// in the window (of all origins, for a region), Sum, Min and Max are over them, and Last and LastValue name the newest.
+// An observed series or a histogram has the last snapshot of each run that was taken within the window.
+type Point struct {
+	Window crdt.Window
+	Value  crdt.Value
+}
+
+// Curve is one series of one owner over a range. Points ascend by Start and do not overlap; where nothing was added there
+// is none. Their widths may differ: an old part of the range may be kept in wider windows only, and the newest part
+// has no wide ones yet.
+type Curve struct {
+	Owner  Owner
+	Series *crdt.Series // shared, read-only; it may be kept
+	Points []Point
+}
+
+// Selection says which curves, and of what time.
+type Selection struct {
+	// Names tests metric names, once a name rather than once a series; nil is all.
+	Names func(name string) bool
+	// Equal names labels that every wanted series has with exactly these values ("" is: does not have it). It says nothing that
+	// Match does not say, but an index can look it up. Nil is no condition.
+	Equal []crdt.Label
+	// Match tests a series whose name passed Names: labels, kind. It may be called from several goroutines. Nil is all.
+	Match func(*crdt.Series) bool
+
+	Regions []string // nil is all
+	ByNode  bool     // curves of nodes rather than of regions
+
+	// From and To bound the starts of the windows: [From, To), milliseconds since the Unix epoch. A window that begins
+	// before From is not read, even if it ends after. Series without any window in the range are left out of Curves.
+	From, To int64
+	// Width is the greatest width of use to the caller, in milliseconds: wider windows come only where narrower ones
+	// are not kept any more. 0 is the finest.
+	Width int64
+}
+
+// Source answers from closed windows. Implementations are safe for concurrent use. They yield from one goroutine at a
+// time, in no particular order, and end early with the error of yield, as it is, or that of ctx.
+type Source interface {
+	// Curves yields every curve of the selection that has a point. The curve and its points, states behind them included, are
+	// valid during the call of yield only and must not be changed: a copy of a value is Value.Clone.
+	Curves(ctx context.Context, sel Selection, yield func(*Curve) error) error
+	// Series yields every series of the selection that may have a window in it, once. From and To narrow the answer
+	// as far as that is cheap. The series are read-only and may be kept.
+	Series(ctx context.Context, sel Selection, yield func(*crdt.Series) error) error
+}
+
+// Wants reports whether the series passes the tests of the selection.
+func (sel *Selection) Wants(s *crdt.Series) bool {
+	if sel.Names != nil && !sel.Names(s.Name) {
+		return false
+	}
+	for _, l := range sel.Equal {
+		if s.Get(l.Name) != l.Value {
+			return false
+		}
+	}
+	return sel.Match == nil || sel.Match(s)
+}
