@@ -22,7 +22,7 @@ T       ?= 60s
 N       ?= 200000
 FROM    ?= 1
 
-.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds mutants seeds short coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants mutants seeds short coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -53,8 +53,8 @@ race: ## all quick tests, under the race detector
 	$(AHEAD)
 	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
-slow: ## everything but the mutants: race detector, scenarios with real processes, 600 large seeds, coverage, fuzzing; goes on after a failure
-	status=0; for step in slow-tests slow-seeds coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
+slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, coverage, fuzzing; goes on after a failure
+	status=0; for step in slow-tests slow-seeds slow-mutants coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 20s || status=1; exit $$status
 
 slow-tests:
@@ -67,9 +67,15 @@ slow-seeds:
 short: ## N=200000 short schedules; FROM is the first seed. With `-tags mutants -run Mutants` its mutants, see docs/testing.md
 	go test -timeout=3h ./simulations/short -run Schedules -v -schedules $(N) -from $(FROM)
 
-mutants: ## every planted fault must be noticed; MUTANTS=-publish writes the table into docs/testing.md
-	go test -tags=mutants -count=1 -timeout=15m -v -run='^TestMutantsAreKilled$$' ./simulations -args $(MUTANTS)
-	go test -tags=mutants -count=1 -timeout=15m ./internal/mutant
+slow-mutants: ## every planted fault must be noticed once; shows by what
+	mkdir -p build && rm -f build/mutants-*.md
+	export MESHD_MUTANT_TABLES=$(CURDIR)/build; $(call TESTRUN,mutants) -tags=mutants -count=1 -timeout=15m -run='Mutants|TestShrink' \
+		./simulations ./simulations/short ./internal/mutant && status=0 || status=$$?; \
+		cat build/mutants-*.md; $(COUNT) ../build/mutants.json; exit $$status
+
+mutants: ## how often seeds notice each planted fault: writes the tables into docs/testing.md, in about half an hour
+	go test -tags=mutants -count=1 -timeout=3h -v -run='^TestMutantsAreKilled$$' ./simulations -args -publish $(MUTANTS)
+	go test -tags=mutants -count=1 -timeout=3h -v -run='^TestMutantsAreKilled$$' ./simulations/short -args -publish $(MUTANTS)
 
 seeds: ## N=10000 seeds of large meshes from seed FROM, with a line of progress
 	go test -count=1 -timeout=24h -v -run='^TestSeeds$$' ./simulations -args -seeds $(N) -small 0 -from $(FROM) -progress

@@ -3,8 +3,7 @@
 package mutant_test
 
 import (
-	"os"
-	"os/exec"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -13,19 +12,22 @@ import (
 
 // TestMutantsAroundTheCoreAreKilled runs for each of them the test that must fail, which passes without a mutant.
 func TestMutantsAroundTheCoreAreKilled(t *testing.T) {
-	for _, m := range mutant.Around {
+	bench := &mutant.Bench{Root: "../..", Dir: t.TempDir()}
+	rows := make([]string, len(mutant.Around))
+	t.Cleanup(func() {
+		if err := mutant.Show("around", "| mutant around the core | killed by |\n|---|---|\n"+strings.Join(rows, "")); err != nil {
+			t.Error(err)
+		}
+	})
+	for i, m := range mutant.Around {
 		t.Run(strings.ReplaceAll(m.Name, " ", "_"), func(t *testing.T) {
-			for _, active := range []string{"", m.Name} {
-				cmd := exec.CommandContext(t.Context(), "go", "test", "-tags", "mutants", "-count=1", "-run", "^"+m.Test+"$", "meshd/"+m.Package)
-				cmd.Env = append(os.Environ(), "MESHD_MUTANT="+active)
-				out, err := cmd.CombinedOutput()
-				switch {
-				case active == "" && (err != nil || strings.Contains(string(out), "no tests to run")):
-					t.Fatalf("%s does not pass without a mutant: %v\n%s", m.Test, err, out)
-				case active != "" && !strings.Contains(string(out), "--- FAIL: "+m.Test):
-					t.Errorf("mutant survives %s: %v\n%s", m.Test, err, out)
-				}
+			t.Parallel()
+			by := mutant.Test{Package: m.Package, Name: m.Test}
+			rows[i] = fmt.Sprintf("| %s | SURVIVES %s |\n", m.Name, by)
+			if killed, err := bench.Kills(t.Context(), by, m.Name); err != nil || !killed {
+				t.Fatalf("mutant survives %s: %v", by, err)
 			}
+			rows[i] = fmt.Sprintf("| %s | %s |\n", m.Name, by)
 		})
 	}
 }

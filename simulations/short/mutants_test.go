@@ -14,14 +14,18 @@ import (
 )
 
 var (
-	budget = flag.Int("budget", 60_000, "how many schedules a mutant may survive")
-	kills  = flag.Int("kills", 10, "how many kills make a rate")
-	only   = flag.String("mutant", "", "judge one mutant, of any package")
+	budget  = flag.Int("budget", 60_000, "how many schedules a mutant may survive")
+	kills   = flag.Int("kills", 0, "how many kills make a rate; 0: one is enough, of the test that is directed at a mutant, too")
+	most    = flag.Int("most", 8_000, "how many schedules a rate is taken over at most, if one of them killed")
+	only    = flag.String("mutant", "", "judge one mutant, of any package")
+	publish = flag.Bool("publish", false, "write the table into docs/testing.md, of 10 kills each unless -kills says otherwise")
 )
 
-// rules are the variants of the rules that failed when the rules were found, and the mutants that are their like here; then
-// mutants that only such schedules find, or find best.
-var rules = []struct{ variant, mutant string }{
+// rule is a variant of a rule that failed when the rules were found, and the mutant that is its like here.
+type rule struct{ variant, mutant string }
+
+// rules are all of those; then mutants that only such schedules find, or find best.
+var rules = []rule{
 	{"a: P and N from the entry with the greatest sum", "P and N of one entry"},
 	{"b2: a statement for all totals that are held", "whole for all totals"},
 	{"b3: covered incarnations are not named in pairs", "whole said as nothing"},
@@ -42,28 +46,45 @@ var rules = []struct{ variant, mutant string }{
 	{"", "marks never fall"},
 }
 
-// TestMutantsAreKilled plants one fault after another and demands that some schedule notices it. Not parallel: there is one
-// mutant at a time in the process.
+// TestMutantsAreKilled plants one fault after another and demands that the test that is directed at it notices, or some
+// schedule. Not parallel: there is one mutant at a time in the process.
 func TestMutantsAreKilled(t *testing.T) {
-	defer mutant.Set("")
-	for _, m := range rules {
-		if *only != "" && *only != m.mutant {
-			continue
-		}
-		if killed, tried := kill(m.mutant, m.variant); killed == 0 {
-			t.Errorf("mutant %q survives %d schedules", m.mutant, tried)
+	if *publish && *kills == 0 {
+		*kills = 10
+	}
+	todo := rules
+	if *only != "" {
+		todo = slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.mutant != *only })
+		if len(todo) == 0 {
+			todo = []rule{{"", *only}}
 		}
 	}
-	if *only != "" && !slices.ContainsFunc(rules, func(m struct{ variant, mutant string }) bool { return m.mutant == *only }) {
-		kill(*only, "")
-	}
-	mutant.Set("")
-	each(1, 2000, func(seed uint64, r *Report) bool {
-		if r.Violation != nil {
-			t.Errorf("without a mutant seed %d breaks %s", seed, r.Violation.Rule)
+	for _, name := range mutant.Rules {
+		if !slices.ContainsFunc(rules, func(r rule) bool { return r.mutant == name }) {
+			t.Errorf("nobody judges mutant %q", name)
 		}
-		return false
+	}
+	bench := &mutant.Bench{Root: "../..", Dir: t.TempDir()}
+	table := "| variant | mutant | schedules that kill it | first | rules they break | directed test |\n|---|---|---|---|---|---|\n"
+	for _, r := range todo {
+		t.Run(strings.ReplaceAll(r.mutant, " ", "_"), func(t *testing.T) { table += r.judge(t, bench) })
+	}
+	t.Run("none", func(t *testing.T) {
+		each(1, 2000, func(seed uint64, r *Report) bool {
+			if r.Violation != nil {
+				t.Errorf("without a mutant seed %d breaks %s", seed, r.Violation.Rule)
+			}
+			return false
+		})
 	})
+	if err := mutant.Show("short", table); err != nil {
+		t.Error(err)
+	}
+	if *publish && !t.Failed() {
+		if err := mutant.Publish("../..", "short", table); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestShrink: what is left of a schedule is shorter and breaks the same rule.
@@ -84,22 +105,50 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// kill runs schedules with a mutant until enough of them noticed it, and prints how many.
-func kill(name, variant string) (killed, tried int) {
-	mutant.Set(name)
-	by := map[string]int{}
-	each(1, *budget, func(_ uint64, r *Report) bool {
-		tried++
-		if r.Violation != nil {
-			killed++
-			by[r.Violation.Rule]++
+// judge demands the death of one mutant and returns its row of the table.
+func (r rule) judge(t *testing.T, bench *mutant.Bench) string {
+	seen, first, broken, directed := "-", "-", "-", "-"
+	test, ok := mutant.Directed[r.mutant]
+	if ok {
+		directed = test.String()
+		if killed, err := bench.Kills(t.Context(), test, r.mutant); err != nil || !killed {
+			t.Errorf("mutant %q survives %s: %v", r.mutant, test, err)
+			directed = "SURVIVES"
 		}
-		return killed >= *kills
-	})
-	var parts []string
-	for _, rule := range slices.Sorted(maps.Keys(by)) {
-		parts = append(parts, fmt.Sprintf("%s %d", rule, by[rule]))
 	}
-	fmt.Printf("| %s | %s | %d of %d | %s |\n", variant, name, killed, tried, strings.Join(parts, ", ")) // at once: a run takes minutes
-	return killed, tried
+	if !ok || *kills > 0 {
+		killed, tried, seed, by := r.kill(ok)
+		seen, first, broken = fmt.Sprintf("%d of %d", killed, tried), fmt.Sprint(seed), strings.Join(by, ", ")
+		if killed == 0 {
+			first, broken = "-", "-"
+		}
+		if killed == 0 && !ok {
+			t.Errorf("mutant %q survives %d schedules", r.mutant, tried)
+		}
+	}
+	row := fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", r.variant, r.mutant, seen, first, broken, directed)
+	t.Log(row) // at once: some take minutes
+	return row
+}
+
+// kill runs schedules with a mutant: until one noticed it, or enough of them did, or enough ran for a rate. certain says
+// that it is killed by a test: then none has to.
+func (r rule) kill(certain bool) (killed, tried int, first uint64, rules []string) {
+	mutant.Set(r.mutant)
+	defer mutant.Set("")
+	by := map[string]int{}
+	each(1, *budget, func(seed uint64, rep *Report) bool {
+		tried++
+		if rep.Violation != nil {
+			if killed++; first == 0 || seed < first {
+				first = seed
+			}
+			by[rep.Violation.Rule]++
+		}
+		return killed >= max(1, *kills) || tried >= *most && (killed > 0 || certain)
+	})
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		rules = append(rules, fmt.Sprintf("%s %d", name, by[name]))
+	}
+	return killed, tried, first, rules
 }
