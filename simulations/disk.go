@@ -20,6 +20,7 @@ type disk struct {
 	full  bool
 	slow  int64            // writes take so much longer, in milliseconds
 	inc   crdt.Incarnation // used by a mutant only
+	index *index           // nil: nobody asked
 }
 
 func newDisk() *disk { return &disk{kv: map[string][]byte{}, heads: map[crdt.Origin]uint64{}} }
@@ -31,23 +32,32 @@ func (d *disk) copy() *disk {
 
 // write makes operations durable, whose frames reach as far as reaches says.
 func (d *disk) write(ops []node.Op, reaches []reach) {
-	for _, op := range ops {
+	for i, op := range ops {
+		if d.index != nil {
+			d.index.drop(string(op.Key))
+		}
 		if op.Delete {
 			delete(d.kv, string(op.Key))
 		} else {
 			d.kv[string(op.Key)] = op.Value
 		}
-	}
-	for _, r := range reaches {
-		d.heads[r.o] = max(d.heads[r.o], r.head)
+		for ; len(reaches) > 0 && reaches[0].op == i; reaches = reaches[1:] {
+			r := &reaches[0]
+			d.heads[r.o] = max(d.heads[r.o], r.head)
+			if d.index != nil {
+				d.index.put(string(op.Key), r)
+			}
+		}
 	}
 }
 
 // reachesOf reads how far the frames among operations take their origins.
 func reachesOf(to []reach, ops []node.Op) []reach {
-	for _, op := range ops {
+	for i, op := range ops {
 		if !op.Delete {
-			eachFrame(string(op.Key), op.Value, anyFrame, func(f *wire.Frame) { to = append(to, reach{f.Origin, max(f.To, f.Head)}) })
+			eachFrame(string(op.Key), op.Value, func(f *wire.Frame, raw []byte) {
+				to = append(to, reach{i, f.Origin, max(f.To, f.Head), raw})
+			})
 		}
 	}
 	return to
@@ -70,15 +80,12 @@ func (d *disk) Scan(prefix []byte, f func(key, value []byte) error) error {
 	return nil
 }
 
-// eachFrame calls f for every frame in a record of the log or of a checkpoint whose bytes are wanted.
-func eachFrame(key string, value []byte, want func(raw []byte) bool, f func(*wire.Frame)) {
+// eachFrame calls f for every frame in a record of the log or of a checkpoint, with its bytes there.
+func eachFrame(key string, value []byte, f func(fr *wire.Frame, raw []byte)) {
 	each := func(raw []byte) bool {
-		if !want(raw) {
-			return true
-		}
 		fr, err := wire.ParseFrame(raw)
 		if err == nil {
-			f(fr)
+			f(fr, raw)
 		}
 		return err == nil
 	}
@@ -96,30 +103,17 @@ func eachFrame(key string, value []byte, want func(raw []byte) bool, f func(*wir
 	}
 }
 
-func anyFrame([]byte) bool { return true }
-
 // held is what some disks hold of each process' cells.
 type held map[crdt.Incarnation][]amounts
 
 // gather joins into h the cells of node origins that a disk holds: the oracle's own recovery, which knows nothing of
 // cursors, sums or cold origins.
-func (t *truth) gather(h held, d *disk) { t.gatherFrom(h, d, anyFrame) }
-
-// gatherOf gathers the cells of one process only. Where a frame's body is not compressed its incarnation stands in it as it
-// is (docs/protocol.md), so most of a hub's disk need not be parsed.
-func (t *truth) gatherOf(inc crdt.Incarnation, d *disk) []amounts {
-	const plain = 0 // the second byte of a frame
-	h := held{}
-	t.gatherFrom(h, d, func(raw []byte) bool { return len(raw) < 2 || raw[1] != plain || bytes.Contains(raw, inc[:]) })
-	return h[inc]
-}
-
-func (t *truth) gatherFrom(h held, d *disk, want func(raw []byte) bool) {
+func (t *truth) gather(h held, d *disk) {
 	keys := slices.Sorted(maps.Keys(d.kv))
 	names := map[crdt.Origin]map[uint32]int{}
 	each := func(f func(*wire.Frame)) {
 		for _, k := range keys {
-			eachFrame(k, d.kv[k], want, func(fr *wire.Frame) {
+			eachFrame(k, d.kv[k], func(fr *wire.Frame, _ []byte) {
 				if fr.Origin.Class == crdt.ClassNode {
 					f(fr)
 				}

@@ -26,7 +26,7 @@ func (w *World) answeredForHub(m *machine, rq *request, res *node.Result) {
 			}
 		}
 	}
-	if by.hub == nil || res.Err != nil || w.within(by.hub, w.truth.gatherOf(by.inc, m.disk)) && w.onAHub(m, by) {
+	if by.hub == nil || res.Err != nil || w.within(by.hub, w.truth.holds(m.disk, by.inc)) && w.onAHub(m, by) {
 		return
 	}
 	w.fail("I2", "%s accepted a request with the word of a hub, and it is not on the disk of this node and of a hub", m.spec.Name)
@@ -48,7 +48,7 @@ func (w *World) onAHub(m *machine, by *written) bool {
 		if h.region != m.region {
 			continue
 		}
-		if w.within(by.hub, w.truth.gatherOf(by.inc, h.disk)) {
+		if w.within(by.hub, w.truth.holds(h.disk, by.inc)) {
 			return true
 		}
 	}

@@ -37,10 +37,12 @@ type sent struct {
 	leak string // what it shows that is not on the sender's disk
 }
 
-// reach is how far a frame on disk takes its origin.
+// reach is how far a frame that goes to disk takes its origin.
 type reach struct {
+	op   int // the operation that it is part of
 	o    crdt.Origin
 	head uint64
+	raw  []byte // the frame's bytes in it
 }
 
 // jobOf returns a job for a machine at this time.
