@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 
 	"meshd/internal/mutant"
@@ -86,6 +87,24 @@ func (h *Histograms) Total() *Distribution {
 		sum.add(known, 0)
 	})
 	return sum
+}
+
+// Snapshot is what is known of one run of a source.
+type Snapshot struct {
+	Source string
+	Start  int64         // milliseconds since the Unix epoch; 0 is unknown
+	Total  *Distribution // since Start; shared, read-only
+}
+
+// Snapshots yields every run, sorted by source and start.
+func (h *Histograms) Snapshots() iter.Seq[Snapshot] {
+	return func(yield func(Snapshot) bool) {
+		for _, r := range h.runs {
+			if !yield(Snapshot{Source: r.source, Start: r.start, Total: r.value.d}) {
+				return
+			}
+		}
+	}
 }
 
 // histogramsOf returns a state with the runs, or nil if there are none.

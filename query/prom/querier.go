@@ -1,0 +1,81 @@
+package prom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
+)
+
+// widths are those that history may be kept in besides the finest. Asking for one that is not kept brings the next finer one.
+var widths = []int64{60_000, 3_600_000}
+
+// finest is the usual width of the finest windows, for the few questions that depend on it where there is no window to see.
+const finest = 10_000
+
+// queryable is the storage of one query.
+type queryable struct {
+	cfg       *Config
+	regions   map[string]Region
+	selectors map[*matcher]selector
+	lookback  int64 // ms
+	plain     bool  // samples of windows as they are: no edges, no anchors between them
+	now       int64
+	samples   int // made so far
+}
+
+// plan learns from the expression of the query, which must be the one that runs.
+func (q *queryable) plan(s parser.Statement) {
+	if e, ok := s.(*parser.EvalStmt); ok {
+		q.selectors = selectors(e.Expr)
+		if e.LookbackDelta > 0 {
+			q.lookback = e.LookbackDelta.Milliseconds()
+		}
+	}
+}
+
+// Querier implements storage.Queryable. The range is that of all selectors: each one's own comes with its hints.
+func (q *queryable) Querier(_, _ int64) (storage.Querier, error) { return q, nil }
+
+// Close implements storage.Querier.
+func (q *queryable) Close() error { return nil }
+
+// Select implements storage.Querier.
+func (q *queryable) Select(ctx context.Context, _ bool, h *storage.SelectHints, ms ...*matcher) storage.SeriesSet {
+	v, err := q.read(ctx, h, ms)
+	if err != nil {
+		return &seriesSet{err: err}
+	}
+	out := newSeriesSet(distinct(v.out))
+	out.warnings = v.notes
+	return out
+}
+
+// read makes the series of one selector.
+func (q *queryable) read(ctx context.Context, h *storage.SelectHints, ms []*matcher) (*view, error) {
+	if h == nil || len(ms) == 0 {
+		return nil, errors.New("prom: a selection without a range or conditions")
+	}
+	v := &view{
+		queryable: q, hints: h, conditions: conditionsOf(ms), facts: q.selectors[ms[0]], reach: h.Range, handled: map[string]bool{},
+	}
+	v.evals = evalsOf(h, v.facts, q.lookback)
+	if n := v.evals.count(); n > int64(q.cfg.MaxSamples) {
+		return nil, fmt.Errorf("%d evaluations of one selector, at most %d: widen the step", n, q.cfg.MaxSamples)
+	}
+	if v.reach == 0 {
+		v.reach = q.lookback
+	}
+	if err := v.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.curves(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.idle(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}

@@ -1,0 +1,209 @@
+package prom
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"meshd/crdt"
+	"meshd/history"
+	"meshd/node"
+)
+
+// view is one selector on its way to series.
+type view struct {
+	*queryable
+	hints      *storage.SelectHints
+	conditions *conditions
+	facts      selector
+	evals      evals
+	reach      int64 // how far back an evaluation looks, ms
+	instants   []instant
+	style      style
+	tails      map[string]crdt.Value // what was counted after the range, of anchored series
+	lifetimes  []node.Row
+	anchors    map[string]*node.Row // by key
+	handled    map[string]bool      // anchored series that had a curve
+	out        []*found
+	notes      annotations.Annotations
+}
+
+// found is a series before its labels are final.
+type found struct {
+	key    *crdt.Series
+	owner  history.Owner
+	series *series
+}
+
+// style is how cumulative curves are sampled for a function.
+type style int
+
+const (
+	atMoments style = iota // at the times of evaluation: no range
+	atEdges                // rate, increase
+	atBounds               // delta
+	atLastTwo              // irate, idelta
+	onGrid                 // the rest
+	asIs                   // at the ends of windows that exist: exact=0
+)
+
+func (v *view) chooseStyle() style {
+	switch {
+	case v.plain:
+		return asIs
+	case v.hints.Range == 0:
+		return atMoments
+	}
+	switch v.hints.Func {
+	case "rate", "increase":
+		return atEdges
+	case "delta":
+		return atBounds
+	case "irate", "idelta":
+		return atLastTwo
+	}
+	return onGrid
+}
+
+// anchored reports whether a curve's height matters, and not only its rises.
+func (s style) anchored() bool { return s == atMoments || s == onGrid || s == asIs }
+
+// prepare finds what is the same for all curves.
+func (v *view) prepare(ctx context.Context) error {
+	v.style = v.chooseStyle()
+	switch v.style {
+	case atEdges:
+		v.instants = edges(v.evals, v.hints.Range)
+	case atBounds:
+		v.instants = bounds(v.evals, v.hints.Range)
+	case atMoments:
+		v.instants = moments(v.evals)
+	case atLastTwo, onGrid, asIs:
+	}
+	if v.style.anchored() {
+		return v.anchor(ctx)
+	}
+	return nil
+}
+
+// anchor reads the lifetimes of the series that are cumulative.
+func (v *view) anchor(ctx context.Context) error {
+	if v.cfg.Totals == nil {
+		return nil
+	}
+	t, err := v.cfg.Totals(ctx, node.Select{
+		Match:  func(s *crdt.Series) bool { return cumulative(s.Kind) && v.conditions.series(s) },
+		ByNode: v.byNode(),
+	})
+	if err != nil {
+		return fmt.Errorf("prom: read totals: %w", err)
+	}
+	v.lifetimes = t.Rows
+	v.anchors = make(map[string]*node.Row, len(t.Rows))
+	for i := range t.Rows {
+		r := &t.Rows[i]
+		v.anchors[keyOf(r.Series, history.Owner{Region: r.Region, Node: r.Node})] = r
+	}
+	v.tails = map[string]crdt.Value{}
+	return nil
+}
+
+func cumulative(k crdt.Kind) bool {
+	return k == crdt.KindCounter || k == crdt.KindUpDown || k == crdt.KindDistribution
+}
+
+func keyOf(s *crdt.Series, o history.Owner) string {
+	b := append(append([]byte(o.Region), 0), o.Node...)
+	return string(s.AppendKey(append(b, 0)))
+}
+
+func (v *view) byNode() bool { return v.facts.byNode || v.conditions.byNode() }
+
+// horizon is up to when the windows of a region are complete. What nothing is known of is complete as far as it goes.
+func (v *view) horizon(region string) int64 {
+	if r, ok := v.regions[region]; ok {
+		return r.Until
+	}
+	return v.now
+}
+
+// curves reads the windows that the evaluations look at, and those behind them that the height of curves depends on.
+func (v *view) curves(ctx context.Context) error {
+	base := v.conditions.selection()
+	base.ByNode = v.byNode()
+	rest := base.Match
+	only := func(want bool) func(*crdt.Series) bool {
+		return func(s *crdt.Series) bool { return cumulative(s.Kind) == want && (rest == nil || rest(s)) }
+	}
+	from, to := v.evals.first-v.reach, v.evals.last
+	wide := v.evals.alignedTo(v.hints.Range, widths)
+	additive := base
+	additive.Match, additive.Width = only(true), wide
+	if v.style == atLastTwo || v.style == onGrid || v.style == asIs {
+		additive.Width = 0
+	}
+	if v.style == atEdges || v.style == atBounds || v.style == atLastTwo { // the newest rates repeat the last whole range
+		from -= v.lookback
+	}
+	additive.From, additive.To = floorTo(from, max(additive.Width, 1)), to
+	if err := v.readTails(ctx, additive); err != nil {
+		return err
+	}
+	if err := v.cfg.History.Curves(ctx, additive, v.addCumulative); err != nil {
+		return err
+	}
+	others := base
+	others.Match, others.From, others.To = only(false), v.evals.first-v.reach-finest, to
+	if v.wideEnough() {
+		others.Width = wide
+	}
+	return v.cfg.History.Curves(ctx, others, v.addOther)
+}
+
+// readTails reads what was counted after the range: up to the next minute in the finest windows, up to the next hour in those of a
+// minute, then in those of an hour.
+func (v *view) readTails(ctx context.Context, sel history.Selection) error {
+	if v.anchors == nil {
+		return nil
+	}
+	sel.From, sel.Width = sel.To, 0
+	for _, w := range append(slices.Clone(widths), maxTime) {
+		if sel.To = ceilTo(sel.From, w); sel.To > sel.From {
+			if err := v.cfg.History.Curves(ctx, sel, v.addTail); err != nil {
+				return err
+			}
+		}
+		sel.From, sel.Width = sel.To, w
+	}
+	return nil
+}
+
+// maxTime is after all windows.
+const maxTime = int64(1) << 60
+
+// wideEnough reports whether wide windows tell a gauge or a unique as well as narrow ones.
+func (v *view) wideEnough() bool {
+	return !v.plain && slices.Contains([]string{"min_over_time", "max_over_time", "last_over_time"}, v.hints.Func)
+}
+
+// addTail takes what was counted after the range.
+func (v *view) addTail(c *history.Curve) error {
+	if !v.conditions.owner(c.Owner) {
+		return nil
+	}
+	key := keyOf(c.Series, c.Owner)
+	sum, ok := v.tails[key]
+	if !ok {
+		sum = crdt.Bottom(c.Series.Kind)
+	}
+	for i := range c.Points {
+		if err := sum.Combine(&c.Points[i].Value); err != nil {
+			return fmt.Errorf("prom: add windows: %w", err)
+		}
+	}
+	v.tails[key] = sum
+	return nil
+}
