@@ -19,7 +19,7 @@ const healthTimeout = 2 * time.Second
 // ownRoutes is what a mistyped path is compared with.
 var ownRoutes = []string{
 	"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/remove", "/v1/drop", "/v1/metrics", "/api/v1/write",
-	"/healthz", "/readyz", "/metrics",
+	"/healthz", "/readyz", "/metrics", "/api/v1/query", "/api/v1/query_range", "/api/v1/series", "/api/v1/labels", "/api/v1/metadata",
 }
 
 // handler answers a request or returns why not. What it returns is written as {"error": ...}.
@@ -52,20 +52,29 @@ func (s *Server) allow(h handler, methods ...string) http.Handler {
 // query lets a bounded number of requests run, and a bounded number wait.
 func (s *Server) query(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		select {
-		case s.waiting <- struct{}{}:
-			defer func() { <-s.waiting }()
-		default:
-			s.refused.WithLabelValues("busy").Inc()
-			return errBusy
+		release, err := s.admit(r.Context())
+		if err != nil {
+			return err
 		}
-		select {
-		case s.running <- struct{}{}:
-			defer func() { <-s.running }()
-		case <-r.Context().Done():
-			return r.Context().Err()
-		}
+		defer release()
 		return h(w, r)
+	}
+}
+
+// admit waits until a query may run, and returns errBusy if too many wait. release is called when it has ended.
+func (s *Server) admit(ctx context.Context) (release func(), err error) {
+	select {
+	case s.waiting <- struct{}{}:
+	default:
+		s.refused.WithLabelValues("busy").Inc()
+		return nil, errBusy
+	}
+	select {
+	case s.running <- struct{}{}:
+		return func() { <-s.running; <-s.waiting }, nil
+	case <-ctx.Done():
+		<-s.waiting
+		return nil, ctx.Err()
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"meshd/history"
 )
 
 // Config is what a Server needs. Zero fields take the documented default.
@@ -31,6 +33,10 @@ type Config struct {
 	Events http.Handler
 	// Settings serves /v1/config. nil: no such route.
 	Settings Settings
+	// History serves /api/v1 and totals over time. nil: no such routes.
+	History history.Source
+	// Version is what /api/v1/status/buildinfo says of this program.
+	Version string
 	// TokenFile names a file with one token a line; requests must carry one of them. It is read again when it changes.
 	// "": no check, which is for loopback only.
 	TokenFile string
@@ -124,6 +130,9 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.routes()
+	if err := s.mountPrometheus(); err != nil {
+		return nil, err
+	}
 	s.found = s.protect(s.mux)
 	s.lost = s.protect(http.HandlerFunc(s.noRoute))
 	return s, nil

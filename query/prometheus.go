@@ -1,0 +1,99 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"meshd/crdt"
+	"meshd/history"
+	"meshd/node"
+	"meshd/query/prom"
+)
+
+// publishDelay is how long after its end a window may take to be told by its writer, and a little for the way: a
+// region's windows are complete up to that long before its lifetimes are. (Writers wait for at most 2 s.)
+const publishDelay = 5 * time.Second
+
+// finestWindow is the usual width of the finest windows.
+const finestWindow = 10 * time.Second
+
+// mountPrometheus mounts the Prometheus API if there is a history to answer from.
+func (s *Server) mountPrometheus() error {
+	if s.cfg.History == nil {
+		return nil
+	}
+	api, err := prom.New(prom.Config{
+		History: s.cfg.History,
+		Totals:  s.cfg.Source.Totals,
+		Regions: s.regions,
+		Nodes:   s.nodes,
+		Admit:   s.admit,
+		Busy:    func(err error) bool { return errors.Is(err, errBusy) || errors.Is(err, node.ErrClosed) },
+		Version: s.cfg.Version,
+	})
+	if err != nil {
+		return err
+	}
+	api.Mount(s.mux.Handle)
+	return nil
+}
+
+// coverage asks what is known of every region.
+func (s *Server) coverage(ctx context.Context) ([]node.Coverage, error) {
+	t, err := s.cfg.Source.Totals(ctx, node.Select{Match: func(*crdt.Series) bool { return false }})
+	if err != nil {
+		return nil, err
+	}
+	return t.Coverage, nil
+}
+
+// regions tells the Prometheus API how far each region is known.
+func (s *Server) regions(ctx context.Context) ([]prom.Region, error) {
+	from, err := s.coverage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.cfg.Source.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UnixMilli()
+	cov := newCoverage(from, &selection{})
+	out := make([]prom.Region, 0, len(cov.Regions))
+	for i := range cov.Regions {
+		r := &cov.Regions[i]
+		region := prom.Region{Name: r.Region, Until: completeWindows(r, r.Region == st.Region, now)}
+		if !r.complete() {
+			region.Gap = "incomplete: region " + strings.TrimSpace(regionText(r))
+		}
+		out = append(out, region)
+	}
+	return out, nil
+}
+
+// completeWindows returns up to when all windows of a region are here, ms. A node that is cut off goes on with its own region, from
+// what it has, and so does one that does not know how old another one is: the gap is told beside it.
+func completeWindows(r *RegionCoverage, own bool, nowMs int64) int64 {
+	const silence = time.Minute
+	until := r.CompleteUntil.UnixMilli()
+	if r.CompleteUntil.IsZero() || own && until < nowMs-silence.Milliseconds() {
+		until = nowMs
+	}
+	until -= publishDelay.Milliseconds()
+	return until - until%finestWindow.Milliseconds()
+}
+
+// nodes lists the nodes of the mesh for searches of label values.
+func (s *Server) nodes(ctx context.Context) ([]history.Owner, error) {
+	members, err := s.cfg.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]history.Owner, len(members))
+	for i, m := range members {
+		out[i] = history.Owner{Region: m.Region, Node: m.Node}
+	}
+	return out, nil
+}
