@@ -111,6 +111,18 @@ func (d *Distribution) Max() float64 {
 	return d.greatest
 }
 
+// Fine returns how many samples of one sign lie in the bucket of an index at MaxScale.
+func (d *Distribution) Fine(negative bool, index int32) uint64 {
+	side := d.positive
+	if negative {
+		side = d.negative
+	}
+	if !validBucket(MaxScale, int(index)) {
+		return 0
+	}
+	return side.get(keyOf(MaxScale, int(index)))
+}
+
 // Scale returns the coarsest scale in use, at which all buckets can be read: MaxScale unless the samples of some
 // writer span more than 2,048 buckets or came in coarser ones.
 func (d *Distribution) Scale() int { return min(d.positive.coarsest(), d.negative.coarsest()) }

@@ -282,3 +282,16 @@ func TestLawsAtTheLimit(t *testing.T) {
 		}
 	})
 }
+
+func TestFineCountsTheSamplesOfABucket(t *testing.T) {
+	d := observed(t, 1, 1, -1, 3, 0)
+	for _, row := range []struct {
+		negative bool
+		index    int32
+		want     uint64
+	}{{false, -1, 2}, {true, -1, 1}, {false, 101, 1}, {false, 102, 0}, {true, 101, 0}, {false, 1 << 30, 0}, {false, -1 << 31, 0}} {
+		if got := d.Fine(row.negative, row.index); got != row.want {
+			t.Errorf("%d samples in bucket %d, negative %v, want %d", got, row.index, row.negative, row.want)
+		}
+	}
+}

@@ -18,8 +18,11 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	c.tell(at)
 	c.rollup()
 	limit := cmp.Or(sel.Limit, defaultRows)
-	t := &Totals{Coverage: c.Coverage()}
 	regions := c.regions()
+	t := &Totals{Coverage: c.coverageOf(regions)}
+	if sel.Match == nil {
+		t.Rows = make([]Row, 0, min(c.cat.Len()*len(regions), limit+1))
+	}
 	for _, id := range c.cat.Sorted() {
 		s := c.cat.Series(id)
 		if sel.Match != nil && !sel.Match(s) {
@@ -191,10 +194,12 @@ func empty(v *crdt.Value) bool {
 }
 
 // Coverage says, region by region, how complete and how old the totals are here.
-func (c *Core) Coverage() []Coverage {
-	var out []Coverage
-	for _, region := range c.regions() {
-		out = append(out, c.coverage(region))
+func (c *Core) Coverage() []Coverage { return c.coverageOf(c.regions()) }
+
+func (c *Core) coverageOf(regions []string) []Coverage {
+	out := make([]Coverage, len(regions))
+	for i, region := range regions {
+		out[i] = c.coverage(region)
 	}
 	return out
 }

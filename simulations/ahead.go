@@ -21,9 +21,11 @@ type ahead struct {
 	barriers []*event // those of them that are nobody's own, in order
 	current  *event   // whose turn it is
 
+	width   int // processors that run steps
 	jobs    chan *job
 	workers sync.WaitGroup
 	idle    []*job
+	spare   []*answers
 	events  []*event // to be used again
 }
 
@@ -40,7 +42,7 @@ func (a *ahead) begin(p *Plan) {
 	if n < 2 || p.Workers == 0 && len(p.Nodes) < parallelFrom {
 		return
 	}
-	a.reach = p.Net.reach()
+	a.reach, a.width = p.Net.reach(), n
 	a.jobs = make(chan *job, len(p.Nodes)) // a machine has one job at a time: sending never waits
 	for range n - 1 {
 		a.workers.Go(func() {
@@ -57,6 +59,7 @@ func (a *ahead) end() {
 	if a.jobs != nil {
 		close(a.jobs)
 		a.workers.Wait()
+		a.width = 1
 	}
 }
 

@@ -23,8 +23,13 @@ func sample(i int) float64 {
 	return -magnitudes[i-1-len(magnitudes)]
 }
 
-// bucketOf returns the index at scale 6 of magnitude i.
-func bucketOf(i int) int32 { return int32(math.Ceil(math.Log2(magnitudes[i])*64)) - 1 }
+// bucketsOf are the indexes at scale 6 of the magnitudes.
+var bucketsOf = func() (out [len(magnitudes)]int32) {
+	for i, m := range magnitudes {
+		out[i] = int32(math.Ceil(math.Log2(m)*64)) - 1
+	}
+	return out
+}()
 
 // amounts are the parts of a value that are added over origins: P and N of counters and updowns, and of distributions
 // the sums and the count of every sample that clients write.
@@ -90,16 +95,11 @@ func amountsOf(v *crdt.Value) (a amounts, ok bool) {
 	a.P, a.N = d.Sum().P, d.Sum().N
 	a.B[0] = d.Zeros()
 	known := d.Zeros()
-	if d.Count() > 0 && d.Scale() == crdt.MaxScale {
-		h := d.Exponential()
-		for i := range magnitudes {
-			at := bucketOf(i)
-			for side, bs := range [...]*crdt.ExponentialBuckets{&h.Positive, &h.Negative} {
-				if n := at - bs.Offset; n >= 0 && int(n) < len(bs.Counts) {
-					a.B[1+i+side*len(magnitudes)] = bs.Counts[n]
-					known += bs.Counts[n]
-				}
-			}
+	if d.Count() > known {
+		for i, at := range bucketsOf {
+			pos, neg := d.Fine(false, at), d.Fine(true, at)
+			a.B[1+i], a.B[1+i+len(magnitudes)] = pos, neg
+			known += pos + neg
 		}
 	}
 	return a, known == d.Count()

@@ -27,7 +27,12 @@ func (w *World) readOne(ev *event) {
 		return // it is down
 	}
 	a := w.take(j)
-	if a == nil || !w.check(m, a) {
+	if a == nil {
+		return
+	}
+	ok := w.check(m, a)
+	w.spent(a)
+	if !ok {
 		return
 	}
 	if ev.arg != 0 {
@@ -67,36 +72,68 @@ func (w *World) take(j *job) *answers {
 	return j.answers
 }
 
+// blank returns answers to be filled, which may hold old ones.
+func (w *World) blank() *answers {
+	a := &w.ahead
+	if n := len(a.spare); n > 0 {
+		var out *answers
+		out, a.spare = a.spare[n-1], a.spare[:n-1]
+		return out
+	}
+	return &answers{}
+}
+
+// spent gives answers back that nobody looks at any more.
+func (w *World) spent(a *answers) { w.ahead.spare = append(w.ahead.spare, a) }
+
+// reset empties answers, for so many regions and series.
+func (a *answers) reset(regions, series int) {
+	if a.sums == nil {
+		a.sums = make([][]amounts, regions)
+		for i := range a.sums {
+			a.sums[i] = make([]amounts, series)
+		}
+	}
+	if a.values == nil {
+		a.values = make([][]*crdt.Value, regions)
+		for i := range a.values {
+			a.values[i] = make([]*crdt.Value, series)
+		}
+	}
+	for i := range regions {
+		clear(a.sums[i])
+		clear(a.values[i])
+	}
+}
+
 // answersOf reads the totals of a core.
-func (w *World) answersOf(c *node.Core, at node.Time) (*answers, *Violation) {
+func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
 	t, err := c.Totals(at, node.Select{})
 	if err != nil {
-		return nil, &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
+		return &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
 	}
-	a := &answers{coverage: t.Coverage}
-	for range w.regions {
-		a.sums = append(a.sums, make([]amounts, len(w.truth.series)))
-		a.values = append(a.values, make([]*crdt.Value, len(w.truth.series)))
-	}
+	a.reset(len(w.regions), len(w.truth.series))
+	a.coverage = t.Coverage
 	for i := range t.Rows {
 		row := &t.Rows[i]
 		at, ok := w.truth.index[row.Series.Name]
 		region := slices.Index(w.regions, row.Region)
 		if !ok || region < 0 {
-			return nil, &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s in region %q: nobody ever wrote it", row.Series, row.Region)}
+			return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s in region %q: nobody ever wrote it", row.Series, row.Region)}
 		}
 		sums, known := amountsOf(&row.Value)
 		if !known {
-			return nil, &Violation{Rule: "I3", What: fmt.Sprintf("counts samples of %s that nobody observed", row.Series)}
+			return &Violation{Rule: "I3", What: fmt.Sprintf("counts samples of %s that nobody observed", row.Series)}
 		}
 		a.sums[region][at].add(&sums) // two generations, at a node that has not heard of a drop
 		a.values[region][at] = &row.Value
 	}
-	return a, nil
+	return nil
 }
 
 // check compares the answers of a machine with what was written (I3), with its own earlier answers (I4), with what it
-// accepted itself (I5) and with what it says of completeness (I13). It reports whether all is well.
+// accepted itself (I5) and with what it says of completeness (I13). It reports whether all is well. The sums in a are
+// the answer before afterwards.
 func (w *World) check(m *machine, a *answers) bool {
 	w.stats.Reads++
 	var first amounts
@@ -130,7 +167,7 @@ func (w *World) check(m *machine, a *answers) bool {
 	for i := range a.coverage {
 		w.checkCoverage(m, a, &a.coverage[i])
 	}
-	m.proc.last = a.sums
+	m.proc.last, a.sums = a.sums, m.proc.last
 	return len(w.report.Violations) == 0
 }
 
@@ -212,13 +249,17 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 	if until <= 0 || c.Age > time.Hour {
 		return
 	}
-	names := w.names(region)
-	if c.NodesExpected != len(names) { // somebody was never heard of: nothing is said of it
+	r := w.roll(region)
+	if c.NodesExpected != len(r.names) { // somebody was never heard of: nothing is said of it
 		return
 	}
-	want := w.acceptedBy(region, until, func(o *machine) bool {
-		return o.lost || names[o.spec.Name] || slices.Contains(c.Missing, o.spec.Name)
-	})
+	var without func(*machine) bool
+	if r.lost || len(c.Missing) > 0 {
+		without = func(o *machine) bool {
+			return o.lost || r.names[o.spec.Name] || slices.Contains(c.Missing, o.spec.Name)
+		}
+	}
+	want := w.acceptedBy(region, until, without)
 	w.saw(sawComplete)
 	for i := range want {
 		if w.truth.drops[i].ordered {
@@ -239,13 +280,25 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 	}
 }
 
-// names returns the nodes of a region that ever ran, and whether writes of one may be lost.
-func (w *World) names(region int) map[string]bool {
-	out := map[string]bool{}
+// roll is who a region has: the nodes that ever ran, and whether writes of each may be lost.
+type roll struct {
+	names map[string]bool
+	lost  bool // of any machine
+}
+
+// roll returns that of a region. It is made anew after a start or a disaster.
+func (w *World) roll(region int) *roll {
+	r := w.rolls[region]
+	if r != nil {
+		return r
+	}
+	r = &roll{names: map[string]bool{}}
 	for _, m := range w.byRegion[region] {
+		r.lost = r.lost || m.lost
 		if m.gen > 0 {
-			out[m.spec.Name] = out[m.spec.Name] || m.lost
+			r.names[m.spec.Name] = r.names[m.spec.Name] || m.lost
 		}
 	}
-	return out
+	w.rolls[region] = r
+	return r
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"meshd/crdt"
 	"meshd/node"
@@ -25,18 +26,7 @@ func (w *World) probe() {
 	case missing == nil:
 		w.stats.ConvergedMs = after
 		w.trace("converged after %d ms", after)
-		for _, m := range w.machines {
-			if m.proc == nil || len(w.report.Violations) > 0 {
-				continue
-			}
-			if a := w.ask(m); a != nil {
-				w.check(m, a)
-				m.proc.last = nil // all answers of a large mesh take much memory, and this was the last one
-			}
-			if m.spec.Role == node.RoleHub {
-				w.checkCells(m)
-			}
-		}
+		w.checkAll()
 		w.done = true
 	case after > w.plan.Bound:
 		rule := "I10"
@@ -47,6 +37,46 @@ func (w *World) probe() {
 		w.fail(rule, "not converged %d ms after everything healed: %v", after, missing)
 	default:
 		w.probeSoon()
+	}
+}
+
+// awake returns the machines that are meant to run.
+func (w *World) awake() (out []*machine) {
+	for _, m := range w.machines {
+		if !m.dormant {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// batch is how many machines are asked at once. It is a part of the run: who is asked closes its totals.
+func (w *World) batch() int {
+	if len(w.plan.Nodes) < parallelFrom {
+		return 1
+	}
+	return parallelFrom
+}
+
+// checkAll judges the answers of all machines that run once more.
+func (w *World) checkAll() {
+	var up []*machine
+	for _, m := range w.machines {
+		if m.proc != nil {
+			up = append(up, m)
+		}
+	}
+	for ms := range slices.Chunk(up, w.batch()) {
+		for i, a := range w.askAll(ms) {
+			if a != nil && len(w.report.Violations) == 0 {
+				w.check(ms[i], a)
+				w.spent(a)
+				ms[i].proc.last = nil // all answers of a large mesh take much memory, and this was the last one
+			}
+			if ms[i].spec.Role == node.RoleHub && len(w.report.Violations) == 0 {
+				w.checkCells(ms[i])
+			}
+		}
 	}
 }
 
@@ -69,22 +99,22 @@ func (w *World) unconverged() error {
 		}
 	}
 	first := w.ask(who)
-	for _, m := range w.machines {
-		if m.dormant {
-			continue
-		}
-		a := w.ask(m)
-		if first == nil || a == nil {
-			return fmt.Errorf("%s or %s does not answer", who.spec.Name, m.spec.Name)
-		}
-		if err := w.differ(who, first, m, a); err != nil {
-			return err
-		}
-		if err := w.covered(m, a); err != nil {
-			return err
-		}
-		if err := w.configsDiffer(who, m); err != nil {
-			return err
+	for ms := range slices.Chunk(w.awake(), w.batch()) {
+		as := w.askAll(ms)
+		for i, m := range ms {
+			if first == nil || as[i] == nil {
+				return fmt.Errorf("%s or %s does not answer", who.spec.Name, m.spec.Name)
+			}
+			if err := w.differ(who, first, m, as[i]); err != nil {
+				return err
+			}
+			if err := w.covered(m, as[i]); err != nil {
+				return err
+			}
+			if err := w.configsDiffer(who, m); err != nil {
+				return err
+			}
+			w.spent(as[i])
 		}
 	}
 	if err := w.undropped(who, first); err != nil {
@@ -148,20 +178,20 @@ func describe(v *crdt.Value) string {
 // covered checks that every region is said to be complete and fresh: everybody is up and connected. A region whose
 // disks were destroyed is left out: it says that nobody knows until when it is complete.
 func (w *World) covered(m *machine, a *answers) error {
-	var names map[string]bool
+	var names int
 	for i := range a.coverage {
 		c, far := &a.coverage[i], false
 		for region, r := range w.regions {
 			if r == c.Region {
-				names = w.names(region)
+				names = len(w.roll(region).names)
 				far = w.destroyed[region]
 			}
 		}
 		if far {
 			continue
 		}
-		if c.NodesExpected < len(names) || c.NodesHeard != c.NodesExpected || len(c.Missing) > 0 || c.CompleteUntil.IsZero() {
-			return &Violation{Rule: "I13", What: fmt.Sprintf("%s says of %s: %+v, with %d nodes up", m.spec.Name, c.Region, *c, len(names))}
+		if c.NodesExpected < names || c.NodesHeard != c.NodesExpected || len(c.Missing) > 0 || c.CompleteUntil.IsZero() {
+			return &Violation{Rule: "I13", What: fmt.Sprintf("%s says of %s: %+v, with %d nodes up", m.spec.Name, c.Region, *c, names)}
 		}
 	}
 	return nil
@@ -170,10 +200,7 @@ func (w *World) covered(m *machine, a *answers) error {
 // exact compares the answers with the disks: per process and series what is there lies between what was accepted and
 // what was asked for (I2, I3), and the totals are the sums of it.
 func (w *World) exact(m *machine, a *answers) error {
-	disks := held{}
-	for _, o := range w.machines {
-		w.truth.gather(disks, o.disk)
-	}
+	disks := w.gatherAll()
 	total := make([][]amounts, len(w.regions))
 	for i := range total {
 		total[i] = make([]amounts, len(w.truth.series))

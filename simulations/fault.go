@@ -193,6 +193,7 @@ func (w *World) pause(m *machine, end int64) {
 func (w *World) clone(f *Fault, end int64) {
 	from, to := w.machines[f.A[0]], w.machines[f.B]
 	to.disk, to.acked = from.disk.copy(), append([]amounts(nil), from.acked...)
+	w.rolls[to.region], w.rolls[from.region] = nil, nil
 	to.lost, from.lost = true, true // two processes of one name: neither speaks for the other's writes
 	w.saw(sawClone)
 	w.start(to)
@@ -214,6 +215,7 @@ func (w *World) replaceDisk(m *machine, d *disk, acked []amounts) {
 	w.truth.gather(before, m.disk)
 	d.epoch = m.disk.epoch + 1
 	m.disk, m.acked, m.lost = d, acked, true
+	w.rolls[m.region] = nil
 	after := held{}
 	for _, o := range w.machines {
 		if o.region == m.region {

@@ -1,6 +1,8 @@
 package simulations
 
 import (
+	"slices"
+
 	"meshd/crdt"
 	"meshd/internal/wire"
 	"meshd/node"
@@ -47,10 +49,11 @@ type follower struct {
 	Spread
 	first  int // of the probes
 	series int
-	refs   map[crdt.Origin]map[uint32]int // by the origin's own numbers: index of the series
-	cells  [][]followed                   // by region and series: updates in order
-	seen   [][]int32                      // by machine, then region and series: updates seen
-	wait   []map[int]struct{}             // by machine: cells that came in and may be waiting for the disk
+	cell   map[crdt.Origin][]int // by the origin's own numbers: region and series of a probe, -1 for others
+	cells  [][]followed          // by region and series: updates in order
+	seen   [][]int32             // by machine, then region and series: updates seen
+	wait   [][]int               // by machine: cells that came in and may be waiting for the disk
+	waits  [][]bool              // by machine, then region and series: in wait
 }
 
 type followed struct {
@@ -60,11 +63,12 @@ type followed struct {
 }
 
 func newFollower(w *World) *follower {
-	f := &follower{first: w.plan.Load.Series, series: len(w.truth.series), refs: map[crdt.Origin]map[uint32]int{}}
+	f := &follower{first: w.plan.Load.Series, series: len(w.truth.series), cell: map[crdt.Origin][]int{}}
 	f.cells = make([][]followed, len(w.regions)*f.series)
+	f.wait = make([][]int, len(w.machines))
 	for range w.machines {
 		f.seen = append(f.seen, make([]int32, len(f.cells)))
-		f.wait = append(f.wait, map[int]struct{}{})
+		f.waits = append(f.waits, make([]bool, len(f.cells)))
 	}
 	return f
 }
@@ -103,31 +107,31 @@ func (f *follower) sends(w *World, dec *node.Decoded) {
 			f.Cells += int64(len(fr.Cells))
 		}
 	}
-	if fr == nil {
+	if fr == nil || len(fr.Defs) == 0 {
 		return
 	}
-	if len(fr.Defs) == 0 {
-		return
-	}
-	refs := f.refs[fr.Origin]
-	if refs == nil {
-		refs = map[uint32]int{}
-		f.refs[fr.Origin] = refs
-	}
+	region := w.regionOf(fr.Origin.Region)
+	cell := f.cell[fr.Origin]
 	for i := range fr.Defs {
-		if at, ok := w.truth.index[fr.Defs[i].Series.Name]; ok {
-			refs[fr.Defs[i].Ref] = at
+		d := &fr.Defs[i]
+		for int(d.Ref) >= len(cell) {
+			cell = append(cell, -1)
+		}
+		if series, ok := w.truth.index[d.Series.Name]; ok && series >= f.first && region >= 0 {
+			cell[d.Ref] = region*f.series + series
 		}
 	}
+	f.cell[fr.Origin] = cell
 }
 
 // came records which cells of a frame reached a machine.
-func (f *follower) came(w *World, m *machine, fr *wire.Frame) {
-	region := w.regionOf(fr.Origin.Region)
-	refs := f.refs[fr.Origin]
+func (f *follower) came(m *machine, fr *wire.Frame) {
+	cell, waits := f.cell[fr.Origin], f.waits[m.index]
 	for i := range fr.Cells {
-		if series, ok := refs[fr.Cells[i].Ref]; ok && series >= f.first && region >= 0 {
-			f.wait[m.index][region*f.series+series] = struct{}{}
+		ref := int(fr.Cells[i].Ref)
+		if ref < len(cell) && cell[ref] >= 0 && !waits[cell[ref]] {
+			waits[cell[ref]] = true
+			f.wait[m.index] = append(f.wait[m.index], cell[ref])
 		}
 	}
 }
@@ -137,7 +141,7 @@ func (f *follower) stepped(w *World, m *machine, in node.Event) {
 	switch e := in.(type) {
 	case node.Received:
 		if e.Msg.Frame != nil {
-			f.came(w, m, e.Msg.Frame)
+			f.came(m, e.Msg.Frame)
 		}
 		if m.spec.Role == node.RoleHub {
 			return // it shows what is on disk only
@@ -146,19 +150,23 @@ func (f *follower) stepped(w *World, m *machine, in node.Event) {
 	default:
 		return
 	}
-	for at := range f.wait[m.index] {
-		next := f.seen[m.index][at]
-		if int(next) < len(f.cells[at]) {
-			v, ok := m.proc.core.Peek(w.truth.series[at%f.series], w.regions[at/f.series])
-			if !ok {
-				continue
-			}
-			f.reached(w, m, at, v.P)
+	f.wait[m.index] = slices.DeleteFunc(f.wait[m.index], func(at int) bool {
+		over := f.look(w, m, at)
+		f.waits[m.index][at] = !over
+		return over
+	})
+}
+
+// look asks a machine for one cell and reports whether it waits no longer.
+func (f *follower) look(w *World, m *machine, at int) bool {
+	if int(f.seen[m.index][at]) < len(f.cells[at]) {
+		v, ok := m.proc.core.Peek(w.truth.series[at%f.series], w.regions[at/f.series])
+		if !ok {
+			return false
 		}
-		if int(f.seen[m.index][at]) == len(f.cells[at]) || m.spec.Role == node.RoleEdge {
-			delete(f.wait[m.index], at)
-		}
+		f.reached(w, m, at, v.P)
 	}
+	return int(f.seen[m.index][at]) == len(f.cells[at]) || m.spec.Role == node.RoleEdge
 }
 
 func (f *follower) reached(w *World, m *machine, at int, have crdt.Fixed) {

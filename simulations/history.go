@@ -35,10 +35,13 @@ func (h *history) add(at int64, series int, a *amounts) {
 }
 
 // acceptedBy returns, by series, what clients of a region's machines were told is accepted before a time, without
-// those that without names. Mostly that is nobody, and the region's own history has the sums.
+// those that without names; nil names nobody. The region's own history has the sums of all. The result is valid until
+// the next call.
 func (w *World) acceptedBy(region int, until int64, without func(*machine) bool) []moment {
-	want := make([]moment, len(w.truth.series))
-	if !slices.ContainsFunc(w.byRegion[region], without) {
+	w.moments = slices.Grow(w.moments[:0], len(w.truth.series))[:len(w.truth.series)]
+	want := w.moments
+	clear(want)
+	if without == nil || !slices.ContainsFunc(w.byRegion[region], without) {
 		for i := range want {
 			want[i] = w.accepted[region].until(until, i)
 		}

@@ -55,6 +55,9 @@ func (w *World) jobOf(m *machine, k kind, in node.Event, at int64) *job {
 		j = &job{over: make(chan struct{}, 1), decoded: map[*byte]sent{}}
 	}
 	j.w, j.m, j.proc, j.kind, j.in, j.at = w, m, m.proc, k, in, m.clock.at(at)
+	if k == evRead {
+		j.answers = w.blank()
+	}
 	if m.proc != nil {
 		j.out.Room = m.proc.room
 	}
@@ -78,7 +81,7 @@ func (j *job) execute() {
 	}()
 	switch j.kind {
 	case evRead:
-		j.answers, j.wrong = j.w.answersOf(j.proc.core, j.at)
+		j.wrong = j.w.answersOf(j.answers, j.proc.core, j.at)
 		return
 	case evDurable:
 		j.reaches = reachesOf(j.reaches, j.proc.persist.Ops)

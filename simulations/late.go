@@ -61,6 +61,9 @@ func (w *World) slack(m *machine, region int, at int64) int64 {
 	from := at - 1_000_000
 	var first, second int64
 	for _, h := range w.hubs {
+		if h.region != region && h.region != m.region {
+			continue
+		}
 		late := h.late.since(from)
 		if h.region == region {
 			first = max(first, late)

@@ -78,6 +78,7 @@ func (w *World) start(m *machine) {
 		return
 	}
 	m.gen++
+	w.rolls[m.region] = nil
 	m.dormant, m.resume = false, 0
 	cfg := w.plan.Core
 	cfg.Region, cfg.Node, cfg.Role = m.spec.Region, m.spec.Name, m.spec.Role

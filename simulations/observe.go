@@ -55,17 +55,33 @@ type View struct {
 	Heard   bool            // all nodes of all regions are heard
 }
 
-// View asks machine i, by its place in Plan.Nodes.
-func (w *World) View(i int) View {
-	m := w.machines[i]
-	v := View{Node: m.spec.Name, Up: m.proc != nil && !m.paused(w.now), Heard: true}
-	if !v.Up {
-		return v
+// Views asks machines, named by their places in Plan.Nodes.
+func (w *World) Views(who []int) []View {
+	var up []*machine
+	out := make([]View, len(who))
+	for k, i := range who {
+		m := w.machines[i]
+		out[k] = View{Node: m.spec.Name, Up: m.proc != nil && !m.paused(w.now), Heard: true}
+		if out[k].Up {
+			up = append(up, m)
+		}
 	}
-	a := w.ask(m)
-	if a == nil {
-		return v
+	as := w.askAll(up)
+	for k := range out {
+		if !out[k].Up {
+			continue
+		}
+		if a := as[0]; a != nil {
+			w.view(&out[k], a)
+			w.spent(a)
+		}
+		as = as[1:]
 	}
+	return out
+}
+
+// view sums answers up.
+func (w *World) view(v *View, a *answers) {
 	var sum crdt.Fixed
 	for region := range a.sums {
 		for s := range a.sums[region] {
@@ -83,7 +99,6 @@ func (w *World) View(i int) View {
 		v.Heard = v.Heard && c.NodesHeard == c.NodesExpected && slices.Contains(w.regions, c.Region)
 	}
 	v.Heard = v.Heard && len(a.coverage) == len(w.regions)
-	return v
 }
 
 // regionOf returns the place of a region, -1 if there is none of that name.

@@ -26,6 +26,7 @@ type World struct {
 	hubs      []*machine
 	regions   []string
 	byRegion  [][]*machine
+	rolls     []*roll // by region; nil: to be made
 	accepted  []*history // by region
 	sessions  []*session
 	truth     *truth
@@ -43,6 +44,7 @@ type World struct {
 	ids       uint64
 	orders    map[uint64]func() // of operators: what follows from being done
 	bytes     []byte            // to be used again
+	moments   []moment          // the same
 
 	rng struct{ net, disk, life, work, read, ids, conf, hub *rand.Rand }
 
@@ -142,6 +144,7 @@ func newWorld(p *Plan) *World {
 			w.hubs = append(w.hubs, m)
 		}
 	}
+	w.rolls = make([]*roll, len(w.regions))
 	w.destroyed, w.hubsLost = make([]bool, len(w.regions)), make([]int64, len(w.regions))
 	series := drawSeries(p)
 	w.truth = newTruth(series, len(w.regions))

@@ -107,8 +107,7 @@ func (r *Run) sample(w *simulations.World, who []int) {
 	}
 	var totals []float64
 	var old []time.Duration
-	for _, i := range who {
-		v := w.View(i)
+	for _, v := range w.Views(who) {
 		if !v.Up {
 			continue
 		}
