@@ -26,7 +26,7 @@ type World struct {
 	hubs      []*machine
 	regions   []string
 	byRegion  [][]*machine
-	rolls     []*roll // by region; nil: to be made
+	rolls     []*roll    // by region; nil: to be made
 	accepted  []*history // by region
 	sessions  []*session
 	truth     *truth
