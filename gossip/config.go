@@ -54,6 +54,7 @@ type Config struct {
 	Reachable bool           // an edge that hubs may dial and that takes part in Serf; hubs always are
 	Homes     int            // hubs of its region that an edge keeps sessions with; default 2
 	Link      Link           // default LAN
+	Meter     *Meter         // counts what the socket carries; nil: nobody does
 
 	// Versions are the protocol versions that prefaces name; default: those of this build. Tests let a node pretend to be of
 	// another.

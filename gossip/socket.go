@@ -27,6 +27,9 @@ func (g *Gossip) openSocket() (net.PacketConn, error) {
 	if udp, ok := conn.(*net.UDPConn); ok {
 		g.growBuffers(udp)
 	}
+	if g.cfg.Meter != nil {
+		return meteredConn{conn, g.cfg.Meter}, nil
+	}
 	return conn, nil
 }
 

@@ -34,7 +34,7 @@ func (c *Core) catchUp(waiting []*session) {
 		}
 		if budget <= 0 {
 			c.Counts.CatchUpWaits++
-			if c.now >= s.lastFlush+c.cfg.Flush {
+			if c.now >= s.lastFlush+s.line.pace.flush || c.now >= s.lastFlush+c.cfg.Flush && c.acksDue(s) {
 				c.acknowledge(s)
 			}
 			continue

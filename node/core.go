@@ -19,26 +19,31 @@ type CoreConfig struct {
 	Limits       Limits
 
 	Flush       int64 // between two flushes to a peer; 0 = 100. Less is fresher and costs more packets
-	AntiEntropy int64 // between two comparisons with a peer; 0 = 1,000
-	Beat        int64 // an idle session says so this often; 0 = 1,000. Coverage is no fresher than this
+	AntiEntropy int64 // between two comparisons with a peer; 0 = by Flush, see paceOf
+	Beat        int64 // an idle session says so this often; 0 = by Flush, see paceOf. Coverage is no fresher than this
 	Silence     int64 // a node not complete for this long is missing; 0 = 10,000
 	LogBytes    int64 // log kept before a checkpoint; 0 = 8 MiB. More is less writing and a longer recovery
 	ColdAfter   int64 // an incarnation without session or change goes cold; 0 = 300,000
 	CatchUp     int   // bytes that one step sends to peers that lack much; 0 = 4 MiB. More is longer steps and fewer of them
-	Retry       int64 // frames unacknowledged for this long are sent again; 0 = 10,000: the peer's disk may be full
+	Retry       int64 // frames unacknowledged for this long are sent again; 0 = by Flush, see paceOf: the peer's disk may be full
 	FrameBytes  int   // size that frames to peers aim for; 0 = wire.TargetFrameBytes. Simulations make it small
 	Inflight    int   // bytes of frames to one peer that may be unacknowledged; 0 = 2 MiB. Simulations make it small
+
+	Downlink []string // at an edge: patterns of the series that hubs send it; nil = all, not nil and empty = none
+	OneFeed  bool     // at an edge: one home hub sends, the others only take. Half the bytes, and a later failover of reads
+	Budget   Budget   // at an edge: bytes that its line may carry
 }
 
 func (c *CoreConfig) defaults() {
-	c.Flush = cmp.Or(c.Flush, 100)
-	c.AntiEntropy = cmp.Or(c.AntiEntropy, 1000)
-	c.Beat = cmp.Or(c.Beat, 1000)
+	c.Flush = cmp.Or(c.Flush, usualInterval)
+	p := paceOf(c.Flush)
+	c.AntiEntropy = cmp.Or(c.AntiEntropy, p.compare)
+	c.Beat = cmp.Or(c.Beat, p.beat)
+	c.Retry = cmp.Or(c.Retry, p.retry)
 	c.Silence = cmp.Or(c.Silence, 10_000)
 	c.LogBytes = cmp.Or(c.LogBytes, 8<<20)
 	c.ColdAfter = cmp.Or(c.ColdAfter, 300_000)
 	c.CatchUp = cmp.Or(c.CatchUp, 4<<20)
-	c.Retry = cmp.Or(c.Retry, 10_000)
 	c.FrameBytes = cmp.Or(c.FrameBytes, wire.TargetFrameBytes)
 	c.Inflight = cmp.Or(c.Inflight, defaultInflight)
 	c.Limits.defaults()
@@ -66,6 +71,10 @@ type Core struct {
 
 	sessions map[uint64]*session
 	order    []*session
+	feed     uint64            // an edge's session that sends what it reads
+	downlink *reconcile.Filter // what an edge is sent; nil: all
+	patience int64             // by how much longer hubs may be silent than on a lan
+	budget   budget
 	queue    queue
 	pending  *pending
 	disk     diskLog
@@ -123,6 +132,12 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		stated: statements{}, drops: drops{all: map[string]wire.Drop{}}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
 	}
 	c.disk.init()
+	if cfg.Role == RoleEdge && cfg.Downlink != nil {
+		var err error
+		if c.downlink, err = reconcile.NewFilter(cfg.Downlink); err != nil {
+			return nil, fmt.Errorf("node: downlink: %w", err)
+		}
+	}
 	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series}
 	if cfg.Role == RoleEdge {
 		c.live = reconcile.NewReplica(c.own, c.cat)
@@ -172,6 +187,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.removeNode(in)
 	case DropSeries:
 		c.dropSeries(in)
+	case Used:
+		c.used(in)
 	case Persisted:
 		c.persisted(in)
 		c.epoch++
@@ -238,7 +255,7 @@ func (c *Core) settleRegion() {
 
 // liveNode reports whether a node's gauges count: it was complete lately, or it is this node.
 func (c *Core) liveNode(node string) bool {
-	return node == c.cfg.Node || c.hub.watch.AsOf(node) >= c.now-3*c.cfg.Silence && c.hub.watch.AsOf(node) > 0
+	return node == c.cfg.Node || c.hub.watch.AsOf(node) >= c.now-3*c.hub.watch.Patience(node) && c.hub.watch.AsOf(node) > 0
 }
 
 func (c *Core) wake() int64 {

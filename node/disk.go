@@ -23,6 +23,7 @@ import (
 //	d/ hash of matcher (16)   drop of series by an operator
 //	s/ source                 sequence window of a client source
 //	c/                        the mesh's configuration
+//	b/                        what an edge's line may still carry
 //	t/ hash of key (16)       idempotency key, with the hour it was used; expires by itself
 const (
 	prefixLog      = "l/"
@@ -34,6 +35,7 @@ const (
 	prefixSource   = "s/"
 	prefixKey      = "t/"
 	prefixConfig   = "c/"
+	prefixBudget   = "b/"
 )
 
 // maxTrim bounds the deletions that ride on one commit.

@@ -25,6 +25,8 @@ const (
 	// messagesInHand bounds the bytes of messages that are parsed or wait for the core: sixteen frames of the usual
 	// size, which keep all cores parsing and take about 80 MB parsed.
 	messagesInHand = 4 << 20
+	// readMeter is how often the line's meter is read: often enough that a burst is charged soon after it.
+	readMeter = 5 * time.Second
 )
 
 // Store is the disk as the driver needs it. *buffer.Store satisfies it through a small adapter in cmd.
@@ -57,6 +59,7 @@ type Config struct {
 	Transport     Transport
 	Logger        *slog.Logger          // nil = slog.Default()
 	Registerer    prometheus.Registerer // nil = metrics are kept but not registered
+	Meter         func() uint64         // bytes that the line carried since the process began, both ways; nil = nobody counts
 }
 
 // NewIncarnation draws the identity of a process.
@@ -192,6 +195,12 @@ func (n *Node) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var pendingLoads []crdt.Origin
+	var meter <-chan time.Time
+	if n.cfg.Meter != nil {
+		t := time.NewTicker(readMeter)
+		defer t.Stop()
+		meter = t.C
+	}
 	busy := false
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -235,6 +244,8 @@ func (n *Node) loop(ctx context.Context) {
 			return
 		case <-timer.C:
 			step(Tick{})
+		case <-meter:
+			step(Used{Bytes: n.cfg.Meter()})
 		case in := <-n.results:
 			busy = false
 			step(in)

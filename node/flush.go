@@ -32,21 +32,26 @@ func (c *Core) flushSessions() {
 		if !s.ready {
 			continue
 		}
-		if compare {
+		if compare && c.now >= s.compareAt {
 			c.retry(s)
 			c.compare(s)
 			s.lag.known = false
-		} else if s.relayCut && c.now >= s.lastRelay+c.cfg.Flush {
+			s.compareAt = c.now + s.line.pace.compare - c.cfg.AntiEntropy/2
+			c.ageFor(s)
+		} else if s.relayCut && c.now >= s.lastRelay+s.line.pace.flush {
 			c.relayAll(s)
 		}
 		behind := c.behind(s)
 		switch {
 		case c.now < c.nextFlush(s):
+			if c.now >= s.lastFlush+c.cfg.Flush && c.acksDue(s) {
+				c.acknowledge(s)
+			}
 		case behind && s.catching:
 			waiting = append(waiting, s)
 		case behind:
 			c.serve(s, c.cfg.FrameBytes)
-		case c.now >= s.lastBeat+c.cfg.Beat:
+		case c.now >= s.lastBeat+s.line.pace.beat:
 			c.beat(s)
 		}
 	}
@@ -75,8 +80,9 @@ func (c *Core) nextFlush(s *session) int64 {
 	if last == 0 {
 		return 0
 	}
-	phase := int64(c.cfg.Inc[0]) * c.cfg.Flush / 256
-	return (last-phase)/c.cfg.Flush*c.cfg.Flush + c.cfg.Flush + phase
+	every := s.line.pace.flush
+	phase := int64(c.cfg.Inc[0]) * every / 256
+	return (last-phase)/every*every + every + phase
 }
 
 // behind reports whether the peer lacks something that a flush would send it, or waits for an acknowledgement.
@@ -153,7 +159,7 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 	}
 	var out []*reconcile.Replica
 	if s.peer.Role == RoleEdge {
-		if s.peer.Region != c.cfg.Region {
+		if s.peer.Region != c.cfg.Region || !s.fed() {
 			return nil
 		}
 		out = append(out, &c.hub.region.Total.Replica, &c.hub.floor.Cells.Replica)
@@ -243,7 +249,7 @@ func (c *Core) stream(s *session, o crdt.Origin) *outStream {
 func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay bool) {
 	cursor := r.Progress[crdt.StreamLifetime].Cursor
 	for st.sent < cursor && c.mayFill(s) {
-		b, ok := c.build(r, st.sent, c.frameSize(s, relay))
+		b, ok := c.build(r, s.line.filter, st.sent, c.frameSize(s, relay))
 		if !ok {
 			return
 		}
@@ -264,9 +270,10 @@ func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay
 
 // frameKey names a frame that a step built.
 type frameKey struct {
-	r    *reconcile.Replica
-	from uint64
-	size int
+	r      *reconcile.Replica
+	filter *reconcile.Filter
+	from   uint64
+	size   int
 }
 
 // builtFrame is a frame with its bytes, alone and as a message.
@@ -277,14 +284,17 @@ type builtFrame struct {
 
 // build returns the next frame for a peer that got to from. Peers that are flushed together mostly lack the same:
 // within a step it is built once.
-func (c *Core) build(r *reconcile.Replica, from uint64, size int) (*builtFrame, bool) {
-	k := frameKey{r, from, size}
+func (c *Core) build(r *reconcile.Replica, filter *reconcile.Filter, from uint64, size int) (*builtFrame, bool) {
+	k := frameKey{r, filter, from, size}
 	if b := c.built[k]; b != nil {
 		return b, true
 	}
 	f, ok := r.Build(crdt.StreamLifetime, from, size)
 	if !ok {
 		return nil, false
+	}
+	if filter != nil {
+		filter.Thin(r, f)
 	}
 	b := encode(f)
 	c.built[k] = b
@@ -326,7 +336,7 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		return p[crdt.StreamLifetime], ok
 	}
 	for size := c.frameSize(s, false); c.mayFill(s); {
-		b, ok := c.build(&c.hub.region.Total.Replica, st.sent, size)
+		b, ok := c.build(&c.hub.region.Total.Replica, s.line.filter, st.sent, size)
 		if !ok {
 			return
 		}
@@ -360,7 +370,7 @@ func headOf(named []reconcile.Named, inc crdt.Incarnation) uint64 {
 // retry resumes streams whose frames were not acknowledged for long: the peer may have had no room for them.
 func (c *Core) retry(s *session) {
 	for o, st := range s.streams { // in any order: nothing is sent here
-		if len(st.unacked) == 0 || c.now < st.since+c.cfg.Retry || !c.drained(s) || mutant.On("unacknowledged never resumed") {
+		if len(st.unacked) == 0 || c.now < st.since+s.line.pace.retry || !c.drained(s) || mutant.On("unacknowledged never resumed") {
 			continue
 		}
 		c.rewind(s, o, st)
@@ -384,13 +394,30 @@ func (c *Core) age() {
 		return
 	}
 	c.judgeDead()
-	clear(c.hub.aged)
+	c.agedInto(c.hub.aged)
+}
+
+func (c *Core) agedInto(aged map[crdt.Origin]uint64) {
+	clear(aged)
 	for _, r := range c.hub.region.Replicas() {
-		c.hub.aged[r.Origin] = r.Progress[crdt.StreamLifetime].Cursor
+		aged[r.Origin] = r.Progress[crdt.StreamLifetime].Cursor
 	}
 	for _, r := range c.hub.entries.Replicas() {
-		c.hub.aged[r.Origin] = r.Progress[crdt.StreamLifetime].Cursor
+		aged[r.Origin] = r.Progress[crdt.StreamLifetime].Cursor
 	}
+}
+
+// ageFor is age for a session that compares less often than this node does: what its peer lacks since its own comparison
+// before, it lacks for long.
+func (c *Core) ageFor(s *session) {
+	if c.hub == nil || s.peer.Role != RoleHub || s.line.pace.compare <= c.cfg.AntiEntropy {
+		s.aged = nil
+		return
+	}
+	if s.aged == nil {
+		s.aged = map[crdt.Origin]uint64{}
+	}
+	c.agedInto(s.aged)
 }
 
 // compare tells a hub what is held here, and relays what it lacks of what was here at the comparison before: of its
@@ -398,7 +425,7 @@ func (c *Core) age() {
 func (c *Core) compare(s *session) {
 	c.tellConfig(s)
 	c.sendMarks(s, false, func(crdt.Origin) bool { return true })
-	if c.hub == nil || s.peer.Role != RoleHub || c.now < s.since+relayAfter*c.cfg.AntiEntropy {
+	if c.hub == nil || s.peer.Role != RoleHub || c.now < s.since+relayAfter*s.line.pace.compare {
 		return
 	}
 	if s.peer.Region == c.cfg.Region {
@@ -418,7 +445,7 @@ func (c *Core) relayAll(s *session) {
 		}
 	}
 	live := func(crdt.Origin) bool { return false }
-	if c.now < s.since+relayLiveAfter*c.cfg.AntiEntropy {
+	if c.now < s.since+relayLiveAfter*s.line.pace.compare {
 		_, live = c.deadHubs()
 	}
 	for _, r := range c.hub.entries.Replicas() {
@@ -431,7 +458,11 @@ func (c *Core) relayAll(s *session) {
 func (c *Core) relay(s *session, r *reconcile.Replica) {
 	p := r.Progress[crdt.StreamLifetime]
 	mark := s.marks[r.Origin]
-	old := mark.Covered < min(c.hub.aged[r.Origin], p.Cursor)
+	aged := c.hub.aged
+	if s.aged != nil {
+		aged = s.aged
+	}
+	old := mark.Covered < min(aged[r.Origin], p.Cursor)
 	if !old && (r.Top() <= p.Cursor || mark.Covered >= r.Top()) {
 		return
 	}
@@ -452,7 +483,7 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 	}
 	// Equal cursors do not mean equal cells while something is owed, and what is owed may never come: each version is relayed
 	// once all the same, and now and then again, should the peer's disk have refused it.
-	again := p.Covered > mark.Covered && c.now >= st.relayedAt+c.cfg.Retry
+	again := p.Covered > mark.Covered && c.now >= st.relayedAt+s.line.pace.retry
 	if old && (p.Cursor > mark.Cursor || st.relayed != r.Version || again) {
 		st.sent = s.resume(r.Origin)
 		c.relayOn(s, st, r)

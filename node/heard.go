@@ -75,8 +75,13 @@ func (c *Core) tellHeard(s *session) {
 	}
 }
 
+// hearsItself reports whether a process of a node of the region has a session with this hub: its own word counts then.
+func (c *Core) hearsItself(node string, inc crdt.Incarnation) bool {
+	return slices.ContainsFunc(c.order, func(s *session) bool { return s.peer.Inc == inc && s.peer.Node == node })
+}
+
 func heardProcess(p *reconcile.Process) wire.HeardProcess {
-	out := wire.HeardProcess{Number: p.Number, Node: p.Node, Inc: p.Inc}
+	out := wire.HeardProcess{Number: p.Number, Node: p.Node, Inc: p.Inc, SeldomMs: uint32(p.Seldom)}
 	for _, n := range p.Named {
 		if !n.Live {
 			out.Needs = append(out.Needs, wire.HeardNeed{Inc: n.Inc, Head: n.Head[crdt.StreamLifetime]})
@@ -134,6 +139,9 @@ func (c *Core) gotHeard(s *session, m *wire.Heard) {
 			named[j] = reconcile.Named{Inc: n.Inc, Head: [crdt.NumStreams]uint64{n.Head}}
 		}
 		c.hub.watch.Names(p.Node, p.Inc, named, 0)
+		if !c.hearsItself(p.Node, p.Inc) {
+			c.hub.watch.Seldom(p.Node, p.Inc, int64(p.SeldomMs))
+		}
 	}
 	for _, n := range m.Gone {
 		delete(h.names, n)

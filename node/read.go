@@ -18,14 +18,18 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	c.tell(at)
 	c.rollup()
 	limit := cmp.Or(sel.Limit, defaultRows)
+	withheld, err := c.withholds(sel)
+	if err != nil {
+		return nil, err
+	}
 	regions := c.regions()
-	t := &Totals{Coverage: c.coverageOf(regions)}
+	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld}
 	if sel.Match == nil {
 		t.Rows = make([]Row, 0, min(c.cat.Len()*len(regions), limit+1))
 	}
 	for _, id := range c.cat.Sorted() {
 		s := c.cat.Series(id)
-		if sel.Match != nil && !sel.Match(s) {
+		if sel.Match != nil && !sel.Match(s) || !c.holds(id) {
 			continue
 		}
 		for _, region := range regions {
@@ -281,7 +285,11 @@ func (c *Core) Explain(at Time, sel Select) (*Explanation, error) {
 	c.tell(at)
 	c.rollup()
 	limit := cmp.Or(sel.Limit, defaultRows)
-	e := &Explanation{Coverage: c.Coverage()}
+	withheld, err := c.withholds(sel)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Coverage: c.Coverage(), Withheld: withheld}
 	for id := range reconcile.SeriesID(c.cat.Len()) {
 		s := c.cat.Series(id)
 		if sel.Match != nil && !sel.Match(s) {

@@ -27,7 +27,7 @@ func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
-		rec.drops, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals,
+		rec.drops, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals, rec.budget,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)

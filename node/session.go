@@ -35,6 +35,7 @@ type session struct {
 	offset  offset
 	heard   heard // with a hub of the own region
 	config  configOf
+	line    line
 
 	lateOrigins []crdt.Origin         // not listed in marks, and asked about
 	partial     map[crdt.Origin]int64 // when cold ones were loaded to be relayed, though nobody can say what the peer lacks
@@ -50,6 +51,8 @@ type session struct {
 
 	relayCut  bool // a relay found no room for all
 	lastRelay int64
+	compareAt int64                  // the next comparison is due
+	aged      map[crdt.Origin]uint64 // as hubState.aged, at the comparison before of a slow session
 
 	listing     []wire.Mark // of a listing under way, for want of room
 	listingFull bool        // its first message is not sent yet
@@ -119,6 +122,7 @@ func (c *Core) peerUp(in PeerUp) {
 	}
 	c.sessions[in.ID] = s
 	c.order = append(slices.Clone(c.order), s)
+	c.tellLinks()
 	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.wall, Inc: c.cfg.Inc}
 	h.Own = c.ownHeads()
 	if n := len(h.Own); n > wire.MaxHeads {
@@ -140,6 +144,7 @@ func (c *Core) peerDown(id uint64) {
 		return
 	}
 	c.remove(id)
+	c.tellLinks()
 	c.Counts.SessionsLost++
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.region.NodeChanged(s.peer.Node)
@@ -204,6 +209,8 @@ func (c *Core) received(in Received) {
 		c.gotDrops(s, m)
 	case *wire.Removals:
 		c.gotRemovals(s, m)
+	case *wire.Link:
+		c.gotLink(s, m)
 	default:
 		c.Counts.Unknown++
 	}
@@ -226,6 +233,7 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 	}
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.watch.Names(s.peer.Node, s.peer.Inc, s.named, c.now)
+		c.seldomNode(s)
 		for _, n := range s.named {
 			o := c.peerOrigin(s, n.Inc)
 			p, cold := c.hub.cold.index.progress(o)
@@ -455,17 +463,20 @@ func (c *Core) isDue(s *session) bool {
 // wake returns when the session wants the next Step.
 func (s *session) wake(c *Core) int64 {
 	if len(s.listing) > 0 {
-		return c.now + c.cfg.Flush
+		return c.now + min(c.cfg.Flush, 1000)
 	}
 	if !s.ready {
 		return c.now + c.cfg.Beat
 	}
-	at := s.lastBeat + c.cfg.Beat
+	at := s.lastBeat + s.line.pace.beat
 	if c.behind(s) {
 		at = c.nextFlush(s)
 	}
+	if c.acksDue(s) {
+		at = min(at, s.lastFlush+c.cfg.Flush)
+	}
 	if s.relayCut {
-		at = min(at, s.lastRelay+c.cfg.Flush)
+		at = min(at, s.lastRelay+s.line.pace.flush)
 	}
 	return max(at, c.now+1)
 }

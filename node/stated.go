@@ -24,7 +24,7 @@ const maxStatements = 16
 type statements map[string]map[heardName]*hubStatements
 
 type hubStatements struct {
-	latest  wire.RegionCoverage // as sent, in the hub's time
+	latest  wire.RegionCoverage // as sent whole last, in the hub's time
 	current *wire.RegionCoverage
 	waiting []wire.RegionCoverage // in local time
 }
@@ -40,17 +40,16 @@ func (c *Core) gotCoverage(s *session, m *wire.Coverage) {
 			continue
 		}
 		c.measure(s, rc.AtMs)
-		c.state(s, rc, rc.AtMs)
+		c.state(s, rc).latest = rc
 		if rc.Region == c.cfg.Region {
 			c.siblingClaim(s, rc.AtMs+s.offset.value())
 		}
 	}
 }
 
-// restate moves the times of what a hub stated last: nothing else changed until the time of its heartbeat. A region
-// that nobody hears stays complete up to where it was.
+// restate says what a hub stated last anew, as of the time of its heartbeat: nothing changed but the time, and regions are
+// complete up to as much later, less the lag. A region that nobody hears stays complete up to where it was.
 func (c *Core) restate(s *session, m *wire.Heartbeat) {
-	wall := m.WallMs - int64(m.LagMs)
 	for _, region := range slices.Sorted(maps.Keys(c.stated)) {
 		h := c.stated[region][heardName{s.peer.Node, s.peer.Inc}]
 		if h == nil {
@@ -58,17 +57,18 @@ func (c *Core) restate(s *session, m *wire.Heartbeat) {
 		}
 		rc := h.latest
 		if rc.CompleteUntilMs != 0 && rc.Heard > 0 {
-			rc.CompleteUntilMs += wall - rc.AtMs
+			rc.CompleteUntilMs += m.WallMs - int64(m.LagMs) - rc.AtMs
 		}
 		if region == s.peer.Region {
 			rc.Seq = max(rc.Seq, m.Head[crdt.StreamLifetime])
 		}
-		rc.AtMs = wall
-		c.state(s, rc, wall)
+		rc.AtMs = m.WallMs
+		c.state(s, rc)
 	}
 }
 
-func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
+// state takes a statement in the time of the hub that made it.
+func (c *Core) state(s *session, rc wire.RegionCoverage) *hubStatements {
 	byHub := c.stated[rc.Region]
 	if byHub == nil {
 		byHub = map[heardName]*hubStatements{}
@@ -83,9 +83,8 @@ func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
 			return o.node == who.node && o != who && !slices.ContainsFunc(c.order, func(s *session) bool { return s.peer.Inc == o.inc })
 		})
 	}
-	h.latest = rc
 	local := rc
-	local.AtMs = min(atMs+s.offset.value(), c.now)
+	local.AtMs = min(rc.AtMs+s.offset.value(), c.now)
 	if local.CompleteUntilMs != 0 {
 		local.CompleteUntilMs = min(local.CompleteUntilMs+s.offset.value(), c.now)
 	}
@@ -97,6 +96,7 @@ func (c *Core) state(s *session, rc wire.RegionCoverage, atMs int64) {
 		h.waiting = slices.Delete(h.waiting, 0, 1)
 	}
 	h.waiting = append(h.waiting, local)
+	return h
 }
 
 // settleStated takes over the statements of a hub whose cells came.
@@ -189,7 +189,7 @@ func (c *Core) extent() wire.RegionCoverage {
 }
 
 // stale reports whether who stated rc has been silent since: nobody of the region is heard now.
-func (c *Core) stale(rc *wire.RegionCoverage) bool { return rc.AtMs < c.now-c.cfg.Silence }
+func (c *Core) stale(rc *wire.RegionCoverage) bool { return rc.AtMs < c.now-c.cfg.Silence-c.patience }
 
 // inWall returns a statement with its times as others read them.
 func (c *Core) inWall(rc wire.RegionCoverage) wire.RegionCoverage {
@@ -216,7 +216,7 @@ func (c *Core) beat(s *session) {
 		}
 		return
 	}
-	if s.peer.Role == RoleEdge && s.peer.Region != c.cfg.Region {
+	if s.peer.Role == RoleEdge && (s.peer.Region != c.cfg.Region || !s.fed()) {
 		return
 	}
 	b := c.coverageFor(s.peer.Role)

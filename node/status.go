@@ -40,6 +40,7 @@ func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duratio
 		st.Peers = append(st.Peers, p)
 	}
 	st.Quarantine = c.Quarantine()
+	st.Line = c.lineStatus()
 	st.Counters = c.Counts.each()
 }
 
@@ -83,13 +84,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	own("step_seconds", "How long the step that runs has run, 0 if none does.", prometheus.GaugeValue, c.n.dog.busy().Seconds())
 	own("parse_waits_total", "Messages that waited because too many were in hand.", prometheus.CounterValue, float64(c.n.gate.waited.Load()))
 	var counts Counters // zero for Describe, which has no core to ask
+	var line LineStatus
 	if c.n.calls != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if c.n.ask(ctx, func(Time) { counts = c.n.core.Counts }) != nil {
+		if c.n.ask(ctx, func(Time) { counts, line = c.n.core.Counts, c.n.core.lineStatus() }) != nil {
 			return
 		}
 	}
+	own("flush_interval_seconds", "How long the time between two flushes is now.", prometheus.GaugeValue, line.Interval.Seconds())
+	own("line_bytes_total", "Bytes that the line carried both ways; 0 if nobody counts them.", prometheus.CounterValue, float64(line.Carried))
+	own("budget_bytes", "Bytes that the line may carry in the time of its budget; 0: any.", prometheus.GaugeValue, float64(line.Budget.Bytes))
+	own("budget_spent_bytes", "Bytes that the line carried in the current time of its budget.", prometheus.GaugeValue, float64(line.Spent))
+	own("budget_left_bytes", "Bytes that the line may carry at once; below 0: overspent.", prometheus.GaugeValue, float64(line.Left))
 	for name, v := range counts.each() {
 		d := prometheus.NewDesc("meshd_core_"+snake(name)+"_total", "Count of "+snake(name)+" in the core.", nil, nil)
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))

@@ -18,12 +18,18 @@ type Select struct {
 	// Limit bounds the rows of the answer; 0 takes 100,000 (about 100 MB of labels and values at the largest). More
 	// is refused with ErrTooMany, never cut short: a total of some of the rows would look like a total.
 	Limit int
+	// Names are the metrics that are asked for if they are known by name; empty if only Match knows. An edge that holds
+	// some series only can then tell whether these are among them.
+	Names []string
 }
 
 // Totals is the answer of a node for the whole mesh, read at one instant.
 type Totals struct {
 	Rows     []Row      // sorted by series key, region, node
 	Coverage []Coverage // one per region that the node knows, sorted by region
+	// Withheld is not empty at an edge that asked its hubs for some series only, if others may be asked for: which it has,
+	// for people. Rows of others are left out: they would be its own counts and look like totals.
+	Withheld string
 }
 
 // Row is the lifetime value of one series in one region, or on one node of it.
@@ -61,6 +67,7 @@ type ClockOffset struct {
 type Explanation struct {
 	Series   []ExplainedSeries // sorted by series key
 	Coverage []Coverage        // as in Totals
+	Withheld string            // as in Totals
 }
 
 // ExplainedSeries is one series with the answer for each region.
@@ -102,6 +109,7 @@ type Status struct {
 	Peers              []PeerStatus
 	Disk               DiskStatus
 	Quarantine         []QuarantinedOrigin
+	Line               LineStatus
 	Counters           map[string]uint64 // refusals and losses by reason, as in the metrics
 }
 
@@ -136,6 +144,9 @@ type DiskStatus struct {
 // ErrForked ends a process that is not the only one of its incarnation: the machine was resumed twice from one snapshot of
 // its memory. What the copies count from then on is joined, never added, so some of it is lost.
 var ErrForked = errors.New("another process writes under this incarnation: this machine is a copy of a running one; start it again, as a node of its own if both shall live")
+
+// ErrNotHeld refuses a read of series that an edge asked its hubs not to send: what it has of them are its own counts.
+var ErrNotHeld = errors.New("this edge does not hold it")
 
 // ErrTooMany refuses a read whose answer would exceed Select.Limit.
 var ErrTooMany = errors.New("too many rows: narrow the selection")

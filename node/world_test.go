@@ -23,6 +23,7 @@ type world struct {
 	cut   map[[2]string]bool
 	delay int64
 	cfg   CoreConfig
+	each  func(name string, cfg *CoreConfig) // of the next processes; may be nil
 	tap   func(to string, raw []byte)
 	skew  map[string]int64 // by how much wall clocks are ahead
 	slow  map[string]int64 // by how much disks take longer than 2 ms
@@ -71,6 +72,9 @@ func (w *world) start(name, region string, role Role) *proc {
 	p.gen++
 	cfg := w.cfg
 	cfg.Region, cfg.Node, cfg.Role = region, name, role
+	if w.each != nil {
+		w.each(name, &cfg)
+	}
 	for i := range cfg.Inc {
 		cfg.Inc[i], cfg.Nonce[i] = byte(w.rng.Uint32()), byte(w.rng.Uint32())
 	}

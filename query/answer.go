@@ -74,6 +74,9 @@ type Sketch struct {
 type Coverage struct {
 	Regions  []RegionCoverage `json:"regions"`
 	Complete bool             `json:"complete"` // every node of every region is heard and contained
+	// Withheld says, at an edge that asked its hubs for some series only, which it has: what else exists is not in the
+	// answer. Empty where all that was asked for is held.
+	Withheld string `json:"withheld,omitempty"`
 }
 
 // RegionCoverage is the coverage of one region.

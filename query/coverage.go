@@ -8,8 +8,8 @@ import (
 )
 
 // newCoverage renders what the node knows of the regions that a request is about.
-func newCoverage(from []node.Coverage, sel *selection) Coverage {
-	out := Coverage{Regions: []RegionCoverage{}, Complete: true}
+func newCoverage(from []node.Coverage, withheld string, sel *selection) Coverage {
+	out := Coverage{Regions: []RegionCoverage{}, Complete: withheld == "", Withheld: withheld}
 	for _, c := range from {
 		if !all(sel.region, c.Region) {
 			continue
@@ -65,6 +65,9 @@ func (c *Coverage) age() (oldest time.Duration, known bool) {
 
 // shortOf tells in what the coverage falls short of the demand; "" if in nothing.
 func (c *Coverage) shortOf(d demand) string {
+	if c.Withheld != "" && d != (demand{}) {
+		return c.Withheld + ": ask a hub, or another node"
+	}
 	heard, expected := c.nodes()
 	if float64(heard) < d.share*float64(max(expected, 1)) {
 		return fmt.Sprintf("%d of %d nodes are heard, less than require=%g: ask again later, or for less", heard, expected, d.share)

@@ -28,6 +28,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &bad), errors.Is(err, node.ErrTooMany):
 		return http.StatusBadRequest
+	case errors.Is(err, node.ErrNotHeld):
+		return http.StatusMisdirectedRequest
 	case errors.Is(err, errBusy), errors.Is(err, node.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}

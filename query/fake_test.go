@@ -228,6 +228,10 @@ func everyKind() *fakeSource {
 				{Region: "us", Node: "us-1", Role: "hub", Addr: "10.0.0.2:8946", Up: true, Since: at, RTT: 81500 * time.Microsecond, ClockOffset: -3 * time.Millisecond, SentFrames: 10, RecvFrames: 11},
 				{Region: "eu", Node: "eu-2", Role: "edge", Since: at, Behind: 12},
 			},
+			Line: node.LineStatus{
+				Interval: 90 * time.Second, Usual: 30 * time.Second, Carried: 412_000_000, Feed: "hub-1", Downlink: []string{"web.*", "tills"},
+				Budget: node.Budget{Bytes: 1e9, Per: 30 * 24 * time.Hour}, Spent: 800_000_000, Left: -2_000_000, Burst: 33_000_000,
+			},
 			Disk:     node.DiskStatus{FreeBytes: 5 << 30, ReserveBytes: 1 << 30, LogBytes: 300 << 20},
 			Counters: map[string]uint64{"bad_frames": 0, "late_samples": 3},
 		},

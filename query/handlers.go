@@ -83,7 +83,7 @@ func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest{err}
 	}
-	t, err := s.cfg.Source.Totals(r.Context(), node.Select{Match: q.sel.series, ByNode: q.splitsByNode()})
+	t, err := s.cfg.Source.Totals(r.Context(), node.Select{Match: q.sel.series, ByNode: q.splitsByNode(), Names: q.sel.names})
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := TotalAnswer{Results: results, Coverage: newCoverage(t.Coverage, &q.sel)}
+	answer := TotalAnswer{Results: results, Coverage: newCoverage(t.Coverage, t.Withheld, &q.sel)}
 	code := http.StatusOK
 	if answer.Error = answer.Coverage.shortOf(q.enough); answer.Error != "" {
 		code = http.StatusServiceUnavailable
@@ -107,7 +107,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if p.err != nil {
 		return badRequest{p.err}
 	}
-	e, err := s.cfg.Source.Explain(r.Context(), node.Select{Match: sel.series, Limit: maxExplained})
+	e, err := s.cfg.Source.Explain(r.Context(), node.Select{Match: sel.series, Limit: maxExplained, Names: sel.names})
 	if err != nil {
 		return err
 	}

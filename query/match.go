@@ -80,6 +80,7 @@ func (m *matcher) matches(value string) bool {
 
 // selection says which series, regions and nodes a request is about.
 type selection struct {
+	names  []string // that are asked for, if that is known without the series
 	name   func(string) bool
 	gauge  func(string) bool // with agg: names of gauges whose aggregate is selected by a name of its own; nil: none
 	agg    string            // such as "sum" of load:sum

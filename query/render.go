@@ -162,6 +162,9 @@ func renderCoverage(w io.Writer, c *Coverage) error {
 		fmt.Fprintf(&b, ", as of %s ago", ageText(age))
 	}
 	b.WriteByte('\n')
+	if c.Withheld != "" {
+		b.WriteString("  " + printable(c.Withheld) + "\n")
+	}
 	for i := range c.Regions {
 		b.WriteString(regionText(&c.Regions[i]))
 	}

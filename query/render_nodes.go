@@ -43,6 +43,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		{"written", fmt.Sprintf("up to %d, on disk up to %d", a.Head, a.Committed)},
 		{"config", configText(&a.Config)},
 		{"disk", disk},
+		{"line", a.Line.text()},
 	}
 	rows = append(rows, certificateRows(a.Certificates)...)
 	for _, q := range a.Quarantine {

@@ -105,12 +105,17 @@ func (p *params) selection() selection {
 		p.fail("metric is missing: name one, or use a pattern: metric=http.* or metric=*")
 	} else if s.name, err = glob.Compile(metric); err != nil {
 		p.fail("metric: %w", err)
+	} else if glob.Literal(metric) {
+		s.names = []string{metric}
 	}
 	if base, agg, ok := cutAggregate(metric); ok && p.err == nil {
 		if s.gauge, err = glob.Compile(base); err != nil {
 			p.fail("metric: %w", err)
 		}
 		s.agg = agg
+		if glob.Literal(base) {
+			s.names = append(s.names, base)
+		}
 	}
 	if len(p.values["match"]) > maxMatchers {
 		p.fail("match is given %d times: at most %d", len(p.values["match"]), maxMatchers)

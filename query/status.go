@@ -52,6 +52,7 @@ type StatusAnswer struct {
 	Config      ConfigState       `json:"config"`
 	Peers       []Peer            `json:"peers"`
 	Disk        Disk              `json:"disk"`
+	Line        Line              `json:"line"`
 	Counters    map[string]uint64 `json:"counters"` // refusals and losses by reason
 	// Quarantine lists the origins whose frames are refused, because they cannot be right; absent when there are none.
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
@@ -134,6 +135,7 @@ func newStatusAnswer(st *node.Status) *StatusAnswer {
 		Peers:    make([]Peer, 0, len(st.Peers)),
 		Config:   ConfigState{Version: st.Config.Version, Author: st.Config.Author, Made: Time{st.Config.Made}, Unread: st.Config.Unread},
 		Disk:     Disk(st.Disk),
+		Line:     newLine(&st.Line),
 		Counters: map[string]uint64{}, Quarantine: quarantined(st.Quarantine),
 	}
 	maps.Copy(a.Counters, st.Counters)

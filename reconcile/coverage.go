@@ -34,7 +34,7 @@ type Clock struct {
 	OffsetMs int64
 }
 
-// Extent sums up the nodes at time nowMs: a node is heard if it was complete at most a silence ago.
+// Extent sums up the nodes at time nowMs: a node is heard if it was complete at most its patience ago.
 func (w *Watch) Extent(nowMs int64) Extent {
 	e := Extent{}
 	first := true
@@ -44,7 +44,7 @@ func (w *Watch) Extent(nowMs int64) Extent {
 			continue
 		}
 		e.Expected++
-		if n.asOf >= nowMs-w.silence && n.asOf > 0 {
+		if n.asOf >= nowMs-w.patienceOf(n) && n.asOf > 0 {
 			if e.Heard++; e.Heard == 1 || n.asOf < e.CompleteUntilMs {
 				e.CompleteUntilMs = n.asOf
 			}

@@ -57,6 +57,7 @@ type Process struct {
 	Last   Claim   // the newest that came from the process itself
 	Moved  uint64  // grows with every such claim, over all processes: what a sibling was not told yet
 	Offset int64   // the node's clock minus this hub's in ms, less by the delay of its messages
+	Seldom int64   // by how many ms less often than usual the process says how far it is: its line bears no more
 
 	needs       []Named // of Named, those that were not covered yet
 	claims      []Claim // unsettled, oldest first
@@ -122,6 +123,39 @@ func (w *Watch) remove(n *watched, p *Process) {
 	if p.Number != 0 {
 		w.order = slices.DeleteFunc(w.order, func(o *Process) bool { return o == p })
 	}
+}
+
+// Seldom records by how many milliseconds less often than usual a process says how far it is: it is silent only after as
+// much more. It reports whether that is news.
+func (w *Watch) Seldom(node string, inc crdt.Incarnation, ms int64) bool {
+	p := w.process(node, inc)
+	was := p.Seldom
+	p.Seldom = ms
+	return was != ms
+}
+
+// patience is for how long a process may be silent.
+func (w *Watch) patience(p *Process) int64 {
+	if mutant.On("metered nodes missing") {
+		return w.silence
+	}
+	return w.silence + p.Seldom
+}
+
+// Patience returns for how many milliseconds a node need not be complete before it is missing.
+func (w *Watch) Patience(node string) int64 {
+	if n := w.nodes[node]; n != nil {
+		return w.patienceOf(n)
+	}
+	return w.silence
+}
+
+func (w *Watch) patienceOf(n *watched) int64 {
+	most := w.silence
+	for _, p := range n.procs {
+		most = max(most, w.patience(p))
+	}
+	return most
 }
 
 // Names records which incarnations a process of a node has on its disk: its claims hold only if those are covered too.
@@ -228,7 +262,7 @@ func (w *Watch) succeed(n *watched) {
 			if asOf < 0 || p.asOf < asOf {
 				asOf = p.asOf
 			}
-		case p.last < now-2*w.silence:
+		case p.last < now-2*w.patience(p):
 			w.remove(n, p)
 		}
 	}
@@ -241,10 +275,10 @@ func (w *Watch) succeed(n *watched) {
 func (w *Watch) succeeded(n *watched, p *Process, now int64) bool {
 	for _, o := range n.procs {
 		overlap := p.last - max(p.since, o.since)
-		if o == p || o.last <= p.last || overlap > w.silence && !mutant.On("second process of a name ignored") {
+		if o == p || o.last <= p.last || overlap > w.patience(p) && !mutant.On("second process of a name ignored") {
 			continue
 		}
-		if p.last < now-w.silence || slices.ContainsFunc(o.Named, func(n Named) bool { return n.Inc == p.Inc }) {
+		if p.last < now-w.patience(p) || slices.ContainsFunc(o.Named, func(n Named) bool { return n.Inc == p.Inc }) {
 			return true
 		}
 	}

@@ -67,20 +67,28 @@ func openParts(cfg *config.Config, s *sockets, log *slog.Logger) (_ *parts, err 
 
 // openMesh makes the node and its transport under one identity, drawn for this process.
 func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity, log *slog.Logger, registry prometheus.Registerer) (err error) {
+	patterns, _ := cfg.Patterns()
 	core := node.CoreConfig{
-		Region: cfg.Region, Node: cfg.Node, Role: node.Role(cfg.Role),
-		Inc: node.NewIncarnation(), Flush: cfg.Flush.Milliseconds(),
+		Region: cfg.Region, Node: cfg.Node, Role: node.Role(cfg.Role), Inc: node.NewIncarnation(),
+		Flush: cfg.Flush.Milliseconds(), OneFeed: cfg.Link == string(gossip.Metered), Downlink: patterns, Budget: cfg.Budget,
 	}
 	rand.Read(core.Nonce[:])
+	var meter *gossip.Meter
+	var carried func() uint64
+	if cfg.Budget != (node.Budget{}) || cfg.Link == string(gossip.Metered) {
+		meter = &gossip.Meter{}
+		carried = meter.Bytes
+	}
 	b := &bridge.Bridge{}
 	if p.node, err = node.New(node.Config{
 		Mesh: cfg.Mesh, Version: version, Core: core, Store: bridge.Disk{Store: p.store}, Transport: b, Logger: log, Registerer: registry,
+		Meter: carried,
 	}); err != nil {
 		return err
 	}
 	if p.gossip, err = gossip.New(gossip.Config{
 		Mesh: cfg.Mesh, Region: cfg.Region, Node: cfg.Node, Role: gossip.Role(cfg.Role), Inc: core.Inc, Nonce: core.Nonce,
-		Conn: s.mesh, Advertise: cfg.Advertise, Join: cfg.Join, HTTPAddr: s.http.Addr().String(),
+		Conn: s.mesh, Link: gossip.Link(cfg.Link), Meter: meter, Advertise: cfg.Advertise, Join: cfg.Join, HTTPAddr: s.http.Addr().String(),
 		TLS: identity, Insecure: cfg.Insecure, Handler: b, Logger: log, Registerer: registry,
 	}); err != nil {
 		return err

@@ -12,6 +12,11 @@ import (
 // length: 1 KiB is the longest label value there is to compare with.
 const MaxBytes = 1024
 
+const special = `*?{}\`
+
+// Literal reports whether a pattern matches one name only, which it is.
+func Literal(glob string) bool { return glob != "" && !strings.ContainsAny(glob, special) }
+
 // Compile returns a test for metric names: '*' is any number of characters, dots included, '?' is one, '{a,b}' is one
 // of the alternatives, which may nest, and '\' takes the next character as it is. All else stands for itself.
 //
@@ -21,8 +26,7 @@ func Compile(glob string) (func(string) bool, error) {
 	if glob == "" || len(glob) > MaxBytes {
 		return nil, fmt.Errorf("a name pattern has 1 to %d bytes, this one has %d", MaxBytes, len(glob))
 	}
-	const special = `*?{}\`
-	if !strings.ContainsAny(glob, special) {
+	if Literal(glob) {
 		return func(s string) bool { return s == glob }, nil
 	}
 	if prefix, ok := strings.CutSuffix(glob, "*"); ok && !strings.ContainsAny(prefix, special) {

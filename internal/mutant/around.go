@@ -17,5 +17,11 @@ var Around = []struct{ Name, Package, Test string }{
 	{"keys that one end has", "gossip", "TestSerfPacketsTravelSealedAndForgedOnesAreDropped"},
 	{"unknown start added", "crdt", "TestUnknownStartsAreNotAdded"},
 	{"snapshots joined by bucket", "crdt", "TestACoarserSnapshotReplacesAFinerOne"},
+	{"metered nodes missing", "node", "TestANodeOnASeldomUsedLineIsExpectedAtItsPace"},
+	{"acks at the pace of the line", "node", "TestTheWordOfAHubDoesNotWaitForASeldomUsedLine"},
+	{"stretched interval drops cells", "node", "TestABudgetStretchesTheIntervalAndLosesNothing"},
+	{"budget reset by a restart", "node", "TestNoRestartResetsABudget"},
+	{"downlink answered as whole", "node", "TestAnEdgeHoldsWhatItAskedFor"},
+	{"downlink sends everything", "node", "TestAnEdgeIsNotSentWhatItDidNotAskFor"},
 	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
 }

@@ -24,6 +24,8 @@ type HeardProcess struct {
 	Node   string
 	Inc    crdt.Incarnation
 	Needs  []HeardNeed // the node's earlier incarnations, as its hello named them
+	// SeldomMs is by how much less often than usual the process says how far it is, see Link.
+	SeldomMs uint32
 }
 
 // HeardNeed is an earlier incarnation of a node and its head on the lifetime stream.
@@ -43,8 +45,8 @@ type HeardClaim struct {
 
 const (
 	heardFields       = 4
-	processFields     = 4
-	processBytesMin   = 1 + 1 + 2 + 18 + 1
+	processFields     = 5
+	processBytesMin   = 1 + 1 + 2 + 18 + 1 + 1
 	needFields        = 2
 	needBytesMin      = 1 + 18 + 1
 	heardClaimColumns = 4
@@ -69,6 +71,7 @@ func (m *Heard) append(dst []byte) ([]byte, error) {
 			w.bytes(p.Needs[j].Inc[:])
 			w.uint(p.Needs[j].Head)
 		}
+		w.uint(uint64(p.SeldomMs))
 		needs += len(p.Needs)
 	}
 	w.limit("incarnations", needs, MaxHeardNeeds)
@@ -154,6 +157,7 @@ func (r *reader) heardProcess(p *HeardProcess, limit int) (needs int) {
 		p.Needs[j].Inc, p.Needs[j].Head = r.id(), r.uint()
 		r.skip(extra)
 	}
+	p.SeldomMs = r.uint32("seldom")
 	r.skip(extra)
 	return len(p.Needs)
 }

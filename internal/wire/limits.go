@@ -68,6 +68,11 @@ const (
 	// MaxDrops bounds the matchers of series that operators dropped: every new series is compared with each, 20 ns apiece.
 	MaxDrops = 1024
 
+	// MaxPatterns and MaxPatternBytes bound what an edge says of the series it wants: a screen of patterns, each as long as
+	// package glob takes them. Every series is compared with each once.
+	MaxPatterns     = 64
+	MaxPatternBytes = 1024
+
 	// MaxYours bounds the incarnations of one Push: those that the edge's Hello named.
 	MaxYours = MaxHeads
 

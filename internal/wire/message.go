@@ -6,7 +6,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops.
+// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops, *Link.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -30,6 +30,8 @@ const (
 	typeAnswer      = 21
 	typeDictFrame   = 22
 
+	typeLink = 23
+
 	// typeCompressed is set in the type of a message whose body is compressed.
 	typeCompressed = 0x80
 )
@@ -49,6 +51,7 @@ func (*ColdMarks) message()  {}
 func (*Removals) message()   {}
 func (*MeshConfig) message() {}
 func (*Drops) message()      {}
+func (*Link) message()       {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
@@ -99,6 +102,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 	case *Removals:
 		typ = typeNodeRemoval
 		body, err = m.append(nil)
+	case *Link:
+		typ = typeLink
+		body, err = m.append(nil)
 	default:
 		err = fmt.Errorf("%w: not a message", ErrInvalid)
 	}
@@ -144,7 +150,7 @@ func parseMessage(b []byte) (Message, error) {
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
 		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
 		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed,
-		typeSeriesDrop | typeCompressed:
+		typeSeriesDrop | typeCompressed, typeLink | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -174,6 +180,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseRemovals(body)
 	case typeSeriesDrop:
 		return parseDrops(body)
+	case typeLink:
+		return parseLink(body)
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"meshd/node"
 )
 
 // Port is the one number to remember: UDP for the mesh and TCP for HTTP.
@@ -46,7 +48,10 @@ type Config struct {
 	Insecure               bool   // allow the network without certificates or token
 
 	Memory   int64         // bytes the process aims to stay below; default 256 MiB, at least 64 MiB
-	Flush    time.Duration // pause between two flushes to a peer; default 100 ms, from 10 ms to 1 min
+	Link     string        // "lan", "wan" or "metered": the lines of this node; default "lan"
+	Flush    time.Duration // pause between two flushes to a peer, from 10 ms to 10 min; default by Link: 100 ms, 1 s, 30 s
+	Downlink []string      // at an edge: patterns of the series that hubs send it, or one of "all" and "none"; default "all"
+	Budget   node.Budget   // at an edge: bytes that its line may carry in a time; default any
 	LogLevel slog.Level    // default info
 
 	DemoChild bool // a demo owns this process through its standard input and output
@@ -89,7 +94,10 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "PEM `file` of this node's certificate, read again when it changes")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "PEM `file` of this node's key, read again when it changes")
 	fs.Var((*size)(&c.Memory), "memory", "memory to stay below, a `size` such as 256MiB (default 256MiB)")
-	fs.DurationVar(&c.Flush, "flush", 100*time.Millisecond, "`pause` between two flushes to a peer")
+	fs.StringVar(&c.Link, "link", "lan", "`lan|wan|metered`: how often the lines of this node are used, and when one counts as dead")
+	fs.DurationVar(&c.Flush, "flush", 0, "`pause` between two flushes to a peer (default by --link: 100ms, 1s or 30s)")
+	fs.StringSliceVar(&c.Downlink, "downlink", []string{"all"}, "`all|none|pattern,...`: which series hubs send this edge, as http.*,queue; of others it answers nothing")
+	fs.Var((*budget)(&c.Budget), "budget", "`size/time` that this edge's line may carry, both ways, as 1GB/month; it is used less often when that would be exceeded (default any)")
 	fs.BoolVar(&c.Insecure, "insecure", false, "allow the network without certificates or token: anybody can read and write")
 	fs.Var((*level)(&c.LogLevel), "log-level", "`debug|info|warn|error` (default info)")
 	fs.BoolVar(&c.DemoChild, "demo-child", false, "exit with standard input and take orders from it")
@@ -126,8 +134,9 @@ func (c *Config) complete(hostname func() (string, error)) error {
 		return errors.New("--data: must name a directory")
 	case c.Memory < minMemory:
 		return fmt.Errorf("--memory %s: must be at least %s", (*size)(&c.Memory), formatSize(minMemory))
-	case c.Flush < 10*time.Millisecond || c.Flush > time.Minute:
-		return fmt.Errorf("--flush %s: must be from 10ms to 1m", c.Flush)
+	}
+	if err := c.completeLink(); err != nil {
+		return err
 	}
 	return errors.Join(c.completeListen(), c.checkHTTP(), c.checkAddresses())
 }

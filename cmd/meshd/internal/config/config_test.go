@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"meshd/node"
 )
 
 // write puts text into a file of the test's own and returns its name.
@@ -31,7 +33,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		Node: "n1", Region: "default", Role: "hub", Mesh: "default", Data: "meshd-data",
 		Listen: "127.0.0.1:8946", HTTP: "127.0.0.1:8946", StatsD: "127.0.0.1:8125", StatsDTCP: "off", Graphite: "off", OTLPHTTP: "off", OTLPgRPC: "off", ReplicaLabels: []string{"__replica__", "prometheus_replica"}, HostMetrics: true,
-		Memory: 256 << 20, Flush: 100 * time.Millisecond, LogLevel: slog.LevelInfo,
+		Memory: 256 << 20, Link: "lan", Downlink: []string{"all"}, Flush: 100 * time.Millisecond, LogLevel: slog.LevelInfo,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -65,7 +67,7 @@ func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-tcp": "127.0.0.1:3", "graphite": "127.0.0.1:6", "otlp-http": "127.0.0.1:4", "otlp-grpc": "127.0.0.1:5",
 		"replica-labels": "a,b", "logs": "l",
 		"statsd-unix": "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
-		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "flush": "1s", "insecure": "true", "log-level": "debug",
+		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "link": "metered", "flush": "1s", "downlink": "a.*,b", "budget": "1GB/month", "insecure": "true", "log-level": "debug",
 	}
 	var lines, environ, args []string
 	var file string
@@ -129,7 +131,17 @@ func TestRefusals(t *testing.T) {
 		{name: "port", args: []string{"--http", "127.0.0.1:99999"}, wantErr: "port must be a number"},
 		{name: "size", args: []string{"--memory", "10 apples"}, wantErr: "must be a size"},
 		{name: "little memory", args: []string{"--memory", "1MiB"}, wantErr: "must be at least 64MiB"},
-		{name: "flush", args: []string{"--flush", "1ms"}, wantErr: "must be from 10ms to 1m"},
+		{name: "flush", args: []string{"--flush", "1ms"}, wantErr: "must be from 10ms to 10m"},
+		{name: "link", args: []string{"--link", "modem"}, wantErr: "must be lan, wan or metered"},
+		{name: "metered hub", args: []string{"--link", "metered"}, wantErr: "it is for edges"},
+		{name: "hub with a downlink", args: []string{"--downlink", "none"}, wantErr: "is for edges"},
+		{name: "hub with a budget", args: []string{"--budget", "1GB/month"}, wantErr: "is for edges"},
+		{name: "pattern", args: []string{"--role", "edge", "--downlink", "a,b}"}, wantErr: "closes a '}'"},
+		{name: "none and some", args: []string{"--role", "edge", "--downlink", "a,none"}, wantErr: "stand alone"},
+		{name: "empty downlink", args: []string{"--role", "edge", "--downlink", ""}, wantErr: "must be all, none or patterns"},
+		{name: "budget without a time", args: []string{"--role", "edge", "--budget", "1GB"}, wantErr: "such as 1GB/month"},
+		{name: "budget in a strange time", args: []string{"--role", "edge", "--budget", "1GB/moon"}, wantErr: "such as 1GB/month"},
+		{name: "tiny budget", args: []string{"--role", "edge", "--budget", "10MB/month"}, wantErr: "want at least"},
 		{name: "log level", args: []string{"--log-level", "loud"}, wantErr: "must be debug, info, warn or error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -212,4 +224,49 @@ func FuzzSize(f *testing.F) {
 			t.Errorf("parseSize(%q) = %d, written as %s, read as %d (%v)", s, n, formatSize(n), back, err)
 		}
 	})
+}
+
+func TestLink(t *testing.T) {
+	for _, tc := range []struct {
+		args     []string
+		flush    time.Duration
+		patterns []string // nil: all
+	}{
+		{nil, 100 * time.Millisecond, nil},
+		{[]string{"--link", "wan"}, time.Second, nil},
+		{[]string{"--link", "metered"}, 30 * time.Second, nil},
+		{[]string{"--link", "metered", "--flush", "5m"}, 5 * time.Minute, nil},
+		{[]string{"--downlink", "none"}, 100 * time.Millisecond, []string{}},
+		{[]string{"--downlink", "web.*,tills"}, 100 * time.Millisecond, []string{"web.*", "tills"}},
+	} {
+		c, err := Load(append([]string{"--node", "n", "--role", "edge"}, tc.args...), nil)
+		if err != nil {
+			t.Errorf("%v: %v", tc.args, err)
+			continue
+		}
+		patterns, _ := c.Patterns()
+		if diff := cmp.Diff(tc.patterns, patterns); c.Flush != tc.flush || diff != "" {
+			t.Errorf("%v: flush %v, want %v; patterns (-want +got):\n%s", tc.args, c.Flush, tc.flush, diff)
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	for text, want := range map[string]node.Budget{
+		"":             {},
+		"1GB/month":    {Bytes: 1e9, Per: 30 * 24 * time.Hour},
+		"50MiB/day":    {Bytes: 50 << 20, Per: 24 * time.Hour},
+		"100000k/week": {Bytes: 1e8, Per: 7 * 24 * time.Hour},
+		"1MiB/hour":    {Bytes: 1 << 20, Per: time.Hour},
+	} {
+		c, err := Load([]string{"--node", "n", "--role", "edge", "--budget", text}, nil)
+		if err != nil || c.Budget != want {
+			t.Errorf("%q: %+v, %v, want %+v", text, c, err, want)
+			continue
+		}
+		var again budget
+		if err := again.Set((*budget)(&c.Budget).String()); err != nil || again != budget(want) {
+			t.Errorf("%q is shown as %q, which is %+v, %v", text, (*budget)(&c.Budget).String(), again, err)
+		}
+	}
 }
