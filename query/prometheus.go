@@ -40,13 +40,9 @@ func (s *Server) mountPrometheus() error {
 	return nil
 }
 
-// coverage asks what is known of every region.
-func (s *Server) coverage(ctx context.Context) ([]node.Coverage, error) {
-	t, err := s.cfg.Source.Totals(ctx, node.Select{Match: func(*crdt.Series) bool { return false }})
-	if err != nil {
-		return nil, err
-	}
-	return t.Coverage, nil
+// coverage asks what is known of every region, and nothing else.
+func (s *Server) coverage(ctx context.Context) (*node.Totals, error) {
+	return s.cfg.Source.Totals(ctx, node.Select{Match: func(*crdt.Series) bool { return false }})
 }
 
 // regions tells the Prometheus API how far each region is known.
@@ -60,13 +56,15 @@ func (s *Server) regions(ctx context.Context) ([]prom.Region, error) {
 		return nil, err
 	}
 	now := time.Now().UnixMilli()
-	cov := newCoverage(from, &selection{})
+	cov := newCoverage(from.Coverage, from.Withheld, &selection{})
 	out := make([]prom.Region, 0, len(cov.Regions))
 	for i := range cov.Regions {
 		r := &cov.Regions[i]
 		region := prom.Region{Name: r.Region, Until: completeWindows(r, r.Region == st.Region, now)}
 		if !r.complete() {
 			region.Gap = "incomplete: region " + strings.TrimSpace(regionText(r))
+		} else if cov.Withheld != "" {
+			region.Gap = "incomplete: " + cov.Withheld
 		}
 		out = append(out, region)
 	}
