@@ -9,9 +9,12 @@ import (
 
 // TotalAnswer is the body of GET /v1/total, also when its status is 503 because the coverage fell short.
 type TotalAnswer struct {
-	Results  []Result `json:"results"` // sorted by metric, kind and labels; with top by value, largest first
-	Coverage Coverage `json:"coverage"`
-	Error    string   `json:"error,omitempty"` // set if the coverage is less than was asked for
+	Results []Result `json:"results"` // sorted by metric, kind and labels; with top by value, largest first
+	// Periods is set if the question is about time.
+	Periods  []PeriodAnswer `json:"periods,omitempty"`
+	Warnings []string       `json:"warnings,omitempty"` // what the answer could not do as asked
+	Coverage Coverage       `json:"coverage"`
+	Error    string         `json:"error,omitempty"` // set if the coverage is less than was asked for
 }
 
 // Result is the total of one metric name and kind over one group of series.

@@ -79,26 +79,65 @@ func (s *Server) admit(ctx context.Context) (release func(), err error) {
 }
 
 func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseTotal(r.URL.RawQuery)
+	q, err := parseTotal(r.URL.RawQuery, time.Now())
 	if err != nil {
 		return badRequest{err}
 	}
-	t, err := s.cfg.Source.Totals(r.Context(), node.Select{Match: q.sel.series, ByNode: q.splitsByNode(), Names: q.sel.names})
+	var answer *TotalAnswer
+	if q.time != nil {
+		answer, err = s.overTime(r.Context(), q)
+	} else {
+		answer, err = s.lifetimes(r.Context(), q)
+	}
 	if err != nil {
 		return err
 	}
-	results, err := q.evaluate(t.Rows, time.Now().UnixMilli())
-	if err != nil {
-		return err
-	}
-	answer := TotalAnswer{Results: results, Coverage: newCoverage(t.Coverage, t.Withheld, &q.sel)}
 	code := http.StatusOK
 	if answer.Error = answer.Coverage.shortOf(q.enough); answer.Error != "" {
 		code = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, code, &answer)
+	writeJSON(w, code, answer)
 	return nil
+}
+
+// lifetimes answers for all time.
+func (s *Server) lifetimes(ctx context.Context, q *totalQuery) (*TotalAnswer, error) {
+	t, err := s.cfg.Source.Totals(ctx, node.Select{Match: q.sel.series, ByNode: q.splitsByNode(), Names: q.sel.names})
+	if err != nil {
+		return nil, err
+	}
+	results, err := q.evaluate(t.Rows, time.Now().UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	return &TotalAnswer{Results: results, Coverage: newCoverage(t.Coverage, t.Withheld, &q.sel)}, nil
+}
+
+// overTime answers for periods.
+func (s *Server) overTime(ctx context.Context, q *totalQuery) (*TotalAnswer, error) {
+	if s.cfg.History == nil {
+		return nil, badRequest{errors.New("this node keeps no history: leave out start, end, window, step and tz")}
+	}
+	cov, until, err := s.known(ctx, &q.sel)
+	if err != nil {
+		return nil, err
+	}
+	periods, coarse, err := q.totalsOverTime(ctx, s.cfg.History)
+	if err != nil {
+		return nil, err
+	}
+	for i := range periods {
+		periods[i].Complete = cov.Complete && periods[i].End.UnixMilli() <= until
+	}
+	answer := &TotalAnswer{Results: []Result{}, Periods: periods, Coverage: cov}
+	if !q.time.steps {
+		answer.Results, periods[0].Results = periods[0].Results, nil
+	}
+	if coarse {
+		answer.Warnings = append(answer.Warnings, "some windows are wider than the periods asked for, and count where they begin: widen step, or ask for a later time")
+	}
+	return answer, nil
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -45,18 +46,33 @@ func (s *Server) coverage(ctx context.Context) (*node.Totals, error) {
 	return s.cfg.Source.Totals(ctx, node.Select{Match: func(*crdt.Series) bool { return false }})
 }
 
+// known returns the coverage of the regions that a question is about, and up to when the windows of all of them are here, ms.
+func (s *Server) known(ctx context.Context, sel *selection) (cov Coverage, until int64, err error) {
+	regions, cov, err := s.extents(ctx, sel)
+	until = math.MaxInt64
+	for _, r := range regions {
+		until = min(until, r.Until)
+	}
+	return cov, until, err
+}
+
 // regions tells the Prometheus API how far each region is known.
 func (s *Server) regions(ctx context.Context) ([]prom.Region, error) {
+	regions, _, err := s.extents(ctx, &selection{})
+	return regions, err
+}
+
+func (s *Server) extents(ctx context.Context, sel *selection) ([]prom.Region, Coverage, error) {
 	from, err := s.coverage(ctx)
 	if err != nil {
-		return nil, err
+		return nil, Coverage{}, err
 	}
 	st, err := s.cfg.Source.Status(ctx)
 	if err != nil {
-		return nil, err
+		return nil, Coverage{}, err
 	}
 	now := time.Now().UnixMilli()
-	cov := newCoverage(from.Coverage, from.Withheld, &selection{})
+	cov := newCoverage(from.Coverage, from.Withheld, sel)
 	out := make([]prom.Region, 0, len(cov.Regions))
 	for i := range cov.Regions {
 		r := &cov.Regions[i]
@@ -68,7 +84,7 @@ func (s *Server) regions(ctx context.Context) ([]prom.Region, error) {
 		}
 		out = append(out, region)
 	}
-	return out, nil
+	return out, cov, nil
 }
 
 // completeWindows returns up to when all windows of a region are here, ms. A node that is cut off goes on with its own region, from

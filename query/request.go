@@ -43,6 +43,7 @@ type totalQuery struct {
 	agg       string // one of aggregates; "" is the kind's default
 	top       int    // 0: all, sorted by name
 	enough    demand
+	time      *timeline // nil: lifetimes
 }
 
 // quantile keeps what the caller wrote, which becomes the key of the answer.
@@ -58,14 +59,9 @@ type demand struct {
 }
 
 // parseTotal reads the query string of /v1/total. The error tells the caller what to write instead.
-func parseTotal(raw string) (*totalQuery, error) {
+func parseTotal(raw string, now time.Time) (*totalQuery, error) {
 	p := parseParams(raw, "metric", "match", "by", "quantile", "kind", "top", "agg", "require", "max_age",
-		"start", "end", "window", "step")
-	for _, name := range []string{"start", "end", "window", "step"} {
-		if p.text(name) != "" {
-			p.fail("%s: this version answers lifetime totals only: leave out start, end, window and step", name)
-		}
-	}
+		"start", "end", "window", "step", "tz")
 	q := &totalQuery{
 		sel: p.selection(),
 		agg: p.text("agg"),
@@ -74,6 +70,7 @@ func parseTotal(raw string) (*totalQuery, error) {
 			share:  p.number("require", p.text("require"), 0, 1),
 			maxAge: p.duration("max_age"),
 		},
+		time: p.timeline(now),
 	}
 	for _, s := range p.list("quantile", maxQuantiles) {
 		q.quantiles = append(q.quantiles, quantile{text: s, q: p.number("quantile", s, 0, 1)})

@@ -11,7 +11,7 @@ import (
 )
 
 func TestParseTotal(t *testing.T) {
-	q, err := parseTotal("metric=http.*&match=method=GET&match=region%3D~eu.*&match=node!=n1&by=region,code&by=code&quantile=0.5,.99&kind=distribution&top=5&agg=avg&require=0.99&max_age=1m30s")
+	q, err := parseTotal("metric=http.*&match=method=GET&match=region%3D~eu.*&match=node!=n1&by=region,code&by=code&quantile=0.5,.99&kind=distribution&top=5&agg=avg&require=0.99&max_age=1m30s", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestParseTotal(t *testing.T) {
 	if q.top != 5 || q.agg != "avg" || q.enough.share != 0.99 || q.enough.maxAge.Seconds() != 90 {
 		t.Errorf("read as %+v", q)
 	}
-	q, err = parseTotal("metric=x&by=*,node,a")
+	q, err = parseTotal("metric=x&by=*,node,a", at)
 	if err != nil || !q.byAll || !slices.Equal(q.by, []string{"a", "node"}) {
 		t.Errorf("by=*,node,a is %v, all %v, error %v", q.by, q.byAll, err)
 	}
@@ -38,13 +38,22 @@ var totalErrors = []struct{ raw, want string }{
 	{"", "metric is missing: name one, or use a pattern: metric=http.* or metric=*"},
 	{"metrc=x", `unknown parameter "metrc": did you mean "metric"?`},
 	{"metric=x&quantiles=0.5", `unknown parameter "quantiles": did you mean "quantile"?`},
-	{"metric=x&zzzzzz=1", `unknown parameter "zzzzzz": there are metric, match, by, quantile, kind, top, agg, require, max_age, start, end, window, step`},
+	{"metric=x&zzzzzz=1", `unknown parameter "zzzzzz": there are metric, match, by, quantile, kind, top, agg, require, max_age, start, end, window, step, tz`},
 	{"metric=x&metric=y", "metric is given 2 times: give it once"},
 	{"metric=x%7By", `metric: name pattern "x{y" does not close a '{': write \{ for the character`},
 	{"metric=x&match=foo", `match: "foo" is not a condition: write label=value, label!=value, label=~expression or label!~expression`},
 	{"metric=x&match=a%3D~(", "match: condition \"a=~(\": error parsing regexp: missing closing ): `(`"},
-	{"metric=x&window=5m", "window: this version answers lifetime totals only: leave out start, end, window and step"},
-	{"metric=x&start=1&end=2", "start: this version answers lifetime totals only: leave out start, end, window and step"},
+	{"metric=x&end=now", "start is missing: say since when, such as start=-1h or start=2026-01-31, or a window"},
+	{"metric=x&window=5", "window=5: want a length of time like 10s, 5m, 1h, 1d, 1w or 1mo, of whole seconds"},
+	{"metric=x&start=-1h&step=100ms", "step=100ms: want a length of time like 10s, 5m, 1h, 1d, 1w or 1mo, of whole seconds"},
+	{"metric=x&start=-1h&step=0d", "step=0d: want a length of time like 10s, 5m, 1h, 1d, 1w or 1mo, of whole seconds"},
+	{"metric=x&start=yesterday", "start=yesterday: want a time like -1h, 2026-01-31, 2026-01-31T12:00:00Z or seconds since 1970"},
+	{"metric=x&start=1e300", "start=1e300: want a time like -1h, 2026-01-31, 2026-01-31T12:00:00Z or seconds since 1970"},
+	{"metric=x&start=2&end=1", "start must be before end, by at most 100 years"},
+	{"metric=x&start=0&end=4e9", "start must be before end, by at most 100 years"},
+	{"metric=x&start=-1d&tz=Mars", "tz=Mars is not known: write a name such as Europe/Berlin, or UTC"},
+	{"metric=x&start=-1d&step=10s", "more than 1000 periods: widen step, or shorten the range"},
+	{"metric=x&start=-9980s&step=10s&window=9980s", "window has so many steps in it that 997002 are to be added up for each group, at most 200000: widen step"},
 	{"metric=x&quantile=1.5", "quantile=1.5: want a number from 0 to 1"},
 	{"metric=x&quantile=NaN", "quantile=NaN: want a number from 0 to 1"},
 	{"metric=x&quantile=p99", "quantile=p99: want a number from 0 to 1"},
@@ -63,7 +72,7 @@ var totalErrors = []struct{ raw, want string }{
 
 func TestParseTotalErrors(t *testing.T) {
 	for _, c := range totalErrors {
-		_, err := parseTotal(c.raw)
+		_, err := parseTotal(c.raw, at)
 		if err == nil {
 			t.Errorf("%q is accepted", c.raw)
 			continue
@@ -94,7 +103,7 @@ func FuzzParseTotal(f *testing.F) {
 	f.Add("metric=http.*&match=method=GET&match=region=~eu.*&by=region,code&quantile=0.5&top=5&agg=avg&require=0.99&max_age=10s")
 	f.Add("metric=%7Ba,%5C%7Bb%7D*&by=*")
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseTotal(raw)
+		q, err := parseTotal(raw, at)
 		if err != nil {
 			if n := len(err.Error()); n == 0 || n > 16*maxPatternBytes {
 				t.Fatalf("the error has %d bytes", n)

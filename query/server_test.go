@@ -123,7 +123,7 @@ func TestErrors(t *testing.T) {
 		want           string // in the error's text
 	}{
 		{"bad parameter", everyKind(), nil, "GET", "/v1/total?metrc=x", 400, `did you mean "metric"?`},
-		{"time range", everyKind(), nil, "GET", "/v1/total?metric=x&window=5m", 400, "lifetime totals only"},
+		{"time range", everyKind(), nil, "GET", "/v1/total?metric=x&window=5m", 400, "this node keeps no history"},
 		{"parameter of another endpoint", everyKind(), nil, "GET", "/v1/explain?metric=x&by=a", 400, `unknown parameter "by"`},
 		{"parameter where there are none", everyKind(), nil, "GET", "/v1/status?x=1", 400, `unknown parameter "x"`},
 		{"explain without a metric", everyKind(), nil, "GET", "/v1/explain", 400, "metric is missing"},

@@ -31,7 +31,7 @@ func (q *totalQuery) evaluate(rows []node.Row, nowMs int64) ([]Result, error) {
 		if !all(q.sel.region, row.Region) || !all(q.sel.node, row.Node) {
 			continue
 		}
-		s, agg := crdt.Series{Name: row.Series.Name, Kind: row.Series.Kind, Labels: q.labelsOf(row)}, q.agg
+		s, agg := crdt.Series{Name: row.Series.Name, Kind: row.Series.Kind, Labels: q.labelsOf(row.Series, row.Region, row.Node)}, q.agg
 		if q.sel.aggregate(row.Series) && !q.sel.name(s.Name) {
 			s.Name, agg = s.Name+":"+q.sel.agg, q.sel.agg
 		}
@@ -64,8 +64,8 @@ func (q *totalQuery) evaluate(rows []node.Row, nowMs int64) ([]Result, error) {
 	return results, nil
 }
 
-// labelsOf returns the labels that by keeps of a row, sorted. Absent and empty labels are the same, and left out.
-func (q *totalQuery) labelsOf(row *node.Row) []crdt.Label {
+// labelsOf returns the labels that by keeps of a series and where it was counted, sorted. Absent and empty labels are the same, and left out.
+func (q *totalQuery) labelsOf(s *crdt.Series, region, nodeName string) []crdt.Label {
 	var out []crdt.Label
 	keep := func(name, value string) {
 		if value != "" {
@@ -73,20 +73,20 @@ func (q *totalQuery) labelsOf(row *node.Row) []crdt.Label {
 		}
 	}
 	if q.byAll {
-		for _, l := range row.Series.Labels {
+		for _, l := range s.Labels {
 			keep(l.Name, l.Value)
 		}
-		keep(labelRegion, row.Region)
+		keep(labelRegion, region)
 	}
 	for _, name := range q.by {
 		switch {
 		case name == labelNode:
-			keep(name, row.Node)
+			keep(name, nodeName)
 		case q.byAll: // kept already
 		case name == labelRegion:
-			keep(name, row.Region)
+			keep(name, region)
 		default:
-			keep(name, row.Series.Get(name))
+			keep(name, s.Get(name))
 		}
 	}
 	return crdt.SortLabels(out)

@@ -28,7 +28,7 @@ type tester interface {
 // ask evaluates a query string over the rows of src.
 func ask(t tester, src *fakeSource, raw string) []Result {
 	t.Helper()
-	q, err := parseTotal(raw)
+	q, err := parseTotal(raw, at)
 	if err != nil {
 		t.Fatalf("%s: %v", raw, err)
 	}
@@ -205,7 +205,7 @@ func TestTooLargeTotalIsRefused(t *testing.T) {
 	for i := range 70_000 {
 		src.rows = append(src.rows, node.Row{Series: series(crdt.KindCounter, "c"), Region: fmt.Sprintf("r%05d", i), Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.MaxCell}})
 	}
-	q, err := parseTotal("metric=c")
+	q, err := parseTotal("metric=c", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestTooManyResultsAreRefused(t *testing.T) {
 	for i := range maxResults + 1 {
 		src.rows = append(src.rows, node.Row{Series: series(crdt.KindCounter, "c", "i", fmt.Sprint(i)), Region: "eu", Value: counter(fmt.Sprint(i))})
 	}
-	q, err := parseTotal("metric=c&by=i")
+	q, err := parseTotal("metric=c&by=i", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func BenchmarkTotal(b *testing.B) {
 		s := series(crdt.KindCounter, "http.requests", "code", fmt.Sprint(i%100), "path", fmt.Sprintf("/%06d", i))
 		rows[i] = node.Row{Series: s, Region: "eu", Value: counter("7")}
 	}
-	q, err := parseTotal("metric=http.*&match=path!=/x&by=code")
+	q, err := parseTotal("metric=http.*&match=path!=/x&by=code", at)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -397,7 +397,7 @@ func TestAggregatesOfGaugesHaveNames(t *testing.T) {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
 	}
-	if _, err := parseTotal("metric=load:sum&agg=max"); err == nil {
+	if _, err := parseTotal("metric=load:sum&agg=max", at); err == nil {
 		t.Error("two aggregates are accepted")
 	}
 }

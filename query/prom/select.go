@@ -58,6 +58,16 @@ func (c *conditions) byNode() bool {
 	return false
 }
 
+// named returns the one metric that the conditions name, nil if they name none or several.
+func (c *conditions) named() []string {
+	for _, m := range c.names {
+		if m.Type == labels.MatchEqual {
+			return []string{m.Value}
+		}
+	}
+	return nil
+}
+
 // series tests all that a series itself can tell. It is safe for concurrent use.
 func (c *conditions) series(s *crdt.Series) bool {
 	for _, l := range c.equal {

@@ -97,6 +97,7 @@ func (v *view) anchor(ctx context.Context) error {
 	t, err := v.cfg.Totals(ctx, node.Select{
 		Match:  func(s *crdt.Series) bool { return cumulative(s.Kind) && v.conditions.series(s) },
 		ByNode: v.byNode(),
+		Names:  v.conditions.named(),
 	})
 	if err != nil {
 		return fmt.Errorf("prom: read totals: %w", err)

@@ -1,0 +1,329 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/history"
+)
+
+// Bounds on what a question over time holds.
+const (
+	maxCells      = 4_000_000 // amounts of groups in slots: 64 MB of counters
+	maxStateBytes = 192 << 20 // of buckets, registers and aggregates
+	maxOverTime   = 100_000   // results of all periods: some 40 MB of JSON
+)
+
+// overTime sums windows into groups and slots.
+//
+// Counters, which may have millions of groups, take 16 bytes for each slot; other kinds keep a value. What an observed
+// series counted is the difference of its snapshots, so it becomes a counter here, and a histogram a distribution.
+type overTime struct {
+	q      *totalQuery
+	time   *timeline
+	index  map[string]int // of groups, by key
+	groups []overTimeGroup
+	pages  [][]crdt.Fixed // amounts: that of group g in slot s is in page g / groupsPerPage
+	cells  int
+	states int  // bytes
+	coarse bool // a window was wider than the slot that it begins in
+	key    []byte
+}
+
+// overTimeGroup is the set of curves that become one result in each period.
+type overTimeGroup struct {
+	series *crdt.Series // one of them, for its name and labels
+	owner  history.Owner
+	kind   crdt.Kind
+	agg    string
+	seen   []uint64     // slots of amounts that are not empty
+	row    int          // of amounts
+	values []crdt.Value // of the other kinds, by slot; nil for amounts
+}
+
+const groupsPerPage = 4096
+
+// errTooWide asks for fewer slots at a time.
+var errTooWide = errors.New("query: more cells than are held at once")
+
+func newOverTime(q *totalQuery, t *timeline) *overTime {
+	return &overTime{q: q, time: t, index: map[string]int{}}
+}
+
+// read takes in all curves of the question.
+func (o *overTime) read(ctx context.Context, src history.Source) error {
+	sel := o.q.sel.history()
+	o.time.narrow(&sel)
+	sel.ByNode = o.q.splitsByNode()
+	cumulative := sel
+	cumulative.From -= observedLookback
+	cumulative.Width = 0 // snapshots: each counts what came since the one before
+	plain := sel.Match
+	wanted := func(want bool) func(*crdt.Series) bool {
+		return func(s *crdt.Series) bool {
+			return s.Kind != crdt.KindSet && (s.Kind == crdt.KindObserved || s.Kind == crdt.KindHistogram) == want && plain(s)
+		}
+	}
+	sel.Match, cumulative.Match = wanted(false), wanted(true)
+	if err := src.Curves(ctx, sel, o.add); err != nil {
+		return err
+	}
+	return src.Curves(ctx, cumulative, o.addObserved)
+}
+
+// observedLookback is how long before a period the snapshot may be that its first one is compared with: a scrape or push that
+// comes less often than that is counted from its first snapshot in the range.
+const observedLookback = 5 * 60_000
+
+// add sums one curve.
+func (o *overTime) add(c *history.Curve) error {
+	if !all(o.q.sel.region, c.Owner.Region) || !all(o.q.sel.node, c.Owner.Node) {
+		return nil
+	}
+	g, err := o.group(c, c.Series.Kind)
+	if err != nil {
+		return err
+	}
+	slot := 0
+	for i := range c.Points {
+		p := &c.Points[i]
+		for slot < len(o.time.cuts)-1 && o.time.cuts[slot+1] <= p.Window.Start {
+			slot++
+		}
+		if slot == len(o.time.cuts)-1 {
+			break
+		}
+		if p.Window.Start < o.time.cuts[slot] {
+			continue
+		}
+		if p.Window.Start+p.Window.Width > o.time.cuts[slot+1] {
+			o.coarse = true
+		}
+		if err := o.put(g, slot, &p.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put adds a value to a cell.
+func (o *overTime) put(g, slot int, v *crdt.Value) error {
+	group := &o.groups[g]
+	if group.values == nil {
+		cell := o.amount(group.row, slot)
+		sum, ok := cell.Add(v.P)
+		if !ok {
+			return tooLarge(fmt.Errorf("query: %w: total of 2^80", crdt.ErrLimit))
+		}
+		*cell = sum
+		group.seen[slot/64] |= 1 << (slot % 64)
+		return nil
+	}
+	cell := &group.values[slot]
+	before := 0
+	if cell.X != nil {
+		before = cell.X.Size()
+	}
+	cell.Kind = v.Kind
+	if err := cell.Combine(v); err != nil {
+		return tooLarge(fmt.Errorf("query: add windows of %s: %w", group.series, err))
+	}
+	if cell.X != nil {
+		if o.states += cell.X.Size() - before; o.states > maxStateBytes {
+			return errTooWide
+		}
+	}
+	return nil
+}
+
+func (o *overTime) amount(row, slot int) *crdt.Fixed {
+	slots := len(o.time.cuts) - 1
+	return &o.pages[row/groupsPerPage][row%groupsPerPage*slots+slot]
+}
+
+// group returns the number of the group of a curve whose cells are of a kind.
+func (o *overTime) group(c *history.Curve, kind crdt.Kind) (int, error) {
+	agg := o.q.agg
+	aggregate := o.q.sel.aggregate(c.Series) && !o.q.sel.name(c.Series.Name)
+	if aggregate {
+		agg = o.q.sel.agg
+	}
+	o.key = o.q.appendGroup(o.key[:0], c.Series, c.Owner)
+	if i, ok := o.index[string(o.key)]; ok {
+		return i, nil
+	}
+	slots := len(o.time.cuts) - 1
+	g := overTimeGroup{series: c.Series, owner: c.Owner, kind: c.Series.Kind, agg: agg}
+	if aggregate {
+		named := *c.Series
+		named.Name += ":" + agg
+		g.series = &named
+	}
+	if kind == crdt.KindCounter {
+		g.row = o.cells / slots
+		g.seen = make([]uint64, (slots+63)/64)
+		if g.row/groupsPerPage == len(o.pages) {
+			o.pages = append(o.pages, make([]crdt.Fixed, groupsPerPage*slots))
+		}
+		o.cells += slots
+	} else {
+		g.values = make([]crdt.Value, slots)
+		const size = 64
+		o.states += size * slots
+	}
+	if o.cells > maxCells && len(o.time.periods) > 1 || o.states > maxStateBytes {
+		return 0, errTooWide
+	}
+	if len(o.groups) == maxCells {
+		return 0, badRequest{fmt.Errorf("more than %d groups: narrow metric and match, or keep fewer labels with by", maxCells)}
+	}
+	o.groups = append(o.groups, g)
+	o.index[string(o.key)] = len(o.groups) - 1
+	return len(o.groups) - 1, nil
+}
+
+// appendGroup appends bytes that are equal for two series exactly when they belong to one group.
+func (q *totalQuery) appendGroup(dst []byte, s *crdt.Series, o history.Owner) []byte {
+	add := func(text string) {
+		dst = append(append(dst, byte(len(text)>>8), byte(len(text))), text...)
+	}
+	dst = append(dst, byte(s.Kind))
+	add(s.Name)
+	if q.byAll {
+		for _, l := range s.Labels {
+			if l.Value != "" {
+				add(l.Name)
+				add(l.Value)
+			}
+		}
+		dst = append(dst, 0xff, 0xff)
+		add(o.Region)
+	}
+	for _, name := range q.by {
+		switch {
+		case name == labelNode:
+			add(o.Node)
+		case q.byAll:
+		case name == labelRegion:
+			add(o.Region)
+		default:
+			add(s.Get(name))
+		}
+	}
+	return dst
+}
+
+// history asks for the series of a selection. Names are tested once each, and what one value is demanded of can be looked up.
+func (s *selection) history() history.Selection {
+	sel := history.Selection{
+		Names: func(name string) bool { return s.name(name) || s.gauge != nil && s.gauge(name) },
+		Match: s.series,
+	}
+	for _, m := range s.labels {
+		if !m.negate && m.re == nil {
+			sel.Equal = append(sel.Equal, crdt.Label{Name: m.label, Value: m.value})
+		}
+	}
+	for _, m := range s.region {
+		if !m.negate && m.re == nil {
+			sel.Regions = []string{m.value}
+		}
+	}
+	return sel
+}
+
+// addObserved adds what a curve of snapshots says was counted between them.
+func (o *overTime) addObserved(c *history.Curve) error {
+	if !all(o.q.sel.region, c.Owner.Region) || !all(o.q.sel.node, c.Owner.Node) {
+		return nil
+	}
+	kind := crdt.KindCounter
+	if c.Series.Kind == crdt.KindHistogram {
+		kind = crdt.KindDistribution
+	}
+	g := -1
+	type run struct {
+		source string
+		start  int64
+	}
+	last := map[run]crdt.Value{}
+	from := o.time.cuts[0] - observedLookback
+	take := func(r run, at int64, v crdt.Value) error {
+		before, known := last[r]
+		last[r] = v
+		if !known && r.start <= from {
+			return nil // nobody knows how much of it is older
+		}
+		rise := crdt.Bottom(kind)
+		if err := rise.AddExcess(&v, &crdt.Value{Kind: kind, P: before.P, X: before.X}); err != nil {
+			return err
+		}
+		slot := o.time.slot(at)
+		if slot < 0 {
+			return nil
+		}
+		if g < 0 {
+			var err error
+			if g, err = o.group(c, kind); err != nil {
+				return err
+			}
+		}
+		return o.put(g, slot, &rise)
+	}
+	for i := range c.Points {
+		p := &c.Points[i]
+		switch x := p.Value.X.(type) {
+		case *crdt.Observed:
+			for s := range x.Samples() {
+				if err := take(run{s.Source, s.Start}, p.Window.Start, crdt.Value{Kind: kind, P: s.Value}); err != nil {
+					return err
+				}
+			}
+		case *crdt.Histograms:
+			for s := range x.Snapshots() {
+				if err := take(run{s.Source, s.Start}, p.Window.Start, crdt.Value{Kind: kind, X: s.Total}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// value returns what a group has in a period, and false if that is nothing. The value is the caller's.
+func (o *overTime) value(g int, p period) (crdt.Value, bool, error) {
+	group := &o.groups[g]
+	first, behind := o.time.slots(p)
+	if group.values == nil {
+		sum, some := crdt.Fixed{}, false
+		for s := first; s < behind; s++ {
+			if group.seen[s/64]&(1<<(s%64)) == 0 {
+				continue
+			}
+			var ok bool
+			if sum, ok = sum.Add(*o.amount(group.row, s)); !ok {
+				return crdt.Value{}, false, tooLarge(fmt.Errorf("query: %w: total of 2^80", crdt.ErrLimit))
+			}
+			some = true
+		}
+		return crdt.Value{Kind: crdt.KindCounter, P: sum}, some, nil
+	}
+	cells := group.values[first:behind]
+	i := slices.IndexFunc(cells, func(v crdt.Value) bool { return v.Kind != 0 })
+	if i < 0 {
+		return crdt.Value{}, false, nil
+	}
+	sum := crdt.Bottom(cells[i].Kind)
+	for ; i < len(cells); i++ {
+		if cells[i].Kind == 0 {
+			continue
+		}
+		if err := sum.Combine(&cells[i]); err != nil {
+			return crdt.Value{}, false, tooLarge(fmt.Errorf("query: add periods of %s: %w", group.series, err))
+		}
+	}
+	return sum, true, nil
+}
