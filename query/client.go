@@ -52,6 +52,9 @@ type TotalRequest struct {
 	Top       int      // 0: all
 	Require   float64  // share of nodes, 0 to 1; 0: anything will do
 	MaxAge    time.Duration
+
+	// Of a question about time, as /v1/total reads them; all "" for lifetimes.
+	Start, End, Step, Window, Zone string
 }
 
 func (r *TotalRequest) values() url.Values {
@@ -68,6 +71,11 @@ func (r *TotalRequest) values() url.Values {
 	}
 	if r.MaxAge != 0 {
 		v.Set("max_age", r.MaxAge.String())
+	}
+	for name, value := range map[string]string{"start": r.Start, "end": r.End, "step": r.Step, "window": r.Window, "tz": r.Zone} {
+		if value != "" {
+			v.Set(name, value)
+		}
 	}
 	return v
 }

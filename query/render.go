@@ -42,36 +42,73 @@ func table(w io.Writer, rows [][]string) error {
 	return nil
 }
 
-// RenderTotals writes results as a table with a column for each label, and the coverage underneath.
+// RenderTotals writes results as a table with a column for each label, and one for the period if there are several, and the
+// coverage underneath.
 func RenderTotals(w io.Writer, a *TotalAnswer) error {
 	labels := map[string]struct{}{}
-	for i := range a.Results {
-		for name := range a.Results[i].Labels {
-			labels[name] = struct{}{}
+	parts := []PeriodAnswer{{Results: a.Results}}
+	if len(a.Results) == 0 && len(a.Periods) > 0 {
+		parts = a.Periods
+	}
+	found := 0
+	for i := range parts {
+		for k := range parts[i].Results {
+			found++
+			for name := range parts[i].Results[k].Labels {
+				labels[name] = struct{}{}
+			}
 		}
 	}
 	names := slices.Sorted(maps.Keys(labels))
-	header := []string{"METRIC", "KIND"}
-	for _, name := range names {
-		header = append(header, printable(strings.ToUpper(name)))
+	var rows [][]string
+	for i := range parts {
+		rows = appendTotals(rows, &parts[i], names, len(a.Periods) > 0 && len(a.Results) == 0)
 	}
-	rows := [][]string{append(header, "VALUE", "DETAIL")}
-	for i := range a.Results {
-		r := &a.Results[i]
-		row := []string{printable(r.Metric), r.Kind}
-		for _, name := range names {
-			row = append(row, dash(printable(r.Labels[name])))
-		}
-		rows = append(rows, append(row, valueText(&r.Amount), detailText(&r.Amount)))
-	}
-	if len(a.Results) == 0 {
+	if found == 0 {
 		if _, err := fmt.Fprintln(w, "nothing counted matches"); err != nil {
 			return err
 		}
 	} else if err := table(w, rows); err != nil {
 		return err
 	}
+	for _, text := range a.Warnings {
+		if _, err := fmt.Fprintln(w, printable(text)); err != nil {
+			return err
+		}
+	}
 	return renderCoverage(w, &a.Coverage)
+}
+
+// appendTotals appends the rows of one period, behind a header if there is none yet.
+func appendTotals(rows [][]string, p *PeriodAnswer, labels []string, dated bool) [][]string {
+	if rows == nil {
+		var header []string
+		if dated {
+			header = append(header, "FROM", "TO")
+		}
+		header = append(header, "METRIC", "KIND")
+		for _, name := range labels {
+			header = append(header, printable(strings.ToUpper(name)))
+		}
+		rows = append(rows, append(header, "VALUE", "DETAIL"))
+	}
+	for i := range p.Results {
+		r := &p.Results[i]
+		var row []string
+		if dated {
+			until := p.End.UTC().Format(timeLayout)
+			if !p.Complete {
+				until += " (incomplete)"
+			}
+			row = append(row, p.Start.UTC().Format(timeLayout), until)
+		}
+		row = append(row, printable(r.Metric), r.Kind)
+		for _, name := range labels {
+			row = append(row, dash(printable(r.Labels[name])))
+		}
+		rows = append(rows, append(row, valueText(&r.Amount), detailText(&r.Amount)))
+	}
+	return rows
 }
 
 // valueText writes the exact decimal where people can read it. 0.1 is not a multiple of 2^-48 and has 48 digits: such

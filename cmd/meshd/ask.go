@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -27,7 +29,9 @@ type question struct {
 	at        string
 	tokenFile string
 	output    string
+	outputs   []string // that --output takes besides table and json
 	timeout   time.Duration
+	endless   bool // the command bounds each of its requests by timeout itself
 }
 
 func newQuestion(about string) *question {
@@ -37,22 +41,26 @@ func newQuestion(about string) *question {
 	return q
 }
 
+// anyArguments leaves it to the command how many there may be.
+const anyArguments = -1
+
 // ask parses args, asks the node with do and renders the answer. want is how many arguments are expected.
 func ask[A any](q *question, args []string, out io.Writer, want int,
 	do func(context.Context, *query.Client) (*A, error), render func(io.Writer, *A) error,
 ) error {
 	q.flags.StringVar(&q.at, "at", fmt.Sprintf("127.0.0.1:%d", config.Port), "`host:port` of the node's HTTP API")
 	q.flags.StringVar(&q.tokenFile, "token-file", "", "`file` with the bearer token that the node demands")
-	q.flags.StringVarP(&q.output, "output", "o", "table", "`table|json`")
+	outputs := append([]string{"table", "json"}, q.outputs...)
+	q.flags.StringVarP(&q.output, "output", "o", outputs[0], "`"+strings.Join(outputs, "|")+"`")
 	q.flags.DurationVar(&q.timeout, "timeout", 10*time.Second, "`time` to wait for the answer")
 	if err := parse(q.flags, q.about, args, out); err != nil {
 		return err
 	}
-	if q.flags.NArg() != want {
+	if want != anyArguments && q.flags.NArg() != want {
 		return usagef("got %d arguments, want %d: %s", q.flags.NArg(), want, q.about)
 	}
-	if q.output != "table" && q.output != "json" {
-		return usagef("--output %q: must be table or json", q.output)
+	if !slices.Contains(outputs, q.output) {
+		return usagef("--output %q: must be %s", q.output, strings.Join(outputs, " or "))
 	}
 	token, err := config.ReadToken(q.tokenFile)
 	if err != nil {
@@ -64,8 +72,11 @@ func ask[A any](q *question, args []string, out io.Writer, want int,
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
-	defer cancel()
+	if !q.endless {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, q.timeout)
+		defer cancel()
+	}
 	answer, err := do(ctx, client)
 	if answer == nil {
 		return err
@@ -104,6 +115,11 @@ func askTotal(args []string, out io.Writer) error {
 	q.flags.IntVar(&r.Top, "top", 0, "only the `n` largest")
 	q.flags.StringVar(&r.Kind, "kind", "", "only this `kind`: counter, updown, gauge, distribution, unique, set")
 	q.flags.StringVar(&r.Agg, "agg", "", "`newest|count|sum|min|max|avg` of gauges and distributions")
+	q.flags.StringVar(&r.Window, "window", "", "what was counted in the last `time`, such as 5m; with --step, windows of it that overlap")
+	q.flags.StringVar(&r.Start, "start", "", "what was counted since `when`, such as -1h, 2026-01-31 or a time in RFC 3339")
+	q.flags.StringVar(&r.End, "end", "", "until `when`; default now")
+	q.flags.StringVar(&r.Step, "step", "", "one answer for each `time`: 10s, 5m, 1h, 1d, 1w, 1mo")
+	q.flags.StringVar(&r.Zone, "tz", "", "`zone` that days, weeks and months are of, such as Europe/Berlin; default UTC")
 	q.flags.Float64Var(&r.Require, "require", 0, "fail with exit code 3 if less than this `share` of the nodes is heard")
 	q.flags.DurationVar(&r.MaxAge, "max-age", 0, "fail with exit code 3 if the answer is older than `time`")
 	return ask(q, args, out, 1, func(ctx context.Context, c *query.Client) (*query.TotalAnswer, error) {

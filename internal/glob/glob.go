@@ -32,7 +32,7 @@ func Compile(glob string) (func(string) bool, error) {
 	if prefix, ok := strings.CutSuffix(glob, "*"); ok && !strings.ContainsAny(prefix, special) {
 		return func(s string) bool { return strings.HasPrefix(s, prefix) }, nil // most patterns, at a tenth of the cost
 	}
-	expr, err := expression(glob)
+	expr, err := Expression(glob)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func Compile(glob string) (func(string) bool, error) {
 	return re.MatchString, nil
 }
 
-// expression translates a glob into an anchored regular expression.
-func expression(glob string) (string, error) {
+// Expression translates a glob into an anchored regular expression.
+func Expression(glob string) (string, error) {
 	var b strings.Builder
 	b.WriteString(`(?s)\A(?:`)
 	depth, escaped := 0, false

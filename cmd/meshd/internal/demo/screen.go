@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"meshd/cmd/meshd/internal/cluster"
+	"meshd/cmd/meshd/internal/tty"
 	"meshd/query"
 )
 
@@ -31,22 +32,13 @@ type screen struct {
 }
 
 func newScreen(out io.Writer, s *cluster.Cluster, f folder, exe string) *screen {
-	sc := &screen{out: out, live: terminal(out), command: commandName(exe), s: s, folder: f, nodes: s.Nodes(), formed: make(chan struct{})}
+	sc := &screen{out: out, live: tty.Is(out), command: commandName(exe), s: s, folder: f, nodes: s.Nodes(), formed: make(chan struct{})}
 	for _, n := range sc.nodes {
 		if c, err := query.NewClient(n.HTTP, ""); err == nil { // our own addresses
 			sc.clients = append(sc.clients, c)
 		}
 	}
 	return sc
-}
-
-func terminal(out io.Writer) bool {
-	f, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // commandName is what to type for this executable.
