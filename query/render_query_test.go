@@ -72,7 +72,7 @@ func TestClientAsksInPromQL(t *testing.T) {
 	}{
 		{"instant", ExprRequest{Query: `sum by (region) (rate({"http.requests"}[5m]))`}, `{region="us"} 1`},
 		{"earlier", ExprRequest{Query: `sum(increase({"http.requests"}[1m]))`, At: "-5m"}, `{} 60`},
-		{"range", ExprRequest{Query: `{"http.requests",region="us",method="GET"}`, Start: "-5m", Step: 30 * time.Second}, `{"http.requests",method="GET",region="us"} 1000`},
+		{"range", ExprRequest{Query: `{"http.requests",region="us",method="GET"}`, Start: "-5m", Step: 10 * time.Second}, `{"http.requests",method="GET",region="us"} 1000`},
 		{"default step", ExprRequest{Query: `vector(2)`, Start: "-1h", End: "-1m"}, `{} 2`},
 		{"scalar", ExprRequest{Query: `1+1`}, `{} 2`},
 		{"string", ExprRequest{Query: `"x"`}, `{} x`},
