@@ -5,17 +5,22 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"meshd/internal/mutant"
 )
 
 // Gauge is the last value that an origin wrote, with its time and the seq of that write. Of two copies the higher
 // seq wins. Over origins the newest time wins; sums, averages and extremes over origins are a Rollup.
 //
-// As an increment a Gauge says what to write: Value at Time or, with Adjust, the last value moved by Value. Adjust
-// has no meaning in a cell.
+// As an increment a Gauge says what to write: Value at Time or, with Adjust, the last value moved by Value. Dated says
+// that Time is the client's own and not that of arrival: then a setting that is older than the last one comes late and
+// changes nothing. One dated by its arrival replaces the last whatever the clock did: its node set it later. Adjust and
+// Dated have no meaning in a cell.
 type Gauge struct {
 	Time   HLC // 0 is bottom: Next writes later times only
 	Value  float64
 	Adjust bool
+	Dated  bool
 
 	stamp uint64 // the seq of the write: one part, so it orders the writes of the cell too
 }
@@ -36,7 +41,7 @@ func (g *Gauge) compareTime(h *Gauge) int {
 // Join implements State. stamp is the seq of d's write; 0 means the one that d carries.
 func (g *Gauge) Join(d State, stamp uint64, sum State, sumStamp uint64) (bool, error) {
 	in := *d.(*Gauge)
-	in.Adjust = false
+	in.Adjust, in.Dated = false, false
 	in.stamp = cmp.Or(stamp, in.stamp)
 	if in.Time == 0 || cmp.Or(cmp.Compare(in.stamp, g.stamp), in.compareTime(g)) <= 0 {
 		return false, nil
@@ -49,10 +54,22 @@ func (g *Gauge) Join(d State, stamp uint64, sum State, sumStamp uint64) (bool, e
 	return true, nil
 }
 
+// Late reports whether a setting changes nothing after g: it is dated before it, or is the same once more.
+func (g *Gauge) Late(in *Gauge) bool {
+	if !in.Dated || in.Adjust || g.Time == 0 || g.Adjust || mutant.On("late gauge counts") {
+		return false
+	}
+	at, last := in.Time.Millis(), g.Time.Millis()
+	return at < last || at == last && in.Value == g.Value
+}
+
 // Next implements State. The result's time is always after the receiver's, so that the order of seqs and the order
-// of times agree within a cell, whatever the clock did.
+// of times agree within a cell, whatever the clock did. It is nil for a setting that comes late.
 func (g *Gauge) Next(inc State) (State, error) {
 	in := inc.(*Gauge)
+	if g.Late(in) {
+		return nil, nil
+	}
 	out := &Gauge{Time: max(in.Time, g.Time.next()), Value: in.Value}
 	if in.Adjust {
 		out.Value += g.Value
@@ -66,6 +83,9 @@ func (g *Gauge) Next(inc State) (State, error) {
 // accumulate appends the increment inc to the increment g.
 func (g *Gauge) accumulate(inc State) error {
 	in := *inc.(*Gauge)
+	if g.Late(&in) {
+		return nil
+	}
 	if in.Adjust {
 		in.Value += g.Value
 		in.Adjust = g.Adjust

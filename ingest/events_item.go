@@ -122,7 +122,8 @@ func (e *event) item(now time.Time) (it node.Item, clamped bool, err error) {
 	}
 	s.stamp = crdt.HLCFrom(now.UnixMilli(), 0)
 	if e.ts != 0 && kind == crdt.KindGauge {
-		s.stamp, clamped = stampAt(e.ts, s.stamp)
+		s.stamp, s.dated = stampAt(e.ts, s.stamp)
+		clamped = !s.dated
 	}
 	it, err = newItem(e.name, kind, e.labels, s)
 	it.Token = token

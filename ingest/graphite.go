@@ -104,11 +104,11 @@ func (p *graphiteParser) line(b []byte, now crdt.HLC) reason {
 	if !ok {
 		return reasonRange
 	}
-	stamp, r := p.stamp(at, now)
+	stamp, dated, r := p.stamp(at, now)
 	if r != reasonNone {
 		return r
 	}
-	p.one[0] = sample{value: v, stamp: stamp}
+	p.one[0] = sample{value: v, stamp: stamp, dated: dated}
 	n, r := p.acc.add(&spelling{kind: 'g', name: name, tags: tags}, p.one[:], func() (*crdt.Series, reason) { return graphiteSeries(name, tags) })
 	p.tally.samples += uint64(n)
 	if r == reasonLimit {
@@ -127,20 +127,19 @@ func cutField(b []byte) (field, rest []byte) {
 }
 
 // stamp reads a timestamp in seconds, whose fraction says nothing.
-func (p *graphiteParser) stamp(b []byte, now crdt.HLC) (crdt.HLC, reason) {
+func (p *graphiteParser) stamp(b []byte, now crdt.HLC) (stamp crdt.HLC, dated bool, r reason) {
 	if string(b) == "-1" || string(b) == "N" {
-		return now, reasonNone
+		return now, false, reasonNone
 	}
 	whole, _, _ := bytes.Cut(b, []byte("."))
 	s, ok := parseSeconds(whole)
 	if !ok {
-		return 0, reasonRange
+		return 0, false, reasonRange
 	}
-	stamp, clamped := stampAt(s*1000, now)
-	if clamped {
+	if stamp, dated = stampAt(s*1000, now); !dated {
 		p.tally.clamped++
 	}
-	return stamp, reasonNone
+	return stamp, dated, reasonNone
 }
 
 func graphiteSeries(name, tags []byte) (*crdt.Series, reason) {

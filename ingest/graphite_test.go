@@ -36,6 +36,8 @@ func TestGraphiteLines(t *testing.T) {
 		{"now by a letter", "a 5 N", "gauge:a", "5", now},
 		{"too far ahead", "a 5 1800000000", "gauge:a", "5", now},
 		{"the last of several", "a 5 1600000000\n\na 6 1600000001\n", "gauge:a", "6", 1_600_000_001_000},
+		{"one that comes late", "a 5 1600000001\na 6 1600000000\n", "gauge:a", "5", 1_600_000_001_000},
+		{"arrival replaces a date", "a 5 1600000001\na 6 N\n", "gauge:a", "6", now},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, f, n := newGraphiteDoor(t)

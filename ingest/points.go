@@ -88,14 +88,13 @@ func (p *points) gauge(value float64, at int64) (crdt.Value, error) {
 	if value-value != 0 {
 		return crdt.Value{}, refuse(reasonRange, "value %v of a gauge is not finite", value)
 	}
-	stamp := p.now
+	stamp, dated := p.now, false
 	if at != 0 {
-		var clamped bool
-		if stamp, clamped = stampAt(at, p.now); clamped {
+		if stamp, dated = stampAt(at, p.now); !dated {
 			p.clamped++
 		}
 	}
-	return crdt.Value{Kind: crdt.KindGauge, X: &crdt.Gauge{Time: stamp, Value: value + 0}}, nil
+	return crdt.Value{Kind: crdt.KindGauge, X: &crdt.Gauge{Time: stamp, Value: value + 0, Dated: dated}}, nil
 }
 
 // run names one life of a source outside the mesh whose counts are cumulative.
@@ -124,8 +123,8 @@ func histogramOf(r run, d *crdt.Distribution) (crdt.Value, error) {
 
 // clampTime keeps a clock that runs ahead from making a reading newer than all that follow.
 func (p *points) clampTime(at int64) int64 {
-	stamp, clamped := stampAt(at, p.now)
-	if clamped && at != 0 {
+	stamp, dated := stampAt(at, p.now)
+	if !dated && at != 0 {
 		p.clamped++
 	}
 	return stamp.Millis()

@@ -19,6 +19,7 @@ type sample struct {
 	value  float64 // gauge: the setting; distribution: the sample
 	adjust bool    // gauge: value is added to the last setting
 	stamp  crdt.HLC
+	dated  bool // stamp is the client's
 
 	weight float64 // distribution: how many samples this one stands for, at least 1
 
@@ -29,12 +30,12 @@ type sample struct {
 const maxAhead = 10 * time.Minute
 
 // stampAt returns a client's time, in milliseconds, as a stamp. One that is too far ahead of now, or before 1970, is
-// replaced by now.
-func stampAt(ms int64, now crdt.HLC) (stamp crdt.HLC, clamped bool) {
+// replaced by now: it is not dated.
+func stampAt(ms int64, now crdt.HLC) (stamp crdt.HLC, dated bool) {
 	if ms <= 0 || ms > now.Millis()+maxAhead.Milliseconds() {
-		return now, true
+		return now, false
 	}
-	return crdt.HLCFrom(ms, 0), false
+	return crdt.HLCFrom(ms, 0), true
 }
 
 // hashOf is the hash under which every protocol counts distinct values: xxHash64 of their bytes.
@@ -79,7 +80,10 @@ func (s *sample) growAmount(v *crdt.Value) error {
 func (s *sample) growGauge(v *crdt.Value) error {
 	g, ok := v.X.(*crdt.Gauge)
 	if !ok {
-		v.X = &crdt.Gauge{Time: s.stamp, Value: s.value, Adjust: s.adjust}
+		v.X = &crdt.Gauge{Time: s.stamp, Value: s.value, Adjust: s.adjust, Dated: s.dated && !s.adjust}
+		return nil
+	}
+	if g.Late(&crdt.Gauge{Time: s.stamp, Value: s.value, Adjust: s.adjust, Dated: s.dated}) {
 		return nil
 	}
 	value, adjust := s.value, false
@@ -89,7 +93,7 @@ func (s *sample) growGauge(v *crdt.Value) error {
 	if value-value != 0 {
 		return fmt.Errorf("ingest: %w: gauge value beyond float64", crdt.ErrRange)
 	}
-	g.Time, g.Value, g.Adjust = max(g.Time, s.stamp), value, adjust
+	g.Time, g.Value, g.Adjust, g.Dated = max(g.Time, s.stamp), value, adjust, s.dated && !s.adjust
 	return nil
 }
 

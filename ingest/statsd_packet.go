@@ -98,10 +98,9 @@ func (p *packetParser) takeLine(b []byte, now crdt.HLC) reason {
 // takeValues reads all values of the line into p.samples before any is counted: a line counts whole or not at all.
 func (p *packetParser) takeValues(kind byte, now crdt.HLC) reason {
 	p.samples = p.samples[:0]
-	stamp := now
+	stamp, dated := now, false
 	if kind == 'g' && p.line.time > 0 {
-		var clamped bool
-		if stamp, clamped = stampAt(p.line.time*1000, now); clamped {
+		if stamp, dated = stampAt(p.line.time*1000, now); !dated {
 			p.tally.clamped++
 		}
 	}
@@ -112,7 +111,7 @@ func (p *packetParser) takeValues(kind byte, now crdt.HLC) reason {
 		if r != reasonNone {
 			return r
 		}
-		s.stamp = stamp
+		s.stamp, s.dated = stamp, dated
 		p.samples = append(p.samples, s)
 	}
 	return reasonNone

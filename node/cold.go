@@ -141,6 +141,9 @@ func (c *Core) startCooling() bool {
 		if len(done) >= coldBatch || o == c.own || c.now < r.Touched+c.cfg.ColdAfter || c.named(o) {
 			continue
 		}
+		if c.countsGauges(o) && r.Gauges() { // a sibling hears it: what it said last holds
+			continue
+		}
 		if err := c.hub.cold.add(r, next); err != nil {
 			c.Counts.Rejected++
 			continue

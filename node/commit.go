@@ -307,7 +307,7 @@ func (b *builder) grow(id reconcile.SeriesID, inc *crdt.Value) error {
 			cur = b.cell(id)
 		}
 		next, err := cur.Next(inc)
-		if err == nil {
+		if err == nil && next.X != nil { // a setting that comes late changes nothing
 			b.incs[id] = &next
 		}
 		return err

@@ -75,6 +75,7 @@ type Core struct {
 	downlink *reconcile.Filter // what an edge is sent; nil: all
 	patience int64             // by how much longer hubs may be silent than on a lan
 	budget   budget
+	hubs     map[crdt.Incarnation]int // sessions with processes of hubs
 	queue    queue
 	pending  *pending
 	disk     diskLog
@@ -100,6 +101,7 @@ type hubState struct {
 	cold     coldStore
 	aged     map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
 	removals removals
+	counted  map[string]bool // nodes whose gauges counted at the last comparison
 	retired  []retired       // dead entries to drop
 	beyond   map[string]bool // regions of which a dead entry says more than the living ones
 }
@@ -127,7 +129,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		return nil, fmt.Errorf("node: role %q, want hub or edge", cfg.Role)
 	}
 	c := &Core{
-		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, tokens: newTokens(cfg.Limits),
+		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, hubs: map[crdt.Incarnation]int{}, tokens: newTokens(cfg.Limits),
 		own:    crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc},
 		stated: statements{}, drops: drops{all: map[string]wire.Drop{}}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
 	}
@@ -143,6 +145,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		c.live = reconcile.NewReplica(c.own, c.cat)
 		c.mine = []*reconcile.Replica{c.live}
 		c.slots, c.views = reconcile.NewSlots(c.cat), reconcile.NewViews(c.cat)
+		c.slots.Heard, c.views.Heard = c.hearsHub, c.hearsHub
 		return c, nil
 	}
 	total := crdt.Origin{Class: crdt.ClassRegion, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc}
@@ -154,9 +157,10 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 			Class: crdt.ClassView, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc,
 		}, c.cat),
 		cold: newColdStore(c.cat),
-		aged: map[crdt.Origin]uint64{}, beyond: map[string]bool{},
+		aged: map[crdt.Origin]uint64{}, counted: map[string]bool{}, beyond: map[string]bool{},
 		removals: removals{turns: map[process]uint64{}},
 	}
+	c.hub.entries.Heard = c.hearsHub
 	c.live = c.hub.region.Replica(c.own)
 	c.hub.watch.Expect(cfg.Node)
 	return c, nil
@@ -253,11 +257,6 @@ func (c *Core) settleRegion() {
 	}
 }
 
-// liveNode reports whether a node's gauges count: it was complete lately, or it is this node.
-func (c *Core) liveNode(node string) bool {
-	return node == c.cfg.Node || c.hub.watch.AsOf(node) >= c.now-3*c.hub.watch.Patience(node) && c.hub.watch.AsOf(node) > 0
-}
-
 func (c *Core) wake() int64 {
 	next := c.nextAE
 	for _, s := range c.order {
@@ -276,6 +275,9 @@ func (c *Core) ordered() []*session { return c.order }
 
 // remove forgets a session. The list is copied: somebody may be walking it.
 func (c *Core) remove(id uint64) {
+	if s := c.sessions[id]; s != nil {
+		defer c.hear(&s.peer, -1)
+	}
 	delete(c.sessions, id)
 	c.order = slices.DeleteFunc(slices.Clone(c.order), func(s *session) bool { return s.id == id })
 }

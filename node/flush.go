@@ -176,17 +176,6 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 	return append(out, &c.hub.region.Total.Replica)
 }
 
-// rollup brings the gauges of the region up to date before they are sent.
-func (c *Core) rollup() {
-	if c.hub == nil {
-		return
-	}
-	c.check(c.hub.region.Rollup(c.clock.Tick(c.wall), c.liveNode))
-	if c.hub.region.Total.Close() {
-		c.epoch++
-	}
-}
-
 // serve sends a session what it is due: up to about limit bytes of cells, what is held, and how fresh it is.
 func (c *Core) serve(s *session, limit int) {
 	c.rollup()
@@ -394,6 +383,7 @@ func (c *Core) age() {
 		return
 	}
 	c.judgeDead()
+	c.recount()
 	c.agedInto(c.hub.aged)
 }
 

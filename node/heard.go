@@ -142,6 +142,10 @@ func (c *Core) gotHeard(s *session, m *wire.Heard) {
 		if !c.hearsItself(p.Node, p.Inc) {
 			c.hub.watch.Seldom(p.Node, p.Inc, int64(p.SeldomMs))
 		}
+		o := crdt.Origin{Class: crdt.ClassNode, Region: c.cfg.Region, Node: p.Node, Inc: p.Inc}
+		if _, cold := c.hub.cold.index.progress(o); cold { // its gauges count
+			c.thaw(o, nil)
+		}
 	}
 	for _, n := range m.Gone {
 		delete(h.names, n)

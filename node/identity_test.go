@@ -9,9 +9,19 @@ import (
 	"meshd/internal/wire"
 )
 
-// TestALiveIncarnationIsWarmAgainWhenItsNodeIsBack: while an edge is cut off from one of its hubs, what it wrote goes
-// cold there. It wrote nothing since, but its gauges have a present value again.
+// TestALiveIncarnationIsWarmAgainWhenItsNodeIsBack: while an edge is cut off from its hubs, what it wrote goes cold
+// there. It wrote nothing since, but its gauges have a present value again.
 func TestALiveIncarnationIsWarmAgainWhenItsNodeIsBack(t *testing.T) {
+	silentGauge(t, []string{"east-hub0", "east-hub1"}, true)
+}
+
+// TestAGaugeThatASiblingHearsStaysWarm: a hub without a session with an edge must not take its gauge for over.
+func TestAGaugeThatASiblingHearsStaysWarm(t *testing.T) {
+	silentGauge(t, []string{"east-hub0"}, false)
+}
+
+// silentGauge cuts an edge that set a gauge off from some of the two hubs for so long that an incarnation goes cold.
+func silentGauge(t *testing.T, cut []string, cold bool) {
 	w := newWorld(t, 21)
 	w.cfg = CoreConfig{ColdAfter: 2000, Silence: 1000}
 	hubs := []string{"east-hub0", "east-hub1"}
@@ -25,12 +35,16 @@ func TestALiveIncarnationIsWarmAgainWhenItsNodeIsBack(t *testing.T) {
 		Inc:    crdt.Value{Kind: crdt.KindGauge, X: &crdt.Gauge{Time: crdt.HLCFrom(w.now, 0), Value: 7}},
 	}}}})
 	w.run(2000)
-	w.setCut("east-edge0", "east-hub0", true)
-	w.run(20_000)
-	if len(w.procs["east-hub0"].core.Cold()) == 0 {
-		t.Fatal("the incarnation did not go cold")
+	for _, h := range cut {
+		w.setCut("east-edge0", h, true)
 	}
-	w.setCut("east-edge0", "east-hub0", false)
+	w.run(20_000)
+	if is := len(w.procs["east-hub0"].core.Cold()) > 0; is != cold {
+		t.Fatalf("the incarnation is cold: %v", is)
+	}
+	for _, h := range cut {
+		w.setCut("east-edge0", h, !cold)
+	}
 	w.run(10_000)
 	for _, h := range hubs {
 		c := w.procs[h].core

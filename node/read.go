@@ -86,6 +86,9 @@ func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, e
 	if c.hub == nil {
 		v, ok := cellOf(c.views.Region(region), id)
 		if region != c.cfg.Region {
+			if best := c.views.Rollup(region, id); best != nil {
+				v.X = best.Clone()
+			}
 			return v, ok, nil
 		}
 		own, has, err := c.slots.Answer(id, c.mine)
@@ -108,8 +111,7 @@ func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, e
 	case !ok:
 		return t, true, nil
 	case v.Kind == crdt.KindRollup:
-		best := reconcile.PickRollup([]*crdt.Rollup{t.X.(*crdt.Rollup), v.X.(*crdt.Rollup)})
-		return crdt.Value{Kind: crdt.KindRollup, X: best}, true, nil
+		return c.ownGauge(id, &t), true, nil
 	}
 	if mutant.On("P and N of one entry") && v.Kind == crdt.KindUpDown {
 		return reconcile.Greater(t, v), true, nil
@@ -150,6 +152,9 @@ func (c *Core) byNode(rows []Row, id reconcile.SeriesID, total crdt.Value) ([]Ro
 		}
 		part := *v
 		if g, ok := v.X.(*crdt.Gauge); ok {
+			if !c.countsGauges(r.Origin) {
+				continue
+			}
 			part = crdt.Value{Kind: crdt.KindRollup, X: crdt.RollupOf([]*crdt.Gauge{g})}
 		}
 		node := held[r.Origin.Node]

@@ -123,6 +123,7 @@ func (c *Core) peerUp(in PeerUp) {
 	c.sessions[in.ID] = s
 	c.order = append(slices.Clone(c.order), s)
 	c.tellLinks()
+	c.hear(&s.peer, 1)
 	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.wall, Inc: c.cfg.Inc}
 	h.Own = c.ownHeads()
 	if n := len(h.Own); n > wire.MaxHeads {
@@ -437,7 +438,7 @@ func (c *Core) claim(s *session, head uint64, atMs int64) {
 // settleNode moves the time up to which a node is complete, as far as its cells are here.
 func (c *Core) settleNode(node string) {
 	was := c.liveNode(node)
-	c.hub.watch.Settle(node, func(inc crdt.Incarnation) uint64 {
+	changed := c.hub.watch.Settle(node, func(inc crdt.Incarnation) uint64 {
 		o := crdt.Origin{Class: crdt.ClassNode, Region: c.cfg.Region, Node: node, Inc: inc}
 		if r := c.hub.region.Held(o); r != nil {
 			return r.Progress[crdt.StreamLifetime].Covered
@@ -445,7 +446,7 @@ func (c *Core) settleNode(node string) {
 		p, _ := c.hub.cold.index.progress(o)
 		return p[crdt.StreamLifetime].Covered
 	})
-	if !was && c.liveNode(node) {
+	if changed || was != c.liveNode(node) {
 		c.hub.region.NodeChanged(node)
 	}
 }

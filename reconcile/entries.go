@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 
@@ -10,14 +9,14 @@ import (
 	"meshd/internal/wire"
 )
 
-// rollupAge is how much older than the newest an entry's gauge rollup may be and still be chosen for having heard
-// more nodes, in milliseconds.
-const rollupAge = 5000
-
 // Entries is what a hub holds of the entries that hubs wrote, its own excepted: every incarnation it ever heard, of
 // every region, but for dead ones whose cells living ones contain. The answer for a region is the maximum of each monotone part over its entries, never their sum:
 // the maximum of lower bounds is a lower bound, and it is exact as soon as one of them is complete.
 type Entries struct {
+	// Heard tells whether there is a session with the process that writes an entry; nil: with none. Its answers may change,
+	// then Repick wants to be called.
+	Heard func(crdt.Origin) bool
+
 	cat   *Catalog
 	inc   crdt.Incarnation
 	node  string
@@ -106,20 +105,7 @@ func (e *Entries) raise(r *Replica, ref uint32, d *crdt.Value) error {
 		_, err := view.Raise(id, d)
 		return err
 	}
-	var all []*crdt.Rollup
-	for _, o := range e.Replicas() {
-		if o.Origin.Region != r.Origin.Region {
-			continue
-		}
-		if v, _ := o.Cell(id); v != nil {
-			all = append(all, v.X.(*crdt.Rollup))
-		}
-	}
-	best := PickRollup(all)
-	if best == nil {
-		return nil
-	}
-	return view.setRollup(id, best)
+	return e.pick(r.Origin.Region, id)
 }
 
 func (e *Entries) view(region string) *Derived {
@@ -130,41 +116,4 @@ func (e *Entries) view(region string) *Derived {
 		e.names = slices.Sorted(maps.Keys(e.views))
 	}
 	return v
-}
-
-// setRollup writes a chosen rollup, which may be older than the one before it, with a stamp that replaces it.
-func (d *Derived) setRollup(id SeriesID, best *crdt.Rollup) error {
-	out := *best
-	if old, _ := d.Cell(id); old != nil {
-		was := old.X.(*crdt.Rollup)
-		if was.Stamp >= out.Stamp {
-			same := out
-			same.Stamp = was.Stamp
-			if bytes.Equal(same.AppendBinary(nil), was.AppendBinary(nil)) {
-				return nil
-			}
-			out.Stamp = was.Stamp + 1
-		}
-	}
-	_, err := d.Raise(id, &crdt.Value{Kind: crdt.KindRollup, X: &out})
-	return err
-}
-
-// PickRollup returns the rollup that counts: among those at most 5 s older than the newest, the one that heard the
-// most nodes, of those the newest. It returns nil for none.
-func PickRollup(rs []*crdt.Rollup) *crdt.Rollup {
-	var newest int64
-	for _, r := range rs {
-		newest = max(newest, r.Stamp.Millis())
-	}
-	var best *crdt.Rollup
-	for _, r := range rs {
-		if r.Stamp.Millis() < newest-rollupAge {
-			continue
-		}
-		if best == nil || r.Count > best.Count || r.Count == best.Count && r.Stamp > best.Stamp {
-			best = r
-		}
-	}
-	return best
 }

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"fmt"
 
 	"meshd/crdt"
@@ -73,6 +72,8 @@ type Slot struct {
 
 // Slots is an edge's view of its own region.
 type Slots struct {
+	Heard func(crdt.Origin) bool // as that of Entries
+
 	cat   *Catalog
 	all   map[crdt.Origin]*Slot
 	order ordered[*Slot]
@@ -224,7 +225,8 @@ func (sl *Slot) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 }
 
 // Answer returns the edge's answer for series id of its own region: the maximum of each monotone part over all
-// hubs' answers and the sum of the edge's own cells. Gauges come as a rollup. ok is false if nobody knows it.
+// hubs' answers and the sum of the edge's own cells, the live incarnation's last. Gauges come as a rollup, in which
+// those of earlier incarnations have no part. ok is false if nobody knows it.
 func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err error) {
 	if s.cat.Series(id).Kind == crdt.KindGauge {
 		return s.gauge(id, own)
@@ -331,18 +333,16 @@ func OwnSum(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err error) {
 
 // gauge returns the best rollup that hubs sent, with the edge's own last value in it where that is newer.
 func (s *Slots) gauge(id SeriesID, own []*Replica) (crdt.Value, bool, error) {
-	var all []*crdt.Rollup
+	var all []Said
 	for _, sl := range s.All() {
 		if v, _ := sl.Total.Cell(id); v != nil {
-			all = append(all, v.X.(*crdt.Rollup))
+			all = append(all, Said{v.X.(*crdt.Rollup), s.Heard != nil && s.Heard(sl.Total.Origin)})
 		}
 	}
 	var mine *crdt.Gauge
-	for _, r := range own {
-		if v, _ := r.Cell(id); v != nil {
-			if x := v.X.(*crdt.Gauge); mine == nil || cmp.Compare(x.Time, mine.Time) > 0 {
-				mine = x
-			}
+	if len(own) > 0 {
+		if v, _ := own[len(own)-1].Cell(id); v != nil {
+			mine = v.X.(*crdt.Gauge)
 		}
 	}
 	best := PickRollup(all)

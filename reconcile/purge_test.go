@@ -31,7 +31,7 @@ func TestADropTakesItsCellsFromEverywhere(t *testing.T) {
 	raw.Cells = append(raw.Cells, wire.Cell{Ref: 2, Seq: 1, Value: gauge})
 	_, err := g.Apply(raw)
 	must(err)
-	must(g.Rollup(crdt.HLCFrom(2, 0), func(string) bool { return true }))
+	must(g.Rollup(crdt.HLCFrom(2, 0), func(string) bool { return true }, func(crdt.Origin) bool { return true }))
 	g.Total.Close()
 	_, err = e.Apply(frame(other, 0, 1, both, 0, 5, 1, 6))
 	must(err)

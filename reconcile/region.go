@@ -150,10 +150,10 @@ func (g *Region) NodeChanged(node string) {
 	}
 }
 
-// Rollup writes the rollups of the gauges that changed into the totals. One value counts per node, that of the
-// incarnation that wrote last; nodes for which live is false are expected but not counted. stamp is the time of
-// reading.
-func (g *Region) Rollup(stamp crdt.HLC, live func(node string) bool) error {
+// Rollup writes the rollups of the gauges that changed into the totals. One value counts per node, that of the process
+// that runs, the newest if two run by one name; what only earlier ones wrote is over. Nodes that are not heard are
+// expected but not counted. stamp is the time of reading.
+func (g *Region) Rollup(stamp crdt.HLC, heard func(node string) bool, runs func(crdt.Origin) bool) error {
 	for _, id := range slices.Sorted(maps.Keys(g.gauges)) {
 		s := g.gauges[id]
 		if !s.dirty {
@@ -162,8 +162,12 @@ func (g *Region) Rollup(stamp crdt.HLC, live func(node string) bool) error {
 		s.dirty = false
 		out := &crdt.Rollup{Stamp: stamp}
 		for _, node := range slices.Sorted(maps.Keys(s.holders)) {
-			out.Expected++
-			if v := newestGauge(id, s.holders[node]); v != nil && live(node) {
+			if !heard(node) {
+				out.Expected++
+				continue
+			}
+			if v := newestGauge(id, s.holders[node], runs); v != nil {
+				out.Expected++
 				out.AddGauge(v)
 			}
 		}
@@ -174,12 +178,12 @@ func (g *Region) Rollup(stamp crdt.HLC, live func(node string) bool) error {
 	return nil
 }
 
-func newestGauge(id SeriesID, holders map[*Replica]bool) *crdt.Gauge {
+func newestGauge(id SeriesID, holders map[*Replica]bool, runs func(crdt.Origin) bool) *crdt.Gauge {
 	rs := slices.SortedFunc(maps.Keys(holders), func(a, b *Replica) int { return a.Origin.Compare(b.Origin) })
 	var best *crdt.Gauge
 	for _, r := range rs {
 		v, _ := r.Cell(id)
-		if v == nil {
+		if v == nil || !runs(r.Origin) {
 			continue
 		}
 		if x, ok := v.X.(*crdt.Gauge); ok && (best == nil || cmp.Compare(x.Time, best.Time) > 0) {

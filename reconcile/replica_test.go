@@ -239,7 +239,7 @@ func TestGaugesAreRolledUpOverLiveNodes(t *testing.T) {
 	dead := "c"
 	rollup := func(ms int64) *crdt.Rollup {
 		t.Helper()
-		if err := g.Rollup(crdt.HLCFrom(ms, 0), func(n string) bool { return n != dead }); err != nil {
+		if err := g.Rollup(crdt.HLCFrom(ms, 0), func(n string) bool { return n != dead }, func(crdt.Origin) bool { return true }); err != nil {
 			t.Fatal(err)
 		}
 		g.Total.Close()
@@ -295,78 +295,6 @@ func TestARegionIsTheMaximumOfItsEntries(t *testing.T) {
 	}
 	if got := clicks(t, back.View("r")); got != "9" || !slices.Equal(back.Regions(), []string{"r"}) {
 		t.Errorf("view %s of %v after a restart", got, back.Regions())
-	}
-}
-
-func TestRollupsAreReadWholeFromTheHubThatHeardMost(t *testing.T) {
-	r := func(ms int64, count uint32) *crdt.Rollup {
-		return &crdt.Rollup{Stamp: crdt.HLCFrom(ms, 0), Count: count}
-	}
-	for name, c := range map[string]struct {
-		in   []*crdt.Rollup
-		want int
-	}{
-		"none":                       {nil, -1},
-		"most nodes":                 {[]*crdt.Rollup{r(9000, 2), r(8000, 5)}, 1},
-		"of equal ones the newest":   {[]*crdt.Rollup{r(8000, 5), r(9000, 5)}, 1},
-		"nothing more than 5 s old":  {[]*crdt.Rollup{r(3999, 9), r(9000, 1)}, 1},
-		"what is 5 s old still goes": {[]*crdt.Rollup{r(4000, 9), r(9000, 1)}, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := PickRollup(c.in)
-			if c.want < 0 && got != nil || c.want >= 0 && got != c.in[c.want] {
-				t.Errorf("picked %+v of %+v", got, c.in)
-			}
-		})
-	}
-}
-
-// rollupEntry is a frame of a hub's entry with one gauge rollup.
-func rollupEntry(class crdt.Class, inc byte, seq uint64, x *crdt.Rollup) *wire.Frame {
-	f := &wire.Frame{Origin: crdt.Origin{Class: class, Region: "r", Node: "hub", Inc: crdt.Incarnation{inc}}, From: seq - 1, To: seq, Head: seq}
-	if seq == 1 {
-		f.Defs = []wire.Def{{Seq: 1, Series: crdt.Series{Name: "load", Kind: crdt.KindGauge}}}
-	}
-	f.Cells = []wire.Cell{{Seq: seq, Value: crdt.Value{Kind: crdt.KindRollup, X: x}}}
-	return f
-}
-
-func TestAViewOfGaugesFollowsTheChosenEntryBothWays(t *testing.T) {
-	e, v := NewEntries("other", crdt.Incarnation{9}, NewCatalog()), NewViews(NewCatalog())
-	steps := []struct {
-		inc   byte
-		seq   uint64
-		ms    int64
-		count uint32
-		want  uint32
-	}{
-		{1, 1, 1000, 5, 5},
-		{2, 1, 2000, 2, 5}, // newer, but heard less
-		{2, 2, 9000, 3, 3}, // the other one is silent for long
-		{1, 2, 8000, 6, 6}, // back, a little older, and heard more
-	}
-	for i, s := range steps {
-		x := &crdt.Rollup{Stamp: crdt.HLCFrom(s.ms, 0), Count: s.count, Expected: 6}
-		if _, err := e.Apply(rollupEntry(crdt.ClassRegion, s.inc, s.seq, x)); err != nil {
-			t.Fatal(err)
-		}
-		e.View("r").Close()
-		f := rollupEntry(crdt.ClassView, s.inc, s.seq, x)
-		if err := v.Apply(f); err != nil {
-			t.Fatal(err)
-		}
-		for name, d := range map[string]*Derived{"hub": e.View("r"), "edge": v.Region("r")} {
-			id, _ := d.cat.Find(&crdt.Series{Name: "load", Kind: crdt.KindGauge})
-			cell, _ := d.Cell(id)
-			if got := cell.X.(*crdt.Rollup).Count; got != s.want {
-				t.Errorf("step %d: %s shows %d nodes, want %d", i, name, got, s.want)
-			}
-		}
-	}
-	seq := e.View("r").Seq()
-	again := &crdt.Rollup{Stamp: crdt.HLCFrom(8000, 0), Count: 6, Expected: 6}
-	if _, err := e.Apply(rollupEntry(crdt.ClassRegion, 1, 2, again)); err != nil || e.View("r").Close() || e.View("r").Seq() != seq {
-		t.Errorf("%v: the same rollup moved the view", err)
 	}
 }
 

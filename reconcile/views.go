@@ -12,6 +12,8 @@ import (
 // Views is what an edge holds of other regions: one joined cell per series and region, however many nodes, hubs and
 // restarts there are. Of each hub's view only the numbering of its series and the progress are kept beside it.
 type Views struct {
+	Heard func(crdt.Origin) bool // as that of Entries
+
 	cat    *Catalog
 	from   map[crdt.Origin]*View
 	order  ordered[*View]
@@ -26,6 +28,8 @@ type View struct {
 
 	series []SeriesID // by ref; noSeries where the definition is not here
 	at     []uint32   // by ref: number of the series in the joined cells
+
+	rollups map[uint32]*crdt.Rollup // by number in the joined cells: what the hub said last of gauges
 }
 
 // NewViews returns an empty set.
@@ -84,7 +88,7 @@ func (v *Views) Apply(f *wire.Frame) error {
 			v.cat.Late++
 			continue
 		}
-		if err := d.take(from.at[c.Ref], &c.Value); err != nil {
+		if err := v.take(from, d, from.at[c.Ref], &c.Value); err != nil {
 			return err
 		}
 	}
@@ -138,15 +142,12 @@ func (v *Views) check(from *View, f *wire.Frame) error {
 	return nil
 }
 
-// take joins v into the cell numbered ref.
-func (d *Derived) take(ref uint32, v *crdt.Value) error {
-	if v.Kind != crdt.KindRollup {
-		_, err := d.raise(ref, v)
+// take joins x, of a hub's view, into the cell numbered at. Of a gauge it keeps what each hub said.
+func (v *Views) take(from *View, d *Derived, at uint32, x *crdt.Value) error {
+	if x.Kind != crdt.KindRollup {
+		_, err := d.raise(at, x)
 		return err
 	}
-	rs := []*crdt.Rollup{v.X.(*crdt.Rollup)}
-	if c := &d.cells[ref]; c.linked {
-		rs = append(rs, c.v.X.(*crdt.Rollup))
-	}
-	return d.setRollup(d.series[ref], PickRollup(rs))
+	from.said(at, x.X.(*crdt.Rollup))
+	return d.setRollup(d.series[at], v.Rollup(d.Origin.Region, d.series[at]))
 }

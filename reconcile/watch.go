@@ -63,6 +63,7 @@ type Process struct {
 	claims      []Claim // unsettled, oldest first
 	since, last int64   // first and newest time of its life that is known
 	asOf        int64
+	over, known bool // whether another one took over; whether that was looked at
 }
 
 // NewWatch returns a watch that expects nobody. A node that was not complete for silence milliseconds is missing.
@@ -217,16 +218,30 @@ func (w *Watch) claim(node string, c Claim) *Process {
 func (w *Watch) Heard() []*Process { return w.order }
 
 // Settle moves a node's time up to the newest claims whose cells are covered. covered returns how far this hub covers
-// an incarnation of the node.
-func (w *Watch) Settle(node string, covered func(crdt.Incarnation) uint64) {
+// an incarnation of the node. It reports whether another set of processes runs by its name now.
+func (w *Watch) Settle(node string, covered func(crdt.Incarnation) uint64) bool {
 	n := w.nodes[node]
 	if n == nil {
-		return
+		return false
 	}
 	for _, p := range n.procs {
 		p.settle(covered)
 	}
-	w.succeed(n)
+	return w.succeed(n)
+}
+
+// Runs reports whether an incarnation of a node is that of a process that runs, as far as is known: it was heard of, and
+// no other one of its name took over.
+func (w *Watch) Runs(node string, inc crdt.Incarnation) bool {
+	n := w.nodes[node]
+	return n != nil && slices.ContainsFunc(n.procs, func(p *Process) bool { return p.Inc == inc && !p.over })
+}
+
+// Each calls f for every node that was ever expected, in no order.
+func (w *Watch) Each(f func(node string)) {
+	for name := range w.nodes {
+		f(name)
+	}
 }
 
 func (p *Process) settle(covered func(crdt.Incarnation) uint64) {
@@ -250,15 +265,18 @@ func (p *Process) settle(covered func(crdt.Incarnation) uint64) {
 }
 
 // succeed finds the time up to which a node is complete: the least of the processes that count. It never falls: that
-// a time was complete stays true.
-func (w *Watch) succeed(n *watched) {
+// a time was complete stays true. It reports whether one of them began or ceased to count.
+func (w *Watch) succeed(n *watched) (changed bool) {
 	asOf, now := int64(-1), int64(0)
 	for _, p := range n.procs {
 		now = max(now, p.last)
 	}
 	for _, p := range slices.Clone(n.procs) {
+		over := w.succeeded(n, p, now)
+		changed = changed || over != p.over || !p.known
+		p.over, p.known = over, true
 		switch {
-		case !w.succeeded(n, p, now):
+		case !over:
 			if asOf < 0 || p.asOf < asOf {
 				asOf = p.asOf
 			}
@@ -267,6 +285,7 @@ func (w *Watch) succeed(n *watched) {
 		}
 	}
 	n.asOf = max(n.asOf, asOf)
+	return changed
 }
 
 // succeeded reports whether another process of the name took over from p. Two that were both heard for longer than a

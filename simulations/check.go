@@ -202,14 +202,8 @@ func (w *World) checkState(m *machine, region, i int, v *crdt.Value) {
 		if v == nil {
 			return
 		}
-		g, ok := v.X.(*crdt.Rollup)
-		if !ok || g.Count == 0 {
-			return
-		}
-		for _, x := range []float64{g.Min, g.Max, g.LastValue} {
-			if !upper.gauges[i][x] {
-				w.fail("I3", "%s answers %v for gauge %s of %s: nobody set it", m.spec.Name, x, w.truth.series[i], w.regions[region])
-			}
+		if g, ok := v.X.(*crdt.Rollup); ok {
+			w.checkGauge(m, region, i, g)
 		}
 	default: // sums, which check judges
 	}

@@ -98,7 +98,7 @@ func (w *World) unconverged() error {
 			who = m
 		}
 	}
-	first := w.ask(who)
+	first, set := w.ask(who), w.lastSet()
 	for ms := range slices.Chunk(w.awake(), w.batch()) {
 		as := w.askAll(ms)
 		for i, m := range ms {
@@ -109,6 +109,9 @@ func (w *World) unconverged() error {
 				return err
 			}
 			if err := w.covered(m, as[i]); err != nil {
+				return err
+			}
+			if err := w.present(m, as[i], set); err != nil {
 				return err
 			}
 			if err := w.configsDiffer(who, m); err != nil {
@@ -126,8 +129,8 @@ func (w *World) unconverged() error {
 	return w.shared()
 }
 
-// differ compares the answers of two machines byte by byte (I1), but for gauges: what hubs said of one when they last
-// saw it change may differ until it changes again. A region whose disks were destroyed lives on in the
+// differ compares the answers of two machines byte by byte (I1), but for gauges, which present compares with what was
+// set. A region whose disks were destroyed lives on in the
 // entries that other hubs hold of it; its own edges add their cells to the totals of hubs that are gone, which nobody
 // else can.
 func (w *World) differ(x *machine, a *answers, y *machine, b *answers) error {

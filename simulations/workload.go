@@ -37,7 +37,9 @@ type client struct {
 
 // request is a batch that waits for its answer.
 type request struct {
+	id      uint64
 	at      int64
+	wall    int64 // by the machine's clock
 	items   []*item
 	entries []*entry
 	again   bool
@@ -181,14 +183,15 @@ func (w *World) submit(m *machine, rq *request) {
 	p := m.proc
 	w.ids++
 	w.stats.Requests++
-	rq.at = w.now
+	at := m.clock.at(w.now)
+	rq.id, rq.at, rq.wall = w.ids, w.now, at.Wall
 	b := &node.Batch{}
 	for _, it := range rq.items {
 		e := w.truth.entryOf(it, p.by, m.region)
 		e.pending++
 		rq.entries = append(rq.entries, e)
 		b.Items = append(b.Items, node.Item{
-			Series: w.truth.series[it.series], Inc: w.increment(&it.write, m.clock.at(w.now)), Token: it.token.node(),
+			Series: w.truth.series[it.series], Inc: w.increment(&it.write, at), Token: it.token.node(),
 		})
 	}
 	if m.spec.Role == node.RoleEdge && w.rng.hub.IntN(8) == 0 {
@@ -250,6 +253,7 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 			err = w.truth.duplicate(it, e, m.region)
 		default:
 			err = w.truth.accepted(it, e, m.region)
+			e.by.set(rq, &it.write)
 			w.stats.Accepted++
 			m.acked[it.series].add(&it.sums)
 			if rq.ackHub { // it was to be seen before it was answered

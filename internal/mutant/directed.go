@@ -30,5 +30,10 @@ var Directed = map[string]Test{
 	"config told before it is durable":   {"node", "TestAConfigurationIsDurableBeforeItIsTold"},
 	"cold in part for good":              {"node", "TestWhatAnEdgeThatIsGoneSentInPartReachesSiblings"},
 	"live is whole":                      {"reconcile", "TestALiveIncarnationThatIsColdIsNotWhole"},
+	"gauges of earlier processes count":  {"node", "TestAGaugeIsOfTheProcessesThatRun"},
+	"gauges of silent nodes count":       {"node", "TestAGaugeIsOfTheProcessesThatRun"},
+	"a hub's rollups are picked from":    {"reconcile", "TestAHubMayTakeBackWhatItSaidOfAGauge"},
+	"newest rollup counts":               {"reconcile", "TestRollupsAreReadWholeFromTheHubThatHeardMost"},
+	"late gauge counts":                  {"node", "TestALateSettingChangesNothing"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
 }

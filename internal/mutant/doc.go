@@ -57,6 +57,11 @@ var Names = []string{
 	"config told before it is durable",
 	"removed for ever",
 	"late cells undo a drop",
+	"gauges of earlier processes count",
+	"gauges of silent nodes count",
+	"a hub's rollups are picked from",
+	"newest rollup counts",
+	"late gauge counts",
 }
 
 // Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of
