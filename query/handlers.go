@@ -18,7 +18,7 @@ const healthTimeout = 2 * time.Second
 
 // ownRoutes is what a mistyped path is compared with.
 var ownRoutes = []string{
-	"/v1/total", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/remove", "/v1/drop", "/v1/metrics", "/api/v1/write",
+	"/v1/total", "/v1/coverage", "/v1/explain", "/v1/members", "/v1/status", "/v1/events", "/v1/config", "/v1/remove", "/v1/drop", "/v1/metrics", "/api/v1/write",
 	"/healthz", "/readyz", "/metrics", "/api/v1/query", "/api/v1/query_range", "/api/v1/series", "/api/v1/labels", "/api/v1/metadata",
 }
 
@@ -92,12 +92,8 @@ func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	code := http.StatusOK
-	if answer.Error = answer.Coverage.shortOf(q.enough); answer.Error != "" {
-		code = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", "1")
-	}
-	writeJSON(w, code, answer)
+	answer.Error = answer.Coverage.shortOf(q.enough)
+	writeJSON(w, codeOf(w, answer.Error), answer)
 	return nil
 }
 

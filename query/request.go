@@ -63,14 +63,11 @@ func parseTotal(raw string, now time.Time) (*totalQuery, error) {
 	p := parseParams(raw, "metric", "match", "by", "quantile", "kind", "top", "agg", "require", "max_age",
 		"start", "end", "window", "step", "tz")
 	q := &totalQuery{
-		sel: p.selection(),
-		agg: p.text("agg"),
-		top: p.count("top", maxTop),
-		enough: demand{
-			share:  p.number("require", p.text("require"), 0, 1),
-			maxAge: p.duration("max_age"),
-		},
-		time: p.timeline(now),
+		sel:    p.selection(),
+		agg:    p.text("agg"),
+		top:    p.count("top", maxTop),
+		enough: p.demand(),
+		time:   p.timeline(now),
 	}
 	for _, s := range p.list("quantile", maxQuantiles) {
 		q.quantiles = append(q.quantiles, quantile{text: s, q: p.number("quantile", s, 0, 1)})
@@ -91,6 +88,11 @@ func parseTotal(raw string, now time.Time) (*totalQuery, error) {
 		return nil, p.err
 	}
 	return q, nil
+}
+
+// demand reads require and max_age.
+func (p *params) demand() demand {
+	return demand{share: p.number("require", p.text("require"), 0, 1), maxAge: p.duration("max_age")}
 }
 
 // selection reads metric, match and kind.

@@ -56,6 +56,8 @@ func TestGoldenAnswers(t *testing.T) {
 		{"total_short_share.json", "/v1/total?metric=stock&require=0.99", cut, 503},
 		{"total_short_age.json", "/v1/total?metric=stock&max_age=10s", cut, 503},
 		{"total_empty.json", "/v1/total?metric=nothing", everyKind(), 200},
+		{"coverage.json", "/v1/coverage", cut, 200},
+		{"coverage_short.json", "/v1/coverage?require=0.99", cut, 503},
 		{"explain.json", "/v1/explain?metric=http.requests", everyKind(), 200},
 		{"explain_one_region.json", "/v1/explain?metric=http.requests&match=region=us", everyKind(), 200},
 		{"members.json", "/v1/members", everyKind(), 200},
@@ -79,6 +81,7 @@ func TestDemandsThatAreMet(t *testing.T) {
 	s, _ := newServer(t, everyKind(), nil)
 	for _, target := range []string{
 		"/v1/total?metric=stock&require=1", "/v1/total?metric=stock&max_age=300ms", "/v1/total?metric=stock&require=0&max_age=1h",
+		"/v1/coverage?require=1&max_age=300ms",
 	} {
 		if w := send(s, "GET", target); w.Code != 200 {
 			t.Errorf("%s: status %d: %s", target, w.Code, w.Body)

@@ -18,6 +18,7 @@ import (
 	"meshd/internal/pki"
 	"meshd/node"
 	"meshd/query"
+	"meshd/web"
 )
 
 // parts are what a node is made of, opened and joined but not running.
@@ -131,6 +132,12 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	}); err != nil {
 		return err
 	}
+	page, err := web.New()
+	if err != nil {
+		return err
+	}
+	p.http.Handle("GET /{$}", page)
+	p.http.Handle("GET /page/", page)
 	otlp := ingest.NewOTLP(door)
 	p.http.Handle("/v1/metrics", otlp)
 	p.http.Handle("/api/v1/otlp/v1/metrics", otlp)
