@@ -22,7 +22,7 @@ T       ?= 60s
 N       ?= 200000
 FROM    ?= 1
 
-.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants mutants seeds short coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants browser mutants seeds short coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -47,14 +47,15 @@ tidy:
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C ingest/clients mod tidy -diff
+	go -C web/browser mod tidy -diff
 
 race: ## all quick tests, under the race detector
 	$(call TESTRUN,race) $(RACE) -timeout=15m $(RACED)
 	$(AHEAD)
 	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
-slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, coverage, fuzzing; goes on after a failure
-	status=0; for step in slow-tests slow-seeds slow-mutants coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
+slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, the page in a browser, coverage, fuzzing; goes on after a failure
+	status=0; for step in slow-tests slow-seeds slow-mutants browser coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 20s || status=1; exit $$status
 
 slow-tests:
@@ -72,6 +73,11 @@ slow-mutants: ## every planted fault must be noticed once; shows by what
 	export MESHD_MUTANT_TABLES=$(CURDIR)/build; $(call TESTRUN,mutants) -tags=mutants -count=1 -timeout=15m -run='Mutants|TestShrink' \
 		./simulations ./simulations/short ./internal/mutant && status=0 || status=$$?; \
 		cat build/mutants-*.md; $(COUNT) ../build/mutants.json; exit $$status
+
+browser: ## the page in a real browser, which is installed on Debian if there is none; pictures go to build/
+	command -v chromium google-chrome chromium-browser headless-shell >/dev/null || { apt-get update -qq && apt-get install -qqy --no-install-recommends chromium; }
+	mkdir -p build && $(TOOL) gotestsum --format=pkgname --jsonfile=build/browser.json --raw-command -- go -C web/browser test -json -count=1 -timeout=8m ./... \
+		&& status=0 || status=$$?; $(COUNT) ../build/browser.json; exit $$status
 
 mutants: ## how often seeds notice each planted fault: writes the tables into docs/testing.md, in about half an hour
 	go test -tags=mutants -count=1 -timeout=3h -v -run='^TestMutantsAreKilled$$' ./simulations -args -publish $(MUTANTS)

@@ -1,11 +1,6 @@
 package query
 
-import (
-	"net/http"
-
-	"meshd/crdt"
-	"meshd/node"
-)
+import "net/http"
 
 // CoverageAnswer is the body of GET /v1/coverage, also when its status is 503 because the coverage falls short.
 type CoverageAnswer struct {
@@ -13,18 +8,18 @@ type CoverageAnswer struct {
 	Error string `json:"error,omitempty"` // set if the coverage is less than was asked for
 }
 
-// coverage answers what a total would be worth now, without any: for pages, alarms and scripts that wait for a mesh.
-func (s *Server) coverage(w http.ResponseWriter, r *http.Request) error {
+// tellCoverage answers what a total would be worth now, without any: for pages, alarms and scripts that wait for a mesh.
+func (s *Server) tellCoverage(w http.ResponseWriter, r *http.Request) error {
 	p := parseParams(r.URL.RawQuery, "require", "max_age")
 	enough := p.demand()
 	if p.err != nil {
 		return badRequest{p.err}
 	}
-	t, err := s.cfg.Source.Totals(r.Context(), node.Select{Match: func(*crdt.Series) bool { return false }})
+	from, err := s.coverage(r.Context())
 	if err != nil {
 		return err
 	}
-	answer := CoverageAnswer{Coverage: newCoverage(t.Coverage, &selection{})}
+	answer := CoverageAnswer{Coverage: newCoverage(from, &selection{})}
 	answer.Error = answer.shortOf(enough)
 	writeJSON(w, codeOf(w, answer.Error), &answer)
 	return nil

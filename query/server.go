@@ -140,7 +140,7 @@ func New(cfg Config) (*Server, error) {
 
 func (s *Server) routes() {
 	s.mux.Handle("/v1/total", s.get(s.query(s.total)))
-	s.mux.Handle("/v1/coverage", s.get(s.coverage))
+	s.mux.Handle("/v1/coverage", s.get(s.tellCoverage))
 	s.mux.Handle("/v1/explain", s.get(s.query(s.explain)))
 	s.mux.Handle("/v1/members", s.get(s.members))
 	s.mux.Handle("/v1/status", s.get(s.status))

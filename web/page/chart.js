@@ -55,7 +55,7 @@ export class Chart {
       legend: { show: false },
       cursor: { drag: { x: true, y: false } },
       scales: { y: { range: (_, low, high) => (low >= 0 ? [0, high > 0 ? high * 1.08 : 1] : [low - (high - low) * 0.08, high + (high - low) * 0.08]) } },
-      axes: [axis, { ...axis, size: 64, values: (_, splits) => splits.map((v) => short(v)) }],
+      axes: [{ ...axis, values: (_, splits, __, ___, gap) => splits.map((t) => timeLabel(t, gap)) }, { ...axis, size: 64, values: (_, splits) => splits.map((v) => short(v)) }],
       series: [{}, ...drawn.map((s, i) => ({ label: s.name, stroke: colourOf(i), width: 1.6, spanGaps: false, points: { size: 4 } }))],
       bands: band ? drawn.slice(1).map((_, i) => ({ series: [i + 2, i + 1], fill: colourOf(i + 1) + "26" })) : [],
     };
@@ -67,6 +67,14 @@ export class Chart {
     this.key = "";
     this.place.replaceChildren();
   }
+}
+
+// timeLabel writes a tick of the time axis by the distance of ticks, in the reader's own zone.
+function timeLabel(seconds, gap) {
+  const at = new Date(seconds * 1000);
+  if (gap >= 86400) return at.toLocaleDateString([], { month: "short", day: "numeric" });
+  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: gap < 60 ? "2-digit" : undefined, hour12: false });
+  return at.getHours() === 0 && at.getMinutes() === 0 ? at.toLocaleDateString([], { month: "short", day: "numeric" }) : time;
 }
 
 export const colourOf = (i) => colours[i % colours.length];

@@ -9,8 +9,8 @@ export function gapsOf(region) {
   const unheard = region.nodes_expected - region.nodes_heard;
   if (region.complete_until === null) gaps.push("how complete it is, is not known");
   if (unheard > 0 || region.missing.length > 0) {
-    const names = region.missing.join(", ") + (unheard > region.missing.length ? ", …" : "");
-    gaps.push(`${plural(Math.max(unheard, region.missing.length), "node")} missing${names ? ": " + names : ""}`);
+    const names = region.missing.concat(region.missing.length && unheard > region.missing.length ? "…" : []);
+    gaps.push(`${plural(Math.max(unheard, region.missing.length), "node")} missing${names.length ? ": " + names.join(", ") : ""}`);
   }
   if (region.oldest_missing !== null) gaps.push("missing since " + clock(region.oldest_missing));
   if (region.complete_until !== null && region.age_ms > staleMs) gaps.push(`complete until ${clock(region.complete_until)}, ${age(region.age_ms)} ago`);

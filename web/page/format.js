@@ -14,12 +14,13 @@ export function el(tag, attributes, ...children) {
 }
 
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
-const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 12 });
+const whole = new Intl.NumberFormat("en");
+const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
 
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "+∞" : "−∞";
-  return Math.abs(value) < 1e-3 && value !== 0 ? value.toExponential(3) : plain.format(value);
+  return Math.abs(value) < 1e-3 && value !== 0 ? value.toExponential(3) : Number.isInteger(value) ? whole.format(value) : plain.format(value);
 }
 
 export const short = (value) =>

@@ -29,7 +29,7 @@ function regionsOf(status, members, coverage) {
 const linkState = (peer) => (!peer.up ? "bad" : peer.behind > 0 ? "old" : "good");
 
 function map(regions, status) {
-  const middle = { x: size.width / 2, y: size.height / 2 };
+  const middle = { x: size.width * (regions.length === 2 ? 0.3 : 0.5), y: size.height / 2 };
   const height = regions.length > 3 ? size.height : size.height / 2.5; // up to three stand in a row
   const svg = el("svg", { viewBox: `0 ${(size.height - height) / 2 + 8} ${size.width} ${height}`, role: "img", "aria-label": "regions and this node's links" });
   const peers = new Map(status.peers.map((p) => [p.region + "/" + p.node, p]));
