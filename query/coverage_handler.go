@@ -19,7 +19,7 @@ func (s *Server) tellCoverage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := CoverageAnswer{Coverage: newCoverage(from, &selection{})}
+	answer := CoverageAnswer{Coverage: newCoverage(from.Coverage, from.Withheld, &selection{})}
 	answer.Error = answer.shortOf(enough)
 	writeJSON(w, codeOf(w, answer.Error), &answer)
 	return nil
