@@ -98,9 +98,10 @@ export class Explorer {
     const start = end - Math.floor(this.seconds / step) * step;
     const queries = this.queries;
     const metric = this.metric;
-    const total = metric ? ask("/v1/total", totalParams(metric, this.kind, this.place.by.value), signal) : null;
-    const answers = await Promise.all(queries.map((q) => prom("query_range", { query: q.query, start, end, step }, signal)));
-    const now = await total;
+    const [now, ...answers] = await Promise.all([
+      metric ? ask("/v1/total", totalParams(metric, this.kind, this.place.by.value), signal) : null,
+      ...queries.map((q) => prom("query_range", { query: q.query, start, end, step }, signal)),
+    ]);
     if (signal.aborted) return;
     const series = answers.flatMap((answer, i) => answer.data.result.map((one) => ({ name: nameOf(one.metric, queries[i].label), values: one.values ?? [] })));
     this.place.answer.hidden = false;
