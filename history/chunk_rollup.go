@@ -1,0 +1,127 @@
+package history
+
+import (
+	"math"
+
+	"meshd/crdt"
+	"meshd/history/internal/column"
+)
+
+// Columns of a rollup, which a window of a gauge is:
+//
+//	counts, expected, the last value, its time less the window's start, the stamp less that time
+//	the least value, the greatest and the sum: a column of 0 or 1 each, and one of those values that are not the last value
+//	(times the count, for the sum), which they are in most windows of a gauge that was set once
+//
+// Times are HLC readings: milliseconds times 2^16.
+const extremes = 3
+
+func (e *encoder) appendRollups(dst []byte, points []Point) []byte {
+	rollup := func(i int) *crdt.Rollup { return points[i].Value.X.(*crdt.Rollup) }
+	ints := func(of func(r *crdt.Rollup, w crdt.Window) int64) {
+		e.ints[0] = e.ints[0][:0]
+		for i := range points {
+			e.ints[0] = append(e.ints[0], of(rollup(i), points[i].Window))
+		}
+		dst = e.col.Ints(dst, e.ints[0])
+	}
+	ints(func(r *crdt.Rollup, _ crdt.Window) int64 { return int64(r.Count) })
+	ints(func(r *crdt.Rollup, _ crdt.Window) int64 { return int64(r.Expected) })
+	e.floats = e.floats[:0]
+	for i := range points {
+		e.floats = append(e.floats, rollup(i).LastValue+0)
+	}
+	dst = e.col.Floats(dst, e.floats)
+	ints(func(r *crdt.Rollup, w crdt.Window) int64 { return int64(r.Last - crdt.HLCFrom(w.Start, 0)) })
+	ints(func(r *crdt.Rollup, _ crdt.Window) int64 { return int64(r.Stamp - r.Last) })
+	for which := range extremes {
+		e.floats, e.ints[0] = e.floats[:0], e.ints[0][:0]
+		for i := range points {
+			value, usual := extreme(rollup(i), which)
+			differs := int64(0)
+			if math.Float64bits(*value+0) != math.Float64bits(usual) {
+				differs = 1
+				e.floats = append(e.floats, *value+0)
+			}
+			e.ints[0] = append(e.ints[0], differs)
+		}
+		dst = e.col.Floats(e.col.Ints(dst, e.ints[0]), e.floats)
+	}
+	return dst
+}
+
+// extreme returns one of three fields and what it is if all samples of the window are equal.
+func extreme(r *crdt.Rollup, which int) (value *float64, usual float64) {
+	switch which {
+	case 0:
+		return &r.Min, r.LastValue + 0
+	case 1:
+		return &r.Max, r.LastValue + 0
+	default:
+		return &r.Sum, r.LastValue*float64(r.Count) + 0
+	}
+}
+
+func (d *decoder) readRollups(r *column.Reader, v valueRange) {
+	counts := d.column(r, 0, v.n)
+	expected := d.column(r, 1, v.n)
+	values := d.col.Floats(d.floats[0][:0], r, v.n)
+	last := d.column(r, 2, v.n)
+	stamps := d.column(r, 3, v.n)
+	d.floats[0] = values
+	if r.Err != nil {
+		return
+	}
+	first := len(d.rollups)
+	for i := range v.points {
+		p, at := &v.points[i], v.low+i
+		when := crdt.HLCFrom(p.Window.Start, 0) + crdt.HLC(last[at])
+		d.rollups = append(d.rollups, crdt.Rollup{
+			Stamp: when + crdt.HLC(stamps[at]), Last: when, Count: uint32(counts[at]), Expected: uint32(expected[at]), LastValue: finite(r, values[at]),
+		})
+	}
+	slab := d.rollups[first:]
+	for which := range extremes {
+		flags := d.column(r, 0, v.n)
+		others := 0
+		for _, f := range flags {
+			if f != 0 && f != 1 {
+				r.Err = errChunk
+				return
+			}
+			others += int(f)
+		}
+		d.floats[1] = d.col.Floats(d.floats[1][:0], r, others)
+		next := 0
+		for i, f := range flags {
+			at := i - v.low
+			wanted := at >= 0 && at < len(slab)
+			if wanted {
+				value, usual := extreme(&slab[at], which)
+				if *value = usual; f == 1 {
+					*value = d.floats[1][next]
+				}
+				*value = finite(r, *value)
+			}
+			next += int(f)
+		}
+	}
+	for i := range slab {
+		v.points[i].Value.X = &slab[i]
+	}
+}
+
+// column reads a column of integers into scratch of its own.
+func (d *decoder) column(r *column.Reader, scratch, n int) []int64 {
+	d.ints[scratch] = d.col.Ints(d.ints[scratch][:0], r, n)
+	return d.ints[scratch]
+}
+
+// finite refuses what no gauge holds.
+func finite(r *column.Reader, f float64) float64 {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		r.Err = errChunk
+		return 0
+	}
+	return f
+}
