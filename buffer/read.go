@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -53,6 +54,28 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 			return fmt.Errorf("buffer: scan: %w", err)
 		}
 		if err := fn(item.Key()[1:], value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Keys calls fn for every key with the prefix that is not below from, in ascending order of bytes, as they were when Keys began,
+// and reads no value. The slice is valid during the call only. Keys ends with the first error of fn and returns it as it is. fn
+// may call the Store.
+func (s *Store) Keys(prefix, from []byte, fn func(key []byte) error) error {
+	txn, done, err := s.snapshot()
+	if err != nil {
+		return err
+	}
+	defer done()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: dataKey(prefix)})
+	defer it.Close()
+	if bytes.Compare(from, prefix) < 0 {
+		from = prefix // Badger would look no further
+	}
+	for it.Seek(dataKey(from)); it.Valid(); it.Next() {
+		if err := fn(it.Item().Key()[1:]); err != nil {
 			return err
 		}
 	}

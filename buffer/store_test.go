@@ -87,6 +87,37 @@ func TestScanOrderAndBounds(t *testing.T) {
 	}
 }
 
+func TestKeysBeginWhereTheyAreTold(t *testing.T) {
+	s := mustOpen(t, testConfig(t.TempDir()))
+	commit(t, s, set("a", "v"), set("b/1", "v"), set("b/2", "v"), set("b/3", "gone"), set("b/4", "v"), set("c", "v"))
+	commit(t, s, del("b/3"))
+	for _, tt := range []struct {
+		prefix, from string
+		want         []string
+	}{
+		{"b/", "", []string{"b/1", "b/2", "b/4"}},
+		{"b/", "b/2", []string{"b/2", "b/4"}},
+		{"b/", "b/2\x00", []string{"b/4"}},
+		{"b/", "c", nil},
+		{"", "b/4", []string{"b/4", "c"}},
+	} {
+		var got []string
+		if err := s.Keys([]byte(tt.prefix), []byte(tt.from), func(k []byte) error {
+			got = append(got, string(k))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("prefix %q from %q (-want +got):\n%s", tt.prefix, tt.from, diff)
+		}
+	}
+	stop := errors.New("enough")
+	if err := s.Keys(nil, nil, func([]byte) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("got %v, want the error of the call", err)
+	}
+}
+
 func TestScanIsASnapshotAndMayCommit(t *testing.T) {
 	s := mustOpen(t, testConfig(t.TempDir()))
 	commit(t, s, set("k1", "old"), set("k2", "old"))

@@ -20,7 +20,7 @@ func walk(k crdt.Kind, seed uint64, n int, jitterMillis int64) []Point {
 		if k == crdt.KindRollup {
 			at := w.Start + phase + rnd.Int64N(jitterMillis+1)
 			r := crdt.RollupOf([]*crdt.Gauge{{Time: crdt.HLCFrom(at, 0), Value: math.Floor(v)}})
-			r.Stamp = r.Last
+			r.Stamp = 1
 			value = crdt.Value{Kind: k, X: r}
 		}
 		points[i] = Point{Window: w, Value: value}

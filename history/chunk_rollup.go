@@ -9,12 +9,18 @@ import (
 
 // Columns of a rollup, which a window of a gauge is:
 //
-//	counts, expected, the last value, its time less the window's start, the stamp less that time
+//	counts, expected, the last value, its time less the window's start
+//	byte 1 and a column of the stamp less that time, or byte 0 if all stamps are counts, which writers of windows stamp with
 //	the least value, the greatest and the sum: a column of 0 or 1 each, and one of those values that are not the last value
 //	(times the count, for the sum), which they are in most windows of a gauge that was set once
 //
 // Times are HLC readings: milliseconds times 2^16.
-const extremes = 3
+const (
+	stampIsCount = 0
+	stampColumn  = 1
+
+	extremes = 3
+)
 
 func (e *encoder) appendRollups(dst []byte, points []Point) []byte {
 	rollup := func(i int) *crdt.Rollup { return points[i].Value.X.(*crdt.Rollup) }
@@ -33,7 +39,15 @@ func (e *encoder) appendRollups(dst []byte, points []Point) []byte {
 	}
 	dst = e.col.Floats(dst, e.floats)
 	ints(func(r *crdt.Rollup, w crdt.Window) int64 { return int64(r.Last - crdt.HLCFrom(w.Start, 0)) })
-	ints(func(r *crdt.Rollup, _ crdt.Window) int64 { return int64(r.Stamp - r.Last) })
+	stamped := byte(stampIsCount)
+	for i := range points {
+		if r := rollup(i); r.Stamp != crdt.HLC(r.Count) {
+			stamped = stampColumn
+		}
+	}
+	if dst = append(dst, stamped); stamped == stampColumn {
+		ints(func(r *crdt.Rollup, _ crdt.Window) int64 { return int64(r.Stamp - r.Last) })
+	}
 	for which := range extremes {
 		e.floats, e.ints[0] = e.floats[:0], e.ints[0][:0]
 		for i := range points {
@@ -67,17 +81,26 @@ func (d *decoder) readRollups(r *column.Reader, v valueRange) {
 	expected := d.column(r, 1, v.n)
 	values := d.col.Floats(d.floats[0][:0], r, v.n)
 	last := d.column(r, 2, v.n)
-	stamps := d.column(r, 3, v.n)
+	var stamps []int64
+	stamped := r.Byte()
+	if stamped == stampColumn {
+		stamps = d.column(r, 3, v.n)
+	}
 	d.floats[0] = values
-	if r.Err != nil {
+	if r.Err != nil || stamped > stampColumn {
+		r.Err = errChunk
 		return
 	}
 	first := len(d.rollups)
 	for i := range v.points {
 		p, at := &v.points[i], v.low+i
 		when := crdt.HLCFrom(p.Window.Start, 0) + crdt.HLC(last[at])
+		stamp := crdt.HLC(uint32(counts[at]))
+		if stamped == stampColumn {
+			stamp = when + crdt.HLC(stamps[at])
+		}
 		d.rollups = append(d.rollups, crdt.Rollup{
-			Stamp: when + crdt.HLC(stamps[at]), Last: when, Count: uint32(counts[at]), Expected: uint32(expected[at]), LastValue: finite(r, values[at]),
+			Stamp: stamp, Last: when, Count: uint32(counts[at]), Expected: uint32(expected[at]), LastValue: finite(r, values[at]),
 		})
 	}
 	slab := d.rollups[first:]

@@ -25,7 +25,7 @@ const (
 	symbols   = literals + 2*(64-classBits+1)
 
 	// minCoded is the number of residuals below which the table of an entropy code is never worth its bytes.
-	minCoded = 16
+	minCoded = 48
 )
 
 // Encoder writes columns. It holds scratch memory only: the zero Encoder is ready, and is not safe for concurrent use.

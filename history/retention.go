@@ -1,0 +1,92 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"time"
+
+	"meshd/internal/glob"
+)
+
+// Retention is how long windows are kept after they ended. 0 is the default; a negative duration keeps for ever.
+type Retention struct {
+	Fine   time.Duration // narrower than a minute; default 7 days
+	Minute time.Duration // from a minute to less than an hour; default 30 days
+	Hour   time.Duration // an hour and wider; default 366 days
+}
+
+// Rule keeps the series that its pattern names for other times; fields that are 0 are as for all series.
+type Rule struct {
+	Match string // glob of metric names, see package glob
+	Retention
+}
+
+var defaultRetention = Retention{Fine: 7 * day, Minute: 30 * day, Hour: 366 * day}
+
+// or fills fields that are 0.
+func (r Retention) or(d Retention) Retention {
+	return Retention{Fine: cmp.Or(r.Fine, d.Fine), Minute: cmp.Or(r.Minute, d.Minute), Hour: cmp.Or(r.Hour, d.Hour)}
+}
+
+// of returns how long windows of that width are kept.
+func (r Retention) of(width int64) time.Duration {
+	switch {
+	case width < time.Minute.Milliseconds():
+		return r.Fine
+	case width < time.Hour.Milliseconds():
+		return r.Minute
+	}
+	return r.Hour
+}
+
+// horizon returns the time before which windows of that width that have ended are gone.
+func (r Retention) horizon(width int64, now time.Time) int64 {
+	keep := r.of(width)
+	if keep < 0 {
+		return math.MinInt64 / 2
+	}
+	return now.Add(-keep).UnixMilli()
+}
+
+// retentions are Retention and Rules, compiled. It is never changed.
+type retentions struct {
+	all   Retention
+	rules []compiledRule
+}
+
+type compiledRule struct {
+	names func(string) bool
+	keep  Retention
+}
+
+func newRetentions(all Retention, rules []Rule) (retentions, error) {
+	out := retentions{all: all.or(defaultRetention)}
+	for i, r := range rules {
+		names, err := glob.Compile(r.Match)
+		if err != nil {
+			return out, fmt.Errorf("retention rule %d: %w", i+1, err)
+		}
+		out.rules = append(out.rules, compiledRule{names: names, keep: r.or(out.all)})
+	}
+	return out, nil
+}
+
+// of returns how long the series of a name are kept.
+func (r retentions) of(name string) Retention {
+	for _, rule := range r.rules {
+		if rule.names(name) {
+			return rule.keep
+		}
+	}
+	return r.all
+}
+
+// shortest returns the latest horizon that any series may have for that width: nothing younger needs to be looked at.
+func (r retentions) shortest(width int64, now time.Time) int64 {
+	latest := r.all.horizon(width, now)
+	for _, rule := range r.rules {
+		latest = max(latest, rule.keep.horizon(width, now))
+	}
+	return latest
+}
