@@ -23,6 +23,8 @@ type Result struct {
 	Kind   string            `json:"kind"`
 	Labels map[string]string `json:"labels"` // those that by names; absent ones are left out
 	Amount
+
+	encoded []byte // Labels in JSON, where many results share them
 }
 
 // Amount is a value as JSON carries it. Which fields are set depends on the kind.

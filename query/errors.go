@@ -51,6 +51,11 @@ func writeError(w http.ResponseWriter, code int, err error) {
 // error and not half an answer.
 func writeJSON(w http.ResponseWriter, code int, v any) {
 	b, err := json.Marshal(v)
+	writeBody(w, code, b, err)
+}
+
+// writeBody answers with JSON that is made already, if err is nil.
+func writeBody(w http.ResponseWriter, code int, b []byte, err error) {
 	if err != nil {
 		code = http.StatusInternalServerError
 		b = []byte(`{"error":"the answer cannot be encoded: this is a fault of meshd, report it"}`)

@@ -93,7 +93,9 @@ func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer.Error = answer.Coverage.shortOf(q.enough)
-	writeJSON(w, codeOf(w, answer.Error), answer)
+	code := codeOf(w, answer.Error)
+	body, err := appendTotalAnswer(nil, answer)
+	writeBody(w, code, body, err)
 	return nil
 }
 

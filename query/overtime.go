@@ -28,8 +28,9 @@ type overTime struct {
 	groups []overTimeGroup
 	pages  [][]crdt.Fixed // amounts: that of group g in slot s is in page g / groupsPerPage
 	cells  int
-	states int  // bytes
-	coarse bool // a window was wider than the slot that it begins in
+	states int   // bytes
+	sorted []int // groups in the order of the answer
+	coarse bool  // a window was wider than the slot that it begins in
 	key    []byte
 }
 
@@ -42,6 +43,9 @@ type overTimeGroup struct {
 	seen   []uint64     // slots of amounts that are not empty
 	row    int          // of amounts
 	values []crdt.Value // of the other kinds, by slot; nil for amounts
+
+	labels  map[string]string // those that by keeps, once the group is in an answer
+	encoded []byte            // in JSON
 }
 
 const groupsPerPage = 4096

@@ -62,12 +62,14 @@ func (q *totalQuery) someOverTime(ctx context.Context, src history.Source, perio
 			return nil, false, err
 		}
 		if left -= len(results); left < 0 {
-			return nil, false, badRequest{fmt.Errorf("more than %d results in all periods: narrow metric and match, keep fewer labels with by, ask for the top ones, or widen step", maxOverTime)}
+			return nil, false, errManyResults
 		}
 		out[i] = PeriodAnswer{Start: timeOfMillis(p.from), End: timeOfMillis(p.to), Results: results}
 	}
 	return out, o.coarse, nil
 }
+
+var errManyResults = badRequest{fmt.Errorf("more than %d results in all periods: narrow metric and match, keep fewer labels with by, ask for the top ones, or widen step", maxOverTime)}
 
 // candidate is a group and its value in a period.
 type candidate struct {
@@ -80,8 +82,8 @@ type candidate struct {
 func (o *overTime) results(ctx context.Context, p period) ([]Result, error) {
 	var some []candidate
 	enough := math.Inf(-1) // what the top ones so far have at least
-	for g := range o.groups {
-		if g%64 == 0 && ctx.Err() != nil {
+	for i, g := range o.order() {
+		if i%64 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		v, ok, err := o.value(g, p)
@@ -98,17 +100,16 @@ func (o *overTime) results(ctx context.Context, p period) ([]Result, error) {
 			}
 		}
 		some = append(some, c)
-		if o.q.top > 0 && len(some) >= 2*o.q.top+1024 {
+		switch {
+		case o.q.top > 0 && len(some) >= 2*o.q.top+1024:
 			some = o.largest(some)
 			enough = some[len(some)-1].rank
+		case o.q.top == 0 && len(some) > maxOverTime:
+			return nil, errManyResults
 		}
 	}
 	if o.q.top > 0 {
 		some = o.largest(some)
-	} else if len(some) > maxOverTime {
-		return nil, badRequest{fmt.Errorf("more than %d results: narrow metric and match, keep fewer labels with by, or ask for the top ones", maxOverTime)}
-	} else {
-		slices.SortFunc(some, o.byName)
 	}
 	out := make([]Result, len(some))
 	for i := range some {
@@ -117,20 +118,38 @@ func (o *overTime) results(ctx context.Context, p period) ([]Result, error) {
 	return out, nil
 }
 
+// order returns the groups in the order of their names, or in any if the answer is in that of values.
+func (o *overTime) order() []int {
+	if o.sorted != nil {
+		return o.sorted
+	}
+	o.sorted = make([]int, len(o.groups))
+	for i := range o.sorted {
+		o.sorted[i] = i
+	}
+	if o.q.top > 0 {
+		return o.sorted
+	}
+	names := make([]group, len(o.groups))
+	for i := range names {
+		names[i] = o.named(i)
+		o.groups[i].labels = labelMap(names[i].series.Labels)
+		o.groups[i].encoded = appendLabelMap(nil, o.groups[i].labels)
+	}
+	slices.SortFunc(o.sorted, func(a, b int) int { return names[a].compare(&names[b]) })
+	return o.sorted
+}
+
 // largest keeps the top ones of some, largest first; equal ones in the order of their names.
 func (o *overTime) largest(some []candidate) []candidate {
 	slices.SortFunc(some, func(a, b candidate) int {
 		if order := cmp.Compare(b.rank, a.rank); order != 0 {
 			return order
 		}
-		return o.byName(a, b)
+		g, h := o.named(a.group), o.named(b.group)
+		return g.compare(&h)
 	})
 	return some[:min(len(some), o.q.top)]
-}
-
-func (o *overTime) byName(a, b candidate) int {
-	g, h := o.named(a.group), o.named(b.group)
-	return g.compare(&h)
 }
 
 // named returns a group with the labels that by keeps.
@@ -151,12 +170,15 @@ func (o *overTime) rank(c *candidate) float64 {
 }
 
 func (o *overTime) result(c *candidate) Result {
+	x := &o.groups[c.group]
 	of := *o.q
-	of.agg = o.groups[c.group].agg
-	g := o.named(c.group)
+	of.agg = x.agg
 	a := amountOf(&c.value, &of)
 	if a.Summary != nil {
 		a.Expected = nil // how many nodes there were says nothing about the samples of a period
 	}
-	return Result{Metric: g.series.Name, Kind: g.series.Kind.String(), Labels: labelMap(g.series.Labels), Amount: a}
+	if x.labels == nil {
+		x.labels = labelMap(o.named(c.group).series.Labels)
+	}
+	return Result{Metric: x.series.Name, Kind: x.kind.String(), Labels: x.labels, Amount: a, encoded: x.encoded}
 }
