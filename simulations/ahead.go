@@ -1,6 +1,7 @@
 package simulations
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -9,17 +10,17 @@ import (
 // ahead lets steps of cores run before their turn, on other processors, while everything that they cause still happens
 // at their turn: a run is the same whatever the number of processors.
 //
-// No message takes less than reach from one machine to another. So what a core is told until now+reach is known now, but
+// No message takes less than reach from one machine to another, nor less than far from one region to another. So what
+// a core is told until reach after the next event of its region, and until far after now, is known now, but
 // for what its own machine does first: its next event may run as soon as the one before is over. Only the core, the
 // machine's clock and its disk take part in that. Random draws, messages on their way, the oracle and the hash of the
 // run belong to the turn. An event that is nobody's own, such as a fault or a heal, may change anything: nothing behind
 // it runs before it is over.
 type ahead struct {
-	reach    int64    // microseconds
-	until    int64    // events before that are near
-	near     agenda   // events that are close enough to run ahead
-	barriers []*event // those of them that are nobody's own, in order
-	current  *event   // whose turn it is
+	reach, far int64 // microseconds
+	zones      []*zone
+	calls      agenda // events that are nobody's own
+	current    *event // whose turn it is
 
 	width   int // processors that run steps
 	jobs    chan *job
@@ -27,6 +28,14 @@ type ahead struct {
 	idle    []*job
 	spare   []*answers
 	events  []*event // to be used again
+}
+
+// zone has the events of one region.
+type zone struct {
+	agenda   agenda
+	near     agenda   // those before until, which may run ahead
+	until    int64    // whatever the machines are told before that is known
+	barriers []*event // near ones that may change any machine of the region, in order
 }
 
 // parallelFrom is how many machines make it worth while to run steps ahead: in smaller meshes seldom two steps are due
@@ -42,7 +51,7 @@ func (a *ahead) begin(p *Plan) {
 	if n < 2 || p.Workers == 0 && len(p.Nodes) < parallelFrom {
 		return
 	}
-	a.reach, a.width = p.Net.reach(), n
+	a.reach, a.far, a.width = p.Net.reach(), p.Net.far(), n
 	a.jobs = make(chan *job, len(p.Nodes)) // a machine has one job at a time: sending never waits
 	for range n - 1 {
 		a.workers.Go(func() {
@@ -76,6 +85,45 @@ func (n *Net) reach() int64 {
 	return least
 }
 
+// far is the shortest time in microseconds that anything takes from one region to another, reach where that is not
+// known: room in a send queue is told to any sender after reach.
+func (n *Net) far() int64 {
+	if n.Table == nil || n.Queue > 0 {
+		return n.reach()
+	}
+	least := int64(math.MaxInt64)
+	for i, row := range n.Table {
+		for j, d := range row {
+			if i != j {
+				least = min(least, d.Microseconds())
+			}
+		}
+	}
+	return least
+}
+
+// least is the shortest time that anything takes from a to b.
+func (n *Net) least(a, b *machine) int64 {
+	if a.region == b.region {
+		return n.reach()
+	}
+	return n.far()
+}
+
+// everywhere is the region of an event that may change any machine.
+const everywhere = -1
+
+// zone returns the zone of an event, nil if it may change any machine.
+func (w *World) zone(e *event) *zone {
+	switch {
+	case e.m != nil:
+		return w.ahead.zones[e.m.region]
+	case e.region == everywhere:
+		return nil
+	}
+	return w.ahead.zones[e.region]
+}
+
 // push adds an event.
 func (w *World) push(e event) {
 	a := &w.ahead
@@ -88,61 +136,105 @@ func (w *World) push(e event) {
 		ev = new(event)
 	}
 	*ev = e
-	if e.at < a.until {
-		w.enter(ev)
-	} else {
-		w.agenda.push(ev)
+	switch z := w.zone(ev); {
+	case z == nil:
+		a.calls.push(ev)
+	case ev.at < z.until:
+		w.enter(z, ev)
+	default:
+		z.agenda.push(ev)
 	}
+}
+
+// first returns the next event of a zone, nil if there is none.
+func (z *zone) first() *event {
+	if n := z.near.first(); n != nil {
+		return n
+	}
+	return z.agenda.first()
 }
 
 // next takes the event whose turn it is, nil if there is none.
 func (w *World) next() *event {
 	a := &w.ahead
-	from := &w.agenda
-	if n := a.near.first(); n != nil {
-		if f := w.agenda.first(); f == nil || n.before(f) {
-			from = &a.near
+	first := a.calls.first()
+	var z *zone
+	for _, o := range a.zones {
+		if f := o.first(); f != nil && (first == nil || f.before(first)) {
+			first, z = f, o
 		}
 	}
-	if from.len() == 0 {
+	a.current = first
+	switch {
+	case first == nil:
 		return nil
+	case z == nil:
+		return a.calls.pop()
+	case !first.near:
+		return z.agenda.pop()
 	}
-	ev := from.pop()
-	if a.current = ev; !ev.near {
-		return ev
-	}
-	if m := ev.queued(); m != nil {
+	z.near.pop()
+	if m := first.queued(); m != nil {
 		m.queue = m.queue[:copy(m.queue, m.queue[1:])]
-	} else if ev.barrier() {
-		a.barriers = a.barriers[:copy(a.barriers, a.barriers[1:])]
+	} else if first.m == nil {
+		z.barriers = z.barriers[:copy(z.barriers, z.barriers[1:])]
 	}
-	return ev
+	return first
 }
 
 // passed gives back an event whose turn is over and lets what is possible now run ahead.
 func (w *World) passed(ev *event) {
 	a := &w.ahead
-	m, barrier := ev.queued(), ev.barrier()
+	m, z, barrier := ev.queued(), w.zone(ev), ev.m == nil
 	*ev = event{}
 	a.events, a.current = append(a.events, ev), nil
 	if a.jobs == nil || w.done {
 		return
 	}
-	if barrier {
-		for i := range a.near.heap {
-			if o := a.near.heap[i].ev.queued(); o != nil {
-				w.runAhead(o)
-			}
-		}
-	} else if m != nil {
+	switch {
+	case m != nil:
 		w.runAhead(m)
+	case barrier && z != nil:
+		w.resume(z)
+	case barrier:
+		for _, o := range a.zones {
+			w.resume(o)
+		}
 	}
-	a.until = w.now + a.reach
-	for f := w.agenda.first(); f != nil && f.at < a.until; f = w.agenda.first() {
-		f = w.agenda.pop()
-		w.enter(f)
-		if o := f.queued(); o != nil {
-			w.runAhead(o)
+	limit := w.now + a.far
+	if f := a.calls.first(); f != nil {
+		limit = min(limit, f.at)
+	}
+	for _, o := range a.zones {
+		w.advance(o, limit)
+	}
+}
+
+// advance lets events of a zone run ahead that have come near, but none from limit on.
+func (w *World) advance(z *zone, limit int64) {
+	f := z.first()
+	if f == nil {
+		return
+	}
+	until := min(f.at+w.ahead.reach, limit)
+	if until <= z.until {
+		return
+	}
+	z.until = until
+	for f = z.agenda.first(); f != nil && f.at < until; f = z.agenda.first() {
+		f = z.agenda.pop()
+		w.enter(z, f)
+		if m := f.queued(); m != nil {
+			w.runAhead(m)
+		}
+	}
+}
+
+// resume lets the machines of a zone go on after a barrier.
+func (w *World) resume(z *zone) {
+	for i := range z.near.heap {
+		if m := z.near.heap[i].ev.queued(); m != nil {
+			w.runAhead(m)
 		}
 	}
 }
@@ -155,22 +247,18 @@ func (e *event) queued() *machine {
 	return e.m
 }
 
-// barrier reports whether an event may change what other machines do at once.
-func (e *event) barrier() bool { return e.m == nil }
-
-// enter puts an event among the near ones.
-func (w *World) enter(ev *event) {
-	a := &w.ahead
+// enter puts an event among the near ones of its zone.
+func (w *World) enter(z *zone, ev *event) {
 	ev.near = true
-	a.near.push(ev)
+	z.near.push(ev)
 	m := ev.queued()
-	if c := a.current; c != nil && m != nil && c.m != nil && c.m != m {
+	if c := w.ahead.current; c != nil && m != nil && c.m != m && (c.m != nil || w.zone(c) != nil && w.zone(c) != z) {
 		panic("simulations: an event reaches another machine sooner than any message may")
 	}
-	list := &a.barriers
+	list := &z.barriers
 	if m != nil {
 		list = &m.queue
-	} else if !ev.barrier() {
+	} else if ev.m != nil {
 		return
 	}
 	i := len(*list)
@@ -186,8 +274,11 @@ func (w *World) runAhead(m *machine) {
 	if m.job != nil || len(m.queue) == 0 {
 		return
 	}
-	ev := m.queue[0]
-	if len(a.barriers) > 0 && a.barriers[0].before(ev) {
+	ev, z := m.queue[0], a.zones[m.region]
+	if len(z.barriers) > 0 && z.barriers[0].before(ev) {
+		return
+	}
+	if f := a.calls.first(); f != nil && f.before(ev) {
 		return
 	}
 	if j := w.prepare(ev); j != nil {

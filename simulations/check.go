@@ -12,7 +12,7 @@ import (
 // planReads plans the reads of the near future: when, of which machine, and whether its cells are looked at, too.
 func (w *World) planReads(now int64) {
 	r := w.rng.read
-	for w.readAt <= now+500+2000*w.plan.Load.Reads+w.plan.Net.reach() {
+	for w.readAt <= now+500+2000*w.plan.Load.Reads+w.plan.Net.far() {
 		m := w.machines[r.IntN(len(w.machines))]
 		w.push(event{at: w.readAt, kind: evRead, m: m, arg: r.Uint64N(4)})
 		w.readAt += 500 + r.Int64N(2000*w.plan.Load.Reads)

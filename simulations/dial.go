@@ -89,13 +89,16 @@ func (w *World) dial(m *machine) {
 			continue
 		}
 		d.busy = true
-		gen, rtt := m.gen, w.delay(m, h)+w.delay(h, m)
-		w.call(w.now+rtt, func() {
+		gen, rtt, where := m.gen, w.delay(m, h)+w.delay(h, m), everywhere
+		if m.region == h.region {
+			where = m.region
+		}
+		w.callIn(where, w.now+rtt, func() {
 			if m.gen != gen || m.proc == nil {
 				return
 			}
 			if h.proc == nil || h.paused(w.now) || m.paused(w.now) || w.cut(m, h) || w.cut(h, m) {
-				w.call(w.now+500_000, func() { w.dialFailed(m, h, gen) })
+				w.callIn(m.region, w.now+500_000, func() { w.dialFailed(m, h, gen) })
 				return
 			}
 			d.busy, d.failures = false, 0

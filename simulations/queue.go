@@ -29,6 +29,8 @@ type event struct {
 	end  *end
 	arg  uint64
 	do   func()
+
+	region int // of evCall: whose machines it may change; everywhere
 }
 
 func (e *event) before(f *event) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }

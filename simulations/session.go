@@ -233,7 +233,7 @@ func (w *World) send(m *machine, s *node.Send, is *sent) {
 	e.queued[ln].Add(int64(len(s.Msg)))
 	if waited && o.bytes[ln] > w.queueLimit() {
 		after := [2]int64{}
-		after[1-e.side] = w.plan.Net.reach()
+		after[1-e.side] = w.plan.Net.least(m, o.m)
 		w.kill(e.s, after[0], after[1])
 	}
 }

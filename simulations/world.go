@@ -18,7 +18,6 @@ import (
 type World struct {
 	plan      *Plan
 	now       int64 // true time since the start, microseconds
-	agenda    agenda
 	seq       uint64 // of the last event
 	ahead     ahead
 	readAt    int64 // when the last read that was planned is due
@@ -136,6 +135,7 @@ func newWorld(p *Plan) *World {
 		w.machines = append(w.machines, m)
 		if m.region == len(w.byRegion) {
 			w.byRegion = append(w.byRegion, nil)
+			w.ahead.zones = append(w.ahead.zones, &zone{})
 		}
 		w.byRegion[m.region] = append(w.byRegion[m.region], m)
 		w.cuts = append(w.cuts, nil)
@@ -179,7 +179,12 @@ func newWorld(p *Plan) *World {
 }
 
 // call plans something that may change anything.
-func (w *World) call(at int64, do func()) { w.push(event{at: at, kind: evCall, do: do}) }
+func (w *World) call(at int64, do func()) { w.push(event{at: at, kind: evCall, do: do, region: everywhere}) }
+
+// callIn plans something that changes nothing but machines of one region.
+func (w *World) callIn(region int, at int64, do func()) {
+	w.push(event{at: at, kind: evCall, do: do, region: region})
+}
 
 // callOf plans something that changes nothing but a machine, whatever process it runs then.
 func (w *World) callOf(m *machine, at int64, do func()) {
