@@ -157,13 +157,13 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 		}
 		return c.mine
 	}
-	var out []*reconcile.Replica
 	if s.peer.Role == RoleEdge {
 		if s.peer.Region != c.cfg.Region || !s.fed() {
 			return nil
 		}
-		out = append(out, &c.hub.region.Total.Replica, &c.hub.floor.Cells.Replica)
-		for _, r := range c.hub.entries.Regions() {
+		regions := c.hub.entries.Regions()
+		out := append(make([]*reconcile.Replica, 0, 2+len(regions)), &c.hub.region.Total.Replica, &c.hub.floor.Cells.Replica)
+		for _, r := range regions {
 			if r != c.cfg.Region {
 				out = append(out, &c.hub.entries.View(r).Replica)
 			}
@@ -171,9 +171,9 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 		return out
 	}
 	if s.peer.Region == c.cfg.Region {
-		out = append(out, c.live)
+		return []*reconcile.Replica{c.live, &c.hub.region.Total.Replica}
 	}
-	return append(out, &c.hub.region.Total.Replica)
+	return []*reconcile.Replica{&c.hub.region.Total.Replica}
 }
 
 // serve sends a session what it is due: up to about limit bytes of cells, what is held, and how fresh it is.

@@ -323,7 +323,7 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 func (c *Core) sendMarks(s *session, full bool, want func(crdt.Origin) bool) {
 	var ms []wire.Mark
 	c.holdings(s, func(o crdt.Origin, p crdt.Progress) {
-		if was, ok := s.told[o]; !want(o) || ok && was == p && !full {
+		if was, ok := s.told[o]; ok && was == p && !full || !want(o) {
 			return
 		}
 		s.told[o] = p
