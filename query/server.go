@@ -118,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 		Name: "meshd_http_token_reload_failures_total",
 		Help: "Times that the token file had changed and could not be read; the tokens before stay valid.",
 	})
-	for _, c := range []prometheus.Collector{s.requests, s.refused, reloads} {
+	for _, c := range []prometheus.Collector{s.requests, s.refused, reloads, newCoverageMetrics(s)} {
 		if err := cfg.Registry.Register(c); err != nil {
 			return nil, fmt.Errorf("query: register metrics: %w", err)
 		}
