@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -56,25 +55,22 @@ func (c meteredConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return n, err
 }
 
-// QUIC asks for larger buffers by the methods of a UDP socket, where there is one.
-
-func (c meteredConn) SetReadBuffer(bytes int) error {
-	if s, ok := c.PacketConn.(interface{ SetReadBuffer(int) error }); ok {
-		return s.SetReadBuffer(bytes)
-	}
-	return errors.ErrUnsupported
+// meteredUDP also has the methods of a UDP socket by which QUIC asks for larger buffers. It must not have those by which it
+// would read and write past the meter.
+type meteredUDP struct {
+	meteredConn
+	udp *net.UDPConn
 }
 
-func (c meteredConn) SetWriteBuffer(bytes int) error {
-	if s, ok := c.PacketConn.(interface{ SetWriteBuffer(int) error }); ok {
-		return s.SetWriteBuffer(bytes)
-	}
-	return errors.ErrUnsupported
-}
+func (c meteredUDP) SetReadBuffer(bytes int) error         { return c.udp.SetReadBuffer(bytes) }
+func (c meteredUDP) SetWriteBuffer(bytes int) error        { return c.udp.SetWriteBuffer(bytes) }
+func (c meteredUDP) SyscallConn() (syscall.RawConn, error) { return c.udp.SyscallConn() }
 
-func (c meteredConn) SyscallConn() (syscall.RawConn, error) {
-	if s, ok := c.PacketConn.(syscall.Conn); ok {
-		return s.SyscallConn()
+// metered puts a meter on a socket.
+func metered(conn net.PacketConn, m *Meter) net.PacketConn {
+	c := meteredConn{conn, m}
+	if udp, ok := conn.(*net.UDPConn); ok {
+		return meteredUDP{c, udp}
 	}
-	return nil, errors.ErrUnsupported
+	return c
 }

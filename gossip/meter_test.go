@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"net"
+	"syscall"
 	"testing"
 )
 
@@ -31,5 +32,30 @@ func TestMeterCountsAsALineIsBilled(t *testing.T) {
 		if n, packets := m.Payload(); m.Bytes() != tc.want || n != 150 || packets != 2 {
 			t.Errorf("%s: %d bytes, %d in %d packets, want %d, 150 in 2", tc.peer, m.Bytes(), n, packets, tc.want)
 		}
+	}
+}
+
+func TestANodeCountsWhatItsSocketCarries(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Meter
+	c := metered(conn, &m)
+	defer c.Close()
+	if _, ok := c.(interface {
+		SyscallConn() (syscall.RawConn, error)
+	}); !ok {
+		t.Error("QUIC cannot ask a UDP socket for larger buffers")
+	}
+	if _, ok := c.(interface {
+		ReadMsgUDP(b, oob []byte) (n, oobn, flags int, addr *net.UDPAddr, err error)
+	}); ok {
+		t.Error("QUIC can read past the meter")
+	}
+	if _, ok := metered(sink{}, &m).(interface {
+		SyscallConn() (syscall.RawConn, error)
+	}); ok {
+		t.Error("a socket in memory claims to be one of the system's")
 	}
 }

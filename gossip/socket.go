@@ -28,7 +28,7 @@ func (g *Gossip) openSocket() (net.PacketConn, error) {
 		g.growBuffers(udp)
 	}
 	if g.cfg.Meter != nil {
-		return meteredConn{conn, g.cfg.Meter}, nil
+		return metered(conn, g.cfg.Meter), nil
 	}
 	return conn, nil
 }

@@ -41,6 +41,11 @@ func (r *Replica) Build(s crdt.Stream, from uint64, maxBytes int) (f *wire.Frame
 		f.To = r.cut(refs, from, p.Cursor, maxBytes)
 	}
 	r.fill(f, refs, from, f.To)
+	if r.Origin.Class == crdt.ClassView { // readers of views keep no seqs of cells: equal ones take no bytes
+		for i := range f.Cells {
+			f.Cells[i].Seq = f.To
+		}
+	}
 	return f, true
 }
 

@@ -26,11 +26,13 @@ type machine struct {
 	name, region string
 	hub          bool
 	addr, dir    string
-	client       string               // of its clients in the ledger; empty: its name
-	change       func(*gossip.Config) // of the next processes; may be nil
-	papers       string               // folder of its certificate, key and authorities; empty: none yet
-	next         bool                 // the next processes are of a build that is one protocol version ahead
-	full         atomic.Bool          // its disk
+	client       string                 // of its clients in the ledger; empty: its name
+	change       func(*gossip.Config)   // of the next processes; may be nil
+	core         func(*node.CoreConfig) // the same
+	heard        func(msg []byte)       // called with what comes from peers; may be nil
+	papers       string                 // folder of its certificate, key and authorities; empty: none yet
+	next         bool                   // the next processes are of a build that is one protocol version ahead
+	full         atomic.Bool            // its disk
 
 	proc atomic.Pointer[process] // nil: off
 }
@@ -72,6 +74,9 @@ type reader struct {
 func (r reader) Message(id uint64, msg []byte) {
 	r.p.mute <- struct{}{}
 	<-r.p.mute
+	if r.p.h.heard != nil {
+		r.p.h.heard(msg)
+	}
 	r.Bridge.Message(id, msg)
 }
 
@@ -128,10 +133,16 @@ func (h *machine) open() (p *process, err error) {
 	}
 	core := node.CoreConfig{Region: h.region, Node: h.name, Role: role, Inc: p.inc}
 	_, _ = rand.Read(core.Nonce[:])
+	if h.core != nil {
+		h.core(&core)
+	}
 	b := &bridge.Bridge{}
 	var transport node.Transport = b
 	if h.next {
 		transport = nextBuild{b}
+	}
+	if h.hub {
+		transport = crossing{transport, h.m}
 	}
 	if p.node, err = node.New(node.Config{
 		Mesh: meshName, Core: core, Store: p.disk, Transport: transport, Logger: log, Registerer: p.registry,

@@ -33,6 +33,8 @@ type mesh struct {
 	valid     time.Duration // of the first certificates; 0: the usual time
 	ledger    *ledger
 	machines  map[string]*machine
+	distant   map[uint64]*distant // by session
+	distants  []*distant
 	dying     sync.WaitGroup // killed processes, of which the outside sees nothing any more
 }
 
@@ -40,10 +42,13 @@ type mesh struct {
 func bubble(t *testing.T, test func(t *testing.T, m *mesh)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := &mesh{t: t, net: memnet.New(1), log: &lockedBuffer{}, ledger: newLedger(), machines: map[string]*machine{}}
+		m := &mesh{t: t, net: memnet.New(1), log: &lockedBuffer{}, ledger: newLedger(), machines: map[string]*machine{}, distant: map[uint64]*distant{}}
 		m.net.SetDefault(link)
 		defer func() {
 			m.stop()
+			for _, d := range m.distants {
+				d.end()
+			}
 			if t.Failed() {
 				t.Logf("warnings:\n%s", m.log)
 			}
