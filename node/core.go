@@ -233,7 +233,7 @@ func (c *Core) mayFlush(in Event) bool {
 		return false
 	case Received:
 		switch in.Msg.Msg.(type) {
-		case *wire.FrameMsg, *wire.Push, *wire.Marks:
+		case *wire.FrameMsg, *wire.Delta, *wire.Push, *wire.Marks:
 			return c.isDue(c.sessions[in.ID])
 		case *wire.Heartbeat, *wire.Coverage, *wire.Heard:
 			return false

@@ -251,7 +251,11 @@ func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay
 			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, false))
 			continue
 		}
-		if !c.hand(s, st, b.frame, b.msg, relay) {
+		msg := b.msg
+		if !relay {
+			msg = c.told(s, st, b)
+		}
+		if !c.hand(s, st, b.frame, msg, relay) {
 			return
 		}
 	}
@@ -269,6 +273,9 @@ type frameKey struct {
 type builtFrame struct {
 	frame    *wire.Frame
 	raw, msg []byte
+
+	base  *wire.Frame // that it was told by last, and as what
+	since *builtFrame
 }
 
 // build returns the next frame for a peer that got to from. Peers that are flushed together mostly lack the same:
@@ -307,6 +314,10 @@ func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
 		st.since = c.now
 	}
 	st.sent = max(st.sent, f.To)
+	st.base = nil
+	if s.line.peer.Deltas && f.MayBeBase() {
+		st.base = f
+	}
 	st.unacked = append(st.unacked, sentFrame{f.To, size})
 	s.inflight += size
 	s.framesOut++
@@ -333,7 +344,9 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		if !ok {
 			return
 		}
-		msg, err := wire.AppendMessage(nil, &wire.Push{Frame: b.raw, Yours: yours})
+		push := &wire.Push{Frame: b.raw, Yours: yours}
+		c.tellPush(s, st, b, push)
+		msg, err := wire.AppendMessage(nil, push)
 		if errors.Is(err, wire.ErrLimit) && size > minPush { // many incarnations: fewer cells, with all their pairs
 			size /= 4
 			continue

@@ -44,9 +44,10 @@ func seldom(flush int64) int64 { return paceOf(flush).beat - paceOf(usualInterva
 // line is what a session's ends told each other of their lines.
 type line struct {
 	pace   pace
-	peer   wire.Link         // what the peer asked for last
-	told   wire.Link         // what the peer was asked for last
-	filter *reconcile.Filter // of an edge that wants some series only; nil: all
+	peer   wire.Link                   // what the peer asked for last
+	told   wire.Link                   // what the peer was asked for last
+	filter *reconcile.Filter           // of an edge that wants some series only; nil: all
+	bases  map[crdt.Origin]*wire.Frame // the last frame of each origin that came, once the peer may tell the next by it
 }
 
 // interval is the flush interval that this node's own line bears now.
@@ -96,16 +97,21 @@ func (c *Core) tellLink(s *session) {
 	}
 	switch {
 	case c.hub != nil:
+		want.Deltas = s.line.peer.Deltas
 	case c.cfg.OneFeed && s.id != c.feed, c.downlink != nil && len(c.downlink.Patterns()) == 0:
 		want.Feed = wire.FeedNone
 	case c.downlink != nil:
 		want.Feed, want.Patterns = wire.FeedSome, c.downlink.Patterns()
 	}
+	want.Deltas = want.Deltas || c.cfg.OneFeed
 	was := &s.line.told
-	if want.IntervalMs == was.IntervalMs && want.Feed == was.Feed && slices.Equal(want.Patterns, was.Patterns) {
+	if want.Deltas == was.Deltas && want.IntervalMs == was.IntervalMs && want.Feed == was.Feed && slices.Equal(want.Patterns, was.Patterns) {
 		return
 	}
 	s.line.told = want
+	if want.Deltas && s.line.bases == nil {
+		s.line.bases = map[crdt.Origin]*wire.Frame{}
+	}
 	c.send(s, &want)
 }
 
@@ -128,6 +134,7 @@ func (c *Core) gotLink(s *session, m *wire.Link) {
 	s.line.peer = *m
 	c.setPace(s)
 	c.settlePatience()
+	c.tellLink(s)
 	if s.hello && c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.seldomNode(s)
 	}

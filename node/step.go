@@ -138,7 +138,7 @@ type CloseSession struct {
 // goroutine.
 type Decoded struct {
 	Msg   wire.Message
-	Frame *wire.Frame // of FrameMsg and Push
+	Frame *wire.Frame // of FrameMsg, Push and Delta
 }
 
 // Decode parses a session message. Its frames keep no reference to b except FrameMsg.Raw.
@@ -152,6 +152,8 @@ func Decode(b []byte) (Decoded, error) {
 	case *wire.FrameMsg:
 		d.Frame, err = wire.ParseFrame(m.Raw)
 	case *wire.Push:
+		d.Frame, err = wire.ParseFrame(m.Frame)
+	case *wire.Delta:
 		d.Frame, err = wire.ParseFrame(m.Frame)
 	}
 	return d, err

@@ -20,6 +20,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"metered nodes missing", "node", "TestANodeOnASeldomUsedLineIsExpectedAtItsPace"},
 	{"acks at the pace of the line", "node", "TestTheWordOfAHubDoesNotWaitForASeldomUsedLine"},
 	{"stretched interval drops cells", "node", "TestABudgetStretchesTheIntervalAndLosesNothing"},
+	{"gains taken for amounts", "node", "TestWhatIsToldByTheFrameBeforeIsWhatWasMeant"},
 	{"budget reset by a restart", "node", "TestNoRestartResetsABudget"},
 	{"downlink answered as whole", "node", "TestAnEdgeHoldsWhatItAskedFor"},
 	{"downlink sends everything", "node", "TestAnEdgeIsNotSentWhatItDidNotAskFor"},

@@ -50,6 +50,7 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawMeshConfig, appendAny[*MeshConfig]),
 		examples(5, drawRemovals, appendAny[*Removals]),
 		examples(5, drawLink, appendAny[*Link]),
+		examples(5, drawDelta, appendAny[*Delta]),
 		examples(5, drawDrops, appendAny[*Drops]),
 	} {
 		for _, b := range list {

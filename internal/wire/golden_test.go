@@ -148,7 +148,8 @@ func goldens(t *testing.T) []golden {
 			{Metric: "http.*", Gen: 3}, {Metric: "queue", Labels: []crdt.Label{{Name: "code", Value: "5??"}}, Gen: 1_800_000_000},
 		}}),
 		goldenMessage("message_removals", &Removals{Nodes: []Removal{{Region: "eu", Node: "n1", Turn: 1}, {Region: "us", Node: "n2", Turn: 300}}}),
-		goldenMessage("message_link", &Link{IntervalMs: 30_000, Feed: FeedSome, Patterns: []string{"http.*", "queue"}}),
+		goldenMessage("message_delta", &Delta{Frame: forge(smallFrame()), Sum: 7}),
+		goldenMessage("message_link", &Link{IntervalMs: 30_000, Feed: FeedSome, Patterns: []string{"http.*", "queue"}, Deltas: true}),
 		goldenRecord("preface", &Preface{
 			Version: 1, MinVersion: 1, Mesh: "default", Region: "eu", Node: "n1", Role: "edge", Inc: inc, Nonce: [16]byte{1, 2},
 			Bulk: true, WallMs: 1_800_000_000_000, Advertise: "10.0.0.1:8946", HTTP: "10.0.0.1:8946",

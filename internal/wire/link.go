@@ -6,6 +6,7 @@ type Link struct {
 	IntervalMs uint32   // the least time between two flushes; the sender keeps to it itself
 	Feed       Feed     // which series a hub sends to the sender
 	Patterns   []string // with FeedSome: names, in the form of package glob
+	Deltas     bool     // the sender keeps the last frame of each origin: the next one may be told by it
 }
 
 // Feed says which series an edge wants from a hub. The bytes are on the wire.
@@ -18,7 +19,7 @@ const (
 	FeedNone Feed = 2
 )
 
-const linkFields = 3
+const linkFields = 4
 
 func (m *Link) append(dst []byte) ([]byte, error) {
 	w := newWriter(dst)
@@ -34,6 +35,7 @@ func (m *Link) append(dst []byte) ([]byte, error) {
 		w.limit("pattern", len(p), MaxPatternBytes)
 		w.string(p)
 	}
+	w.bool(m.Deltas)
 	return w.done()
 }
 
@@ -50,6 +52,7 @@ func parseLink(b []byte) (*Link, error) {
 	for i := range m.Patterns {
 		m.Patterns[i] = r.text("pattern", MaxPatternBytes)
 	}
+	m.Deltas = r.bool()
 	r.skip(extra)
 	if r.err == nil && (m.Feed > FeedNone || (m.Feed == FeedSome) != (len(m.Patterns) > 0)) {
 		r.fail(ErrInvalid, "feed %d with %d patterns", feed, len(m.Patterns))

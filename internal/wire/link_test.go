@@ -8,7 +8,7 @@ import (
 )
 
 func drawLink(t *rapid.T) *Link {
-	m := &Link{IntervalMs: rapid.Uint32().Draw(t, "interval"), Feed: Feed(rapid.IntRange(0, 2).Draw(t, "feed"))}
+	m := &Link{IntervalMs: rapid.Uint32().Draw(t, "interval"), Feed: Feed(rapid.IntRange(0, 2).Draw(t, "feed")), Deltas: rapid.Bool().Draw(t, "deltas")}
 	if m.Feed == FeedSome {
 		m.Patterns = rapid.SliceOfN(rapid.StringMatching(`[a-z.*?]{0,20}`), 1, 5).Draw(t, "patterns")
 	}
@@ -31,7 +31,9 @@ func TestLinkRefused(t *testing.T) {
 		_, err := AppendMessage(nil, &bad)
 		wantError(t, err, ErrLimit)
 	}
-	for _, body := range [][]byte{{0x93, 0, 3, 0x90}, {0x93, 0, 1, 0x90}, {0x93, 0, 0, 0x91, 0xa1, 'a'}, {0x93, 0, 0xcd, 1, 0, 0x90}} {
+	for _, body := range [][]byte{
+		{0x94, 0, 3, 0x90, 0xc2}, {0x94, 0, 1, 0x90, 0xc2}, {0x94, 0, 0, 0x91, 0xa1, 'a', 0xc2}, {0x94, 0, 0xcd, 1, 0, 0x90, 0xc2},
+	} {
 		_, err := ParseMessage(append([]byte{typeLink}, body...))
 		wantError(t, err, ErrInvalid)
 	}

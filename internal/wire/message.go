@@ -6,7 +6,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops, *Link.
+// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops, *Link, *Delta.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -28,9 +28,9 @@ const (
 	typeFreeze      = 19
 	typeQuery       = 20
 	typeAnswer      = 21
-	typeDictFrame   = 22
 
-	typeLink = 23
+	typeDelta = 22
+	typeLink  = 23
 
 	// typeCompressed is set in the type of a message whose body is compressed.
 	typeCompressed = 0x80
@@ -52,6 +52,7 @@ func (*Removals) message()   {}
 func (*MeshConfig) message() {}
 func (*Drops) message()      {}
 func (*Link) message()       {}
+func (*Delta) message()      {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
@@ -102,6 +103,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 	case *Removals:
 		typ = typeNodeRemoval
 		body, err = m.append(nil)
+	case *Delta:
+		typ = typeDelta
+		body, err = m.append(nil)
 	case *Link:
 		typ = typeLink
 		body, err = m.append(nil)
@@ -150,7 +154,7 @@ func parseMessage(b []byte) (Message, error) {
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
 		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
 		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed,
-		typeSeriesDrop | typeCompressed, typeLink | typeCompressed:
+		typeSeriesDrop | typeCompressed, typeLink | typeCompressed, typeDelta | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -182,6 +186,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseDrops(body)
 	case typeLink:
 		return parseLink(body)
+	case typeDelta:
+		return parseDelta(body)
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
@@ -191,7 +197,7 @@ func parseMessage(b []byte) (Message, error) {
 
 func reserved(typ byte) bool {
 	switch typ {
-	case typeFreeze, typeQuery, typeAnswer, typeDictFrame:
+	case typeFreeze, typeQuery, typeAnswer:
 		return true
 	}
 	return false

@@ -11,7 +11,7 @@ import (
 )
 
 func TestReservedTypes(t *testing.T) {
-	for typ := byte(typeSeriesDrop); typ <= typeDictFrame; typ++ {
+	for typ := byte(typeSeriesDrop); typ <= typeAnswer; typ++ {
 		if !reserved(typ) {
 			continue // it has a body by now
 		}

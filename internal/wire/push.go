@@ -14,6 +14,8 @@ import (
 type Push struct {
 	Frame []byte // of the hub's ClassRegion origin, as AppendFrame made it; aliases the parsed message or its body
 	Yours []Yours
+	// Told, if not 0, is 1 + the sum of the frame that is meant: Frame is what Frame.Since returned, as in a Delta.
+	Told uint64
 }
 
 // Yours says of one incarnation that the edge's Hello named what the cells of Frame contain of it.
@@ -31,7 +33,7 @@ type YoursCell struct {
 }
 
 const (
-	pushFields    = 2
+	pushFields    = 3
 	yoursFields   = 3
 	yoursBytesMin = 1 + 18 + 1 + 2
 )
@@ -53,6 +55,7 @@ func (m *Push) append(dst []byte) ([]byte, error) {
 		w.keep(err)
 		w.bytes(cells)
 	}
+	w.uint(m.Told)
 	return w.done()
 }
 
@@ -140,6 +143,7 @@ func parsePush(b []byte, limit int) (*Push, error) {
 		}
 		limit -= len(y.Cells)
 	}
+	m.Told = r.uint()
 	r.skip(extra)
 	return &m, r.end()
 }
