@@ -87,7 +87,9 @@ func TestMeteredEdgeMonth(t *testing.T) {
 		{name: "downlink of nothing that is counted", downlink: []string{"nothing"}, bar: 0.4e9},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, m *mesh) { measureMetered(t, m, kindsOf(c.gauges, c.distributions), c.downlink, c.bar) })
+			bubble(t, func(t *testing.T, m *mesh) {
+				measureMetered(t, m, kindsOf(c.gauges, c.distributions), c.downlink, c.bar)
+			})
 		})
 	}
 }
