@@ -49,6 +49,8 @@ func active(t *testing.T, random *rand.Rand, kinds []crdt.Kind, first bool) *nod
 				}
 			}
 			inc.X = d
+		default:
+			t.Fatalf("nobody counts a %v here", kind)
 		}
 		b.Items = append(b.Items, node.Item{Inc: inc, Series: &crdt.Series{
 			Name: "shop.requests." + kind.String(), Kind: kind, Labels: []crdt.Label{{Name: "path", Value: fmt.Sprintf("/articles/%d", i)}},
