@@ -215,6 +215,7 @@ func (w *World) closed(m *machine, c node.CloseSession) {
 	if e == nil {
 		return
 	}
+	e.closed = true
 	w.trace("%s closes its session with %s: %s", m.spec.Name, e.other().m.spec.Name, c.Reason)
 	after := [2]int64{}
 	after[1-e.side] = w.delay(m, e.other().m)

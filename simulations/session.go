@@ -23,6 +23,7 @@ type end struct {
 	id     uint64
 	up     bool // PeerUp was given
 	down   bool // PeerDown was given, or the process died
+	closed bool // the core asked for its end
 	lanes  [2]lane
 	clocks offsets
 	bytes  [2]int // queued by the other end, by lane
@@ -203,8 +204,12 @@ func (w *World) damage(e *end, raw []byte) bool {
 // send queues what a core wants sent.
 func (w *World) send(m *machine, s *node.Send, is *sent) {
 	e := m.proc.ends[s.Peer]
-	if e == nil || e.down || e.s.dead {
+	if e == nil || e.down || e.closed {
+		w.fail("I9", "%s sends on session %d, which is over", m.spec.Name, s.Peer)
 		return
+	}
+	if e.s.dead {
+		return // it will hear of that
 	}
 	if is.err != nil {
 		w.fail("I11", "%s sends a message that does not parse: %v", m.spec.Name, is.err)
