@@ -30,7 +30,7 @@ func TestRegionsThatRunAheadChangeNothing(t *testing.T) {
 
 func compareWorkers(t *testing.T, draw func(uint64) *Plan) {
 	t.Helper()
-	each(20, 10, func(seed uint64) {
+	each(20, 5, func(seed uint64) {
 		p := draw(seed)
 		p.Workers = 1
 		want := Run(p)
