@@ -282,7 +282,7 @@ func (w *World) runAhead(m *machine) {
 		return
 	}
 	if j := w.prepare(ev); j != nil {
-		m.job = j
+		j.ev, m.job = ev, j
 		a.jobs <- j
 	}
 }
@@ -297,6 +297,9 @@ func (w *World) finish(ev *event) *job {
 			j.execute()
 		}
 		return j
+	}
+	if j.ev != ev {
+		panic("simulations: a step ran ahead of what comes before it")
 	}
 	m.job = nil
 	for {

@@ -16,6 +16,7 @@ type job struct {
 	m    *machine
 	proc *process
 	kind kind
+	ev   *event // of one that runs ahead
 	at   node.Time
 	in   node.Event
 	out  node.Output

@@ -243,7 +243,8 @@ func (w *World) spring(m *machine, gen uint32) {
 		return
 	}
 	w.crash(m)
-	w.restartIn(m, w.rng.life.Int64N(1_500_000))
+	n := &w.plan.Net // a start calls nodes of other regions, which may be ahead
+	w.restartIn(m, max(w.rng.life.Int64N(1_500_000), n.far()-n.reach()))
 }
 
 func (w *World) restartIn(m *machine, after int64) {
