@@ -15,9 +15,32 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// protect checks what every request but those for health must pass: a token, and for requests that change something
-// that a browser does not send them on behalf of another site.
-func (s *Server) protect(next http.Handler) http.Handler {
+// Role is what a token's bearer may do. A token may have several.
+type Role uint8
+
+// Roles. Admin may do everything.
+const (
+	Read  Role = 1 << iota // ask: totals, history, members, status, metrics, the page
+	Write                  // count: every protocol's door
+	Admin                  // change the mesh: its configuration, removed nodes, dropped series
+)
+
+var roleNames = map[string]Role{"read": Read, "write": Write, "admin": Read | Write | Admin}
+
+// String is the word of the token file for what a route needs.
+func (r Role) String() string {
+	switch {
+	case r&Admin != 0:
+		return "admin"
+	case r&Write != 0:
+		return "write"
+	}
+	return "read"
+}
+
+// protect checks what every request but those for health must pass: a token that may do what the route needs (0: any
+// token), and for requests that change something that a browser does not send them on behalf of another site.
+func (s *Server) protect(need Role, next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		s.refused.WithLabelValues("cross_origin").Inc()
@@ -26,36 +49,50 @@ func (s *Server) protect(next http.Handler) http.Handler {
 	next = origins.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		open := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
-		if s.tokens != nil && !open && !s.tokens.allows(r) {
-			s.refused.WithLabelValues("token").Inc()
-			w.Header().Add("WWW-Authenticate", `Bearer realm="meshd"`)
-			w.Header().Add("WWW-Authenticate", `Basic realm="meshd"`)
-			writeError(w, http.StatusUnauthorized, errors.New(
-				`token is missing or wrong: send "Authorization: Bearer TOKEN" with a token of the file given by --http-token-file`))
-			return
+		if s.tokens != nil && !open {
+			switch roles := s.tokens.roles(r); {
+			case roles == 0:
+				s.refused.WithLabelValues("token").Inc()
+				w.Header().Add("WWW-Authenticate", `Bearer realm="meshd"`)
+				w.Header().Add("WWW-Authenticate", `Basic realm="meshd"`)
+				writeError(w, http.StatusUnauthorized, errors.New(
+					`token is missing or wrong: send "Authorization: Bearer TOKEN" with a token of the file given by --http-token-file`))
+				return
+			case roles&need != need:
+				s.refused.WithLabelValues("role").Inc()
+				writeError(w, http.StatusForbidden, fmt.Errorf(
+					"this token may not do that: use one whose line in the file given by --http-token-file says %q", need))
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// Allows reports whether a request with this Authorization header would pass the token check: doors with a protocol of
-// their own ask here.
-func (s *Server) Allows(authorization string) bool {
-	return s.tokens == nil || s.tokens.allows(&http.Request{Header: http.Header{"Authorization": {authorization}}})
+// AllowsWrite reports whether a request with this Authorization header may count: doors with a protocol of their own ask
+// here.
+func (s *Server) AllowsWrite(authorization string) bool {
+	return s.tokens == nil || s.tokens.roles(&http.Request{Header: http.Header{"Authorization": {authorization}}})&Write != 0
 }
 
 // maxTokenFileBytes is far above any list of tokens; it bounds the work of a file named by mistake.
 const maxTokenFileBytes = 64 << 10
 
-// tokenFile holds the hashes of the tokens in a file and reads it again when it changes. Tokens are compared by their
-// hashes, all of them each time, so that the time taken tells nothing about any.
+// tokenFile holds the hashes of the tokens in a file and reads it again when it changes. A line is a token, which may do
+// everything, or what a token may do and the token: "read TOKEN", "read,write TOKEN", "admin TOKEN". Tokens are compared by
+// their hashes, all of them each time, so that the time taken tells nothing about any.
 type tokenFile struct {
 	path     string
 	failures prometheus.Counter
 
 	mu     sync.Mutex
-	seen   os.FileInfo // of the read that gave hashes, or of the last one that failed
-	hashes [][sha256.Size]byte
+	seen   os.FileInfo // of the read that gave tokens, or of the last one that failed
+	tokens []token
+}
+
+type token struct {
+	hash  [sha256.Size]byte
+	roles Role
 }
 
 func openTokenFile(path string, failures prometheus.Counter) (*tokenFile, error) {
@@ -63,7 +100,7 @@ func openTokenFile(path string, failures prometheus.Counter) (*tokenFile, error)
 	info, err := os.Stat(path)
 	if err == nil {
 		t.seen = info
-		t.hashes, err = readTokens(path)
+		t.tokens, err = readTokens(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("query: token file %s: %w: write one token a line into it", path, err)
@@ -71,35 +108,35 @@ func openTokenFile(path string, failures prometheus.Counter) (*tokenFile, error)
 	return t, nil
 }
 
-// current returns the tokens' hashes after a look at the file. One that changed and cannot be read, or is empty, which it
+// current returns the tokens after a look at the file. One that changed and cannot be read, or is empty, which it
 // is for a moment when an editor writes it in place, leaves the old tokens valid and is counted once.
-func (t *tokenFile) current() [][sha256.Size]byte {
+func (t *tokenFile) current() []token {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	info, err := os.Stat(t.path)
 	switch {
 	case err != nil && t.seen == nil, err == nil && t.seen != nil && unchanged(info, t.seen):
-		return t.hashes
+		return t.tokens
 	case err != nil:
 		t.seen = nil
 		t.failures.Inc()
-		return t.hashes
+		return t.tokens
 	}
 	t.seen = info
-	hashes, err := readTokens(t.path)
+	tokens, err := readTokens(t.path)
 	if err != nil {
 		t.failures.Inc()
-		return t.hashes
+		return t.tokens
 	}
-	t.hashes = hashes
-	return hashes
+	t.tokens = tokens
+	return tokens
 }
 
 func unchanged(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-func readTokens(path string) ([][sha256.Size]byte, error) {
+func readTokens(path string) ([]token, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -111,31 +148,56 @@ func readTokens(path string) ([][sha256.Size]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var hashes [][sha256.Size]byte
+	var tokens []token
+	number := 0
 	for line := range bytes.Lines(b) {
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			hashes = append(hashes, sha256.Sum256(line))
+		number++
+		fields := strings.Fields(string(line))
+		if len(fields) == 0 {
+			continue
 		}
+		roles := roleNames["admin"]
+		if len(fields) == 2 {
+			if roles, err = parseRoles(fields[0]); err != nil {
+				return nil, fmt.Errorf("line %d: %w", number, err)
+			}
+		}
+		if len(fields) > 2 {
+			return nil, fmt.Errorf("line %d has %d words, want a token, or what it may do and the token", number, len(fields))
+		}
+		tokens = append(tokens, token{hash: sha256.Sum256([]byte(fields[len(fields)-1])), roles: roles})
 	}
-	if len(hashes) == 0 {
+	if len(tokens) == 0 {
 		return nil, errors.New("no token in it")
 	}
-	return hashes, nil
+	return tokens, nil
 }
 
-// allows reports whether r carries one of the tokens: as a bearer token (InfluxDB's clients say token), or as the password of a basic login, which is
-// what browsers can ask for.
-func (t *tokenFile) allows(r *http.Request) bool {
-	token := ""
+func parseRoles(text string) (roles Role, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		role, ok := roleNames[name]
+		if !ok {
+			return 0, fmt.Errorf("%q is not among read, write and admin", clip(name))
+		}
+		roles |= role
+	}
+	return roles, nil
+}
+
+// roles returns what the token that r carries may do, 0 if it carries none of the file's: as a bearer token (InfluxDB's
+// clients say token), or as the password of a basic login, which is what browsers can ask for.
+func (t *tokenFile) roles(r *http.Request) Role {
+	text := ""
 	if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "token")) {
-		token = strings.TrimSpace(rest)
+		text = strings.TrimSpace(rest)
 	} else if _, password, ok := r.BasicAuth(); ok {
-		token = password
+		text = password
 	}
-	given := sha256.Sum256([]byte(token))
-	found := 0
-	for _, h := range t.current() {
-		found |= subtle.ConstantTimeCompare(h[:], given[:])
+	given := sha256.Sum256([]byte(text))
+	var roles Role
+	for _, one := range t.current() {
+		same := subtle.ConstantTimeCompare(one.hash[:], given[:])
+		roles |= Role(subtle.ConstantTimeSelect(same, int(one.roles), 0))
 	}
-	return found == 1
+	return roles
 }

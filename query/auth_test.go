@@ -2,6 +2,7 @@ package query
 
 import (
 	"encoding/base64"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,47 @@ func TestToken(t *testing.T) {
 	}
 	if n := counted(t, registry, "meshd_http_refused_total", "token"); n != 9 {
 		t.Errorf("%v refusals are counted, want 9", n)
+	}
+}
+
+func TestATokenMayDoWhatItsLineSays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	writeTokens(t, path, "read r\nwrite w\nread,write rw\nadmin a\nplain\n")
+	accept := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	s, registry := newServer(t, everyKind(), func(c *Config) {
+		c.TokenFile, c.Events, c.Settings, c.Operator = path, accept, &fakeSettings{}, &orders{}
+	})
+	s.Handle("/write", Write, accept)
+	everything := []string{"GET /v1/status", "GET /metrics", "GET /v1/config", "POST /v1/events", "POST /write", "PUT /v1/config", "POST /v1/drop", "POST /v1/remove"}
+	for token, may := range map[string]int{"r": 3, "rw": 5, "a": 8, "plain": 8} {
+		for i, route := range everything {
+			method, target, _ := strings.Cut(route, " ")
+			if code := send(s, method, target, "Authorization", "Bearer "+token).Code; (code != 403) != (i < may) || code == 401 {
+				t.Errorf("%s: %s: status %d", token, route, code)
+			}
+		}
+	}
+	if code := send(s, "POST", "/write", "Authorization", "Token w").Code; code != 202 {
+		t.Errorf("w cannot write: %d", code)
+	}
+	if w := send(s, "GET", "/v1/status", "Authorization", "Bearer w"); w.Code != 403 || !strings.Contains(w.Body.String(), `says \"read\"`) {
+		t.Errorf("w reads: %d %s", w.Code, w.Body)
+	}
+	if s.AllowsWrite("Bearer r") || !s.AllowsWrite("Bearer w") || !s.AllowsWrite("Bearer a") || s.AllowsWrite("Bearer x") {
+		t.Error("doors of other protocols judge otherwise")
+	}
+	if n := counted(t, registry, "meshd_http_refused_total", "role"); n != 9 {
+		t.Errorf("%v refusals are counted, want 9", n)
+	}
+}
+
+func TestTokenFilesThatSayNothingClear(t *testing.T) {
+	for text, want := range map[string]string{"reader secret": `"reader" is not among`, "read secret more": "3 words", "ok\nread,, x": "line 2"} {
+		path := filepath.Join(t.TempDir(), "tokens")
+		writeTokens(t, path, text)
+		if _, err := New(Config{Source: everyKind(), Registry: prometheus.NewRegistry(), TokenFile: path}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

@@ -83,9 +83,10 @@ func (c *Config) validate() error {
 type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
-	found    http.Handler // mux, behind the checks that every request passes
-	lost     http.Handler // what no route takes, behind the same checks
-	tokens   *tokenFile   // nil: no check
+	needs    map[string]Role       // by pattern; the others need Read
+	found    map[Role]http.Handler // mux, behind the checks that every request passes and the role that its route needs
+	lost     http.Handler          // what no route takes, for everybody who has a token
+	tokens   *tokenFile            // nil: no check
 	running  chan struct{}
 	waiting  chan struct{}
 	requests *prometheus.CounterVec
@@ -105,6 +106,8 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:     cfg,
 		mux:     http.NewServeMux(),
+		needs:   map[string]Role{},
+		found:   map[Role]http.Handler{},
 		running: make(chan struct{}, cfg.Concurrent),
 		waiting: make(chan struct{}, cfg.Concurrent*waitingPerQuery),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -133,8 +136,10 @@ func New(cfg Config) (*Server, error) {
 	if err := s.mountPrometheus(); err != nil {
 		return nil, err
 	}
-	s.found = s.protect(s.mux)
-	s.lost = s.protect(http.HandlerFunc(s.noRoute))
+	for _, role := range []Role{Read, Write, Admin} {
+		s.found[role] = s.protect(role, s.mux)
+	}
+	s.lost = s.protect(0, http.HandlerFunc(s.noRoute))
 	return s, nil
 }
 
@@ -148,25 +153,34 @@ func (s *Server) routes() {
 	s.mux.Handle("/readyz", s.get(s.ready))
 	s.mux.Handle("/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{Registry: s.cfg.Registry}))
 	if s.cfg.Settings != nil {
-		s.mux.Handle("/v1/config", s.allow(s.settings, http.MethodGet, http.MethodHead, http.MethodPut))
+		settings := s.allow(s.settings, http.MethodGet, http.MethodHead, http.MethodPut)
+		s.mux.Handle("/v1/config", settings)
+		s.Handle("PUT /v1/config", Admin, settings)
 	}
 	if s.cfg.Operator != nil {
-		s.mux.Handle("/v1/remove", s.allow(s.remove, http.MethodPost))
-		s.mux.Handle("/v1/drop", s.allow(s.drop, http.MethodPost))
+		s.Handle("/v1/remove", Admin, s.allow(s.remove, http.MethodPost))
+		s.Handle("/v1/drop", Admin, s.allow(s.drop, http.MethodPost))
 	}
 	if s.cfg.Events != nil {
-		s.mux.Handle("/v1/events", s.cfg.Events)
+		s.Handle("/v1/events", Write, s.cfg.Events)
 	}
 }
 
-// Handle mounts another handler behind the same token check and counters. Patterns are those of http.ServeMux; one that
-// is taken panics, as there.
-func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
+// Handle mounts another handler behind the same token check and counters, for tokens with the role. Patterns are those of
+// http.ServeMux; one that is taken panics, as there.
+func (s *Server) Handle(pattern string, need Role, h http.Handler) {
+	s.mux.Handle(pattern, h)
+	s.needs[pattern] = need
+}
 
 // ServeHTTP answers one request and counts it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, route := s.mux.Handler(r)
-	next := s.found
+	need, ok := s.needs[route]
+	if !ok {
+		need = Read
+	}
+	next := s.found[need]
 	if route == "" {
 		route, next = "none", s.lost
 	}

@@ -142,7 +142,7 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, _ := newServer(t, c.src, c.change)
-			s.Handle("POST /mounted", http.NotFoundHandler())
+			s.Handle("POST /mounted", Read, http.NotFoundHandler())
 			w := send(s, c.method, c.target)
 			if w.Code != c.code {
 				t.Errorf("status %d, want %d", w.Code, c.code)
@@ -162,7 +162,7 @@ func TestHealthMetricsAndMountedRoutes(t *testing.T) {
 	s, registry := newServer(t, everyKind(), func(c *Config) {
 		c.Events = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
 	})
-	s.Handle("GET /{$}", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }))
+	s.Handle("GET /{$}", Read, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }))
 	for _, c := range []struct {
 		method, target string
 		code           int

@@ -136,17 +136,17 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if err != nil {
 		return err
 	}
-	p.http.Handle("GET /{$}", page)
-	p.http.Handle("GET /page/", page)
+	p.http.Handle("GET /{$}", query.Read, page)
+	p.http.Handle("GET /page/", query.Read, page)
 	otlp := ingest.NewOTLP(door)
-	p.http.Handle("/v1/metrics", otlp)
-	p.http.Handle("/api/v1/otlp/v1/metrics", otlp)
-	p.http.Handle("/api/v1/write", ingest.NewRemoteWrite(door, cfg.ReplicaLabels))
+	p.http.Handle("/v1/metrics", query.Write, otlp)
+	p.http.Handle("/api/v1/otlp/v1/metrics", query.Write, otlp)
+	p.http.Handle("/api/v1/write", query.Write, ingest.NewRemoteWrite(door, cfg.ReplicaLabels))
 	influx := ingest.NewInflux(door)
-	p.http.Handle("/write", influx)
-	p.http.Handle("/api/v2/write", influx)
+	p.http.Handle("/write", query.Write, influx)
+	p.http.Handle("/api/v2/write", query.Write, influx)
 	if cfg.OTLPgRPC != "off" {
-		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.http.Allows)
+		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.http.AllowsWrite)
 	}
 	return err
 }

@@ -92,8 +92,8 @@ func site(t *testing.T) (url string, clicks int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Handle("GET /{$}", page)
-	s.Handle("GET /page/", page)
+	s.Handle("GET /{$}", query.Read, page)
+	s.Handle("GET /page/", query.Read, page)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	return server.URL, clicks

@@ -209,8 +209,8 @@ func (c *Config) checkAddresses() error {
 	return nil
 }
 
-// ReadToken reads the bearer token to send from a token file: its first line, since the file of a node may hold several.
-// No file name means no token; a file without one is an error.
+// ReadToken reads the bearer token to send from a token file: the last word of its first line, since the file of a node may
+// hold several, with what each may do before it. No file name means no token; a file without one is an error.
 func ReadToken(file string) (string, error) {
 	if file == "" {
 		return "", nil
@@ -219,11 +219,12 @@ func ReadToken(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token file: %w", err)
 	}
-	token, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
-	if token = strings.TrimSpace(token); token == "" {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	words := strings.Fields(line)
+	if len(words) == 0 {
 		return "", fmt.Errorf("token file %s is empty: write a secret into it", file)
 	}
-	return token, nil
+	return words[len(words)-1], nil
 }
 
 // checkName keeps names usable as label values, URI path segments and file names at once.

@@ -191,6 +191,9 @@ func TestReadToken(t *testing.T) {
 	if got, err := ReadToken(""); got != "" || err != nil {
 		t.Errorf("no file: %q, %v", got, err)
 	}
+	if got, err := ReadToken(write(t, "admin secret\nread other\n")); got != "secret" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
 	if got, err := ReadToken(write(t, " secret\nolder\n")); got != "secret" || err != nil {
 		t.Errorf("file: %q, %v", got, err)
 	}
