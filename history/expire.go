@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,7 +62,7 @@ func (s *Store) nextWidth(low int64) (width int64, err error) {
 }
 
 func (s *Store) expireWidth(ctx context.Context, keep retentions, width int64, now time.Time, pause func() error) error {
-	prefix := binary.BigEndian.AppendUint32(slices.Clone(prefixChunk), uint32(width))
+	prefix := ChunkPrefix(time.Duration(width) * time.Millisecond)
 	limit, length := keep.shortest(width, now), spanMillis(width)
 	for from := prefix; from != nil; {
 		var ops []Op

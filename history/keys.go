@@ -3,6 +3,8 @@ package history
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"time"
 
 	"meshd/crdt"
 	"meshd/history/internal/column"
@@ -55,6 +57,11 @@ func parseChunkKey(b []byte) (chunkKey, error) {
 		width: int64(binary.BigEndian.Uint32(b)), span: 1000 * int64(binary.BigEndian.Uint32(b[4:])),
 		series: binary.BigEndian.Uint32(b[8:]), owner: binary.BigEndian.Uint32(b[12:]),
 	}, nil
+}
+
+// ChunkPrefix returns what the keys of all chunks of windows of that width begin with, for who weighs them.
+func ChunkPrefix(width time.Duration) []byte {
+	return binary.BigEndian.AppendUint32(slices.Clone(prefixChunk), uint32(width.Milliseconds()))
 }
 
 func idKey(prefix []byte, ids ...uint32) []byte {

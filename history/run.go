@@ -8,8 +8,8 @@ import (
 const (
 	// expireEvery is how often Run looks for what expired: what is read is cut off at the moment it expires anyway.
 	expireEvery = time.Hour
-	// expirePause between two commits of deletions leaves the disk to others nine tenths of the time.
-	expirePause = 20 * time.Millisecond
+	// ExpirePause between two commits of deletions leaves the disk to others nine tenths of the time.
+	ExpirePause = 20 * time.Millisecond
 	// checkEvery bounds how much later than due a pass begins.
 	checkEvery = time.Minute
 )
@@ -38,7 +38,7 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		if now := s.cfg.Now(); now.Sub(expired).Abs() >= expireEvery {
 			expired = now
-			if err := s.Expire(ctx, func() error { return pause(ctx, expirePause) }); err != nil && ctx.Err() == nil {
+			if err := s.Expire(ctx, func() error { return pause(ctx, ExpirePause) }); err != nil && ctx.Err() == nil {
 				s.cfg.Logger.Error("expired windows stay on disk", "error", err)
 			}
 		}

@@ -76,7 +76,7 @@ func (l *Hosts) Cells(h, i int) []history.Cell {
 	}
 	cells := fine
 	for _, width := range [...]time.Duration{time.Minute, time.Hour} {
-		cells = append(cells, widen(fine, width.Milliseconds())...)
+		cells = append(cells, Widen(fine, width)...)
 	}
 	return cells
 }
@@ -90,8 +90,9 @@ func (l *Hosts) value(v float64, at int64) crdt.Value {
 	return crdt.Value{Kind: crdt.KindRollup, X: r}
 }
 
-// widen adds up windows to wider ones, as their writer does.
-func widen(fine []history.Cell, width int64) (out []history.Cell) {
+// Widen adds up windows of one series to wider ones, as their writer does.
+func Widen(fine []history.Cell, by time.Duration) (out []history.Cell) {
+	width := by.Milliseconds()
 	for _, c := range fine {
 		w := crdt.Window{Start: c.Window.Start - c.Window.Start%width, Width: width}
 		if len(out) == 0 || out[len(out)-1].Window != w {

@@ -18,29 +18,43 @@ import (
 	"meshd/buffer"
 )
 
-// disk measures synced commits.
+// disk measures synced commits, or what history takes, or what dropping it costs.
 type disk struct {
 	bytes, writers int
 	seconds        time.Duration
+
+	history       bool
+	hosts, series int
+	span, host    time.Duration
+	expireSeries  int
 }
 
 func diskBench() Bench {
 	return Bench{
-		Name: "disk", Summary: "synced commits a second and what they write, beside a bare fsync",
+		Name: "disk", Summary: "synced commits a second beside a bare fsync; bytes of history; dropping a day of it",
 		bind: func(fs *pflag.FlagSet) job {
 			d := &disk{}
 			fs.IntVar(&d.bytes, "bytes", 1500, "`number` of bytes in a commit")
 			fs.IntVar(&d.writers, "writers", 16, "`number` of writers of the figure for many")
 			fs.DurationVar(&d.seconds, "for", 5*time.Second, "`time` of each part")
+			fs.BoolVar(&d.history, "history", false, "measure the bytes of windows in chunks instead")
+			fs.IntVar(&d.hosts, "hosts", 1000, "with --history: `number` of hosts")
+			fs.IntVar(&d.series, "series", 10, "with --history: `number` of CPU series of each")
+			fs.DurationVar(&d.span, "span", 12*time.Hour, "with --history: `time` that is written, whole hours")
+			fs.DurationVar(&d.host, "host", 72*time.Second, "with --history: `time` to read this machine's metrics, ten times a second; 0 is not")
+			fs.IntVar(&d.expireSeries, "expire", 0, "measure dropping a day of this `number` of series instead, and searches among them")
 			return d
 		},
-		quick: map[string]string{"for": "300ms"},
+		quick: map[string]string{"for": "300ms", "hosts": "2", "span": "1h", "host": "300ms"},
 	}
 }
 
 func (b *disk) check() error {
 	if b.bytes < 1 || b.bytes > 64<<10 || b.writers < 1 || b.seconds <= 0 {
 		return errors.New("--bytes must be 1 to 65536, --writers and --for above 0")
+	}
+	if b.hosts < 1 || b.series < 1 || b.span < time.Hour || b.span%time.Hour != 0 || b.host < 0 || b.expireSeries < 0 || b.history && b.expireSeries > 0 {
+		return errors.New("--hosts and --series must be above 0, --span whole hours, --host not below 0; --history and --expire are two measurements")
 	}
 	return nil
 }
@@ -60,6 +74,12 @@ type diskRate struct {
 }
 
 func (b *disk) measure(ctx context.Context, r *run) (*Report, error) {
+	switch {
+	case b.history:
+		return b.measureHistory(ctx, r)
+	case b.expireSeries > 0:
+		return b.measureExpiry(ctx, r)
+	}
 	raw, err := b.raw(ctx, r.dir)
 	if err != nil {
 		return nil, err
