@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"meshd/internal/mutant"
 )
 
 // ref is an overlay and whose it is.
@@ -45,6 +47,11 @@ func (s *Store) Fold(ctx context.Context) error {
 	s.dirty = nil
 	s.mu.Unlock()
 
+	if mutant.On("mark before the chunks") {
+		if err := s.setMark(mark); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(refs, ref.compare)
 	for len(refs) > 0 {
 		rest, err := s.foldBatch(refs)

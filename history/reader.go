@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"meshd/internal/mutant"
 )
 
 // reader reads curves one after the other; what it read is valid until the next one.
@@ -93,7 +95,7 @@ func (r *reader) owner(pairs []*pair) ([]Point, error) {
 			}
 			lists = append(lists, points)
 		}
-		if len(lists) > 1 && r.narrower(lists) {
+		if len(lists) > 1 && !mutant.On("wide and narrow windows added") && r.narrower(lists) {
 			continue
 		}
 		points := lists[0]

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"meshd/history/internal/column"
+	"meshd/internal/mutant"
 )
 
 // The value under a chunk's key is a uvarint, a uvarint for each later part of the span, and the chunk of the first part. The
@@ -131,7 +132,7 @@ func (c *codec) foldSpan(kv KV, key chunkKey, fresh *run) (ops []Op, newest int6
 			}
 		}
 		var points []Point
-		if len(chunk) > 0 {
+		if len(chunk) > 0 && !mutant.On("fold forgets the chunk") {
 			if points, err = c.dec.points(nil, chunk, at.span, at.width, math.MinInt64, math.MaxInt64); err != nil {
 				return nil, 0, 0, fmt.Errorf("chunk %x: %w", key.part(0), err)
 			}
@@ -147,7 +148,7 @@ func (c *codec) foldSpan(kv KV, key chunkKey, fresh *run) (ops []Op, newest int6
 				continue
 			}
 			start := piece[0].Window.Start
-			if j == 0 {
+			if j == 0 && !mutant.On("part of a span overwritten") {
 				start = low
 			} else {
 				parts = append(parts, start)

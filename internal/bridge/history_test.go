@@ -14,6 +14,19 @@ import (
 
 func openHistory(tb testing.TB, dir string, at time.Time) (*history.Store, *buffer.Store) {
 	tb.Helper()
+	s, disk := openStore(tb, dir, at)
+	tb.Cleanup(func() {
+		s.Close()
+		if err := disk.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s, disk
+}
+
+// openStore leaves closing to the caller.
+func openStore(tb testing.TB, dir string, at time.Time) (*history.Store, *buffer.Store) {
+	tb.Helper()
 	disk, err := buffer.Open(buffer.Config{Dir: dir, Mesh: "m", Region: "r", Node: "n", MemoryBytes: 256 << 20})
 	if err != nil {
 		tb.Fatal(err)
@@ -22,12 +35,6 @@ func openHistory(tb testing.TB, dir string, at time.Time) (*history.Store, *buff
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		s.Close()
-		if err := disk.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
 	return s, disk
 }
 

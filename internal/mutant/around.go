@@ -24,5 +24,10 @@ var Around = []struct{ Name, Package, Test string }{
 	{"budget reset by a restart", "node", "TestNoRestartResetsABudget"},
 	{"downlink answered as whole", "node", "TestAnEdgeHoldsWhatItAskedFor"},
 	{"downlink sends everything", "node", "TestAnEdgeIsNotSentWhatItDidNotAskFor"},
+	{"fold forgets the chunk", "history", "TestAllThatWasAppliedIsRead"},
+	{"mark before the chunks", "history", "TestACrashAtAnyWriteLosesNothing"},
+	{"windows of hubs added", "history", "TestTotalsOfARegionAreJoinedOverItsHubs"},
+	{"wide and narrow windows added", "history", "TestIncarnationsAreAddedWindowByWindow"},
+	{"part of a span overwritten", "history", "TestLargeWindowsAreCutIntoParts"},
 	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
 }
