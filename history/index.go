@@ -1,10 +1,6 @@
 package history
 
-import (
-	"slices"
-
-	"meshd/crdt"
-)
+import "meshd/crdt"
 
 // index finds series by name and by label. Lists hold ids, ascending; a series that went stays in them until the index is made
 // anew. 4 bytes a label of a series, and the maps of what differs.
@@ -24,8 +20,8 @@ func (x *index) add(e *seriesEntry) {
 }
 
 // candidates returns ids of series among which are all of the selection: those of the names, or of the rarest label if
-// that is shorter.
-func (x *index) candidates(sel *Selection) []uint32 {
+// that is shorter. With all, they are those of all series.
+func (x *index) candidates(sel *Selection) (ids []uint32, all bool) {
 	var best []uint32
 	looked := false
 	for _, l := range sel.Equal {
@@ -36,6 +32,9 @@ func (x *index) candidates(sel *Selection) []uint32 {
 			best, looked = ids, true
 		}
 	}
+	if !looked && sel.Names == nil {
+		return nil, true
+	}
 	var lists [][]uint32
 	total := 0
 	for name, ids := range x.names {
@@ -45,14 +44,13 @@ func (x *index) candidates(sel *Selection) []uint32 {
 	}
 	switch {
 	case looked && len(best) <= total:
-		return best
+		return best, false
 	case len(lists) == 1:
-		return lists[0]
+		return lists[0], false
 	}
 	out := make([]uint32, 0, total)
 	for _, ids := range lists {
 		out = append(out, ids...)
 	}
-	slices.Sort(out)
-	return out
+	return out, false
 }

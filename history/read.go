@@ -16,16 +16,23 @@ const matchBlock = 4096
 // matching calls found, from several goroutines, with the series of the selection that have an owner it asks for, in blocks.
 func (s *Store) matching(ctx context.Context, sel *Selection, found func(block int, es []*seriesEntry) error) error {
 	s.mu.RLock()
-	ids := s.tables.index.candidates(sel)
+	ids, all := s.tables.index.candidates(sel)
+	n := len(ids)
+	if all {
+		n = len(s.tables.byID)
+	}
 	s.mu.RUnlock()
-	blocks := (len(ids) + matchBlock - 1) / matchBlock
+	blocks := (n + matchBlock - 1) / matchBlock
 	return parallel(ctx, blocks, func() func(int) error {
-		scratch := make([]*seriesEntry, 0, min(len(ids), matchBlock))
+		scratch := make([]*seriesEntry, 0, min(n, matchBlock))
 		return func(block int) error {
-			part := ids[block*matchBlock : min((block+1)*matchBlock, len(ids))]
 			scratch = scratch[:0]
 			s.mu.RLock()
-			for _, id := range part {
+			for i := block * matchBlock; i < min((block+1)*matchBlock, n); i++ {
+				id := uint32(i)
+				if !all {
+					id = ids[i]
+				}
 				if e := s.tables.byID[id]; e != nil && slices.ContainsFunc(e.pairs, sel.owns) {
 					scratch = append(scratch, e)
 				}
