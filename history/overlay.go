@@ -27,12 +27,29 @@ type run struct {
 // segment is a chunk of windows that came one after the other. Of a level there are less than mergeAt, then they are one of
 // the next: a window is written again as often as there are levels, three times for a fold's 720.
 type segment struct {
-	level int
-	chunk []byte
+	level       int
+	first, last int64 // starts
+	chunk       []byte
 }
 
-// copy returns the run for use without the lock.
-func (r *run) copy() run { return run{packed: slices.Clone(r.packed), tail: slices.Clone(r.tail)} }
+// newSegment packs points.
+func newSegment(c *codec, level int, at place, points []Point) segment {
+	return segment{
+		level: level, first: points[0].Window.Start, last: points[len(points)-1].Window.Start,
+		chunk: c.enc.appendChunk(nil, at.span, points),
+	}
+}
+
+// copy returns what may begin in [from, to), for use without the lock.
+func (r *run) copy(from, to int64) run {
+	out := run{tail: slices.Clone(within(r.tail, from, to))}
+	for _, s := range r.packed {
+		if s.last >= from && s.first < to {
+			out.packed = append(out.packed, s)
+		}
+	}
+	return out
+}
 
 const (
 	// maxTail windows of a run are kept as they are: less do not fill a table of codes.
@@ -43,7 +60,7 @@ const (
 	// pointBytes is what a point takes without the state behind it.
 	pointBytes = 72
 	// segmentBytes is what a segment takes without its chunk.
-	segmentBytes = 48
+	segmentBytes = 64
 )
 
 func (r *run) empty() bool { return len(r.packed) == 0 && len(r.tail) == 0 }
@@ -91,7 +108,7 @@ func (r *run) add(c *codec, at place, p Point) (grown int64, err error) {
 
 // pack moves the tail into a segment, and merges segments of one level.
 func (r *run) pack(c *codec, at place) error {
-	r.packed = append(r.packed, segment{chunk: c.enc.appendChunk(nil, at.span, r.tail)})
+	r.packed = append(r.packed, newSegment(c, 0, at, r.tail))
 	r.tail = nil
 	for n := len(r.packed); n >= mergeAt && r.packed[n-mergeAt].level == r.packed[n-1].level; n = len(r.packed) {
 		last := run{packed: r.packed[n-mergeAt:]}
@@ -103,8 +120,7 @@ func (r *run) pack(c *codec, at place) error {
 		if err != nil {
 			return err
 		}
-		merged := segment{level: r.packed[n-1].level + 1, chunk: c.enc.appendChunk(nil, at.span, points)}
-		r.packed = append(slices.Clone(r.packed[:n-mergeAt]), merged)
+		r.packed = append(r.packed[:n-mergeAt], newSegment(c, r.packed[n-1].level+1, at, points))
 	}
 	return nil
 }

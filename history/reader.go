@@ -199,8 +199,8 @@ func (s *Store) tiersOf(p *pair, from, to int64) []held {
 				continue
 			}
 			for _, run := range [...]*run{&o.fold, &o.now} {
-				if !run.empty() {
-					out[i].over = append(out[i].over, heldRun{place: o.place, run: run.copy()})
+				if c := run.copy(from, to); !c.empty() {
+					out[i].over = append(out[i].over, heldRun{place: o.place, run: c})
 				}
 			}
 		}

@@ -27,8 +27,8 @@ type tables struct {
 type seriesEntry struct {
 	series *crdt.Series
 	id     uint32
-	stored bool // its definition is on disk
-	pairs  []*pair
+	stored bool    // its definition is on disk
+	pairs  []*pair // by id of the owner: of thousands of nodes, at a hub
 }
 
 // ownerEntry is one incarnation of a node, or a region's totals, whatever hub says them.
@@ -109,26 +109,20 @@ func (t *tables) addSeries(key string, e *seriesEntry) {
 	t.index.add(e)
 }
 
-// pair returns the pair of e and o, nil if there is none.
-func (e *seriesEntry) pair(o *ownerEntry) *pair {
-	for _, p := range slices.Backward(e.pairs) { // dead incarnations are at the front
-		if p.owner == o {
-			return p
-		}
-	}
-	return nil
+// pair returns where the pair of e and o is, or would be.
+func (e *seriesEntry) pair(o *ownerEntry) (int, bool) {
+	return slices.BinarySearchFunc(e.pairs, o.id, func(p *pair, id uint32) int { return cmp.Compare(p.owner.id, id) })
 }
 
 // pair returns where windows of s of o go, made if need be.
 func (t *tables) pair(s *crdt.Series, o *ownerEntry) *pair {
 	e := t.entry(s)
-	p := e.pair(o)
-	if p == nil {
-		p = &pair{series: e, owner: o}
-		e.pairs = append(e.pairs, p)
+	i, held := e.pair(o)
+	if !held {
+		e.pairs = slices.Insert(e.pairs, i, &pair{series: e, owner: o})
 		o.pairs++
 	}
-	return p
+	return e.pairs[i]
 }
 
 func (p *pair) tier(width int64) *tier {
