@@ -34,7 +34,7 @@ func TestReadersMissNothingWhileItMoves(t *testing.T) {
 	})
 	running.Go(func() {
 		defer cancel()
-		for i := int64(0); i < windows; i++ {
+		for i := range int64(windows) {
 			for _, m := range all {
 				if err := s.Apply(uint64(i+1), nodeB, counts(m, ten, base+i*ten, base+(i+1)*ten)); err != nil {
 					t.Error(err)
