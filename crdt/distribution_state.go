@@ -21,7 +21,14 @@ const scalarBytes = 24
 // Join implements State: the maximum per bucket and scalar, the minimum for the least sample.
 func (d *Distribution) Join(o State, stamp uint64, sum State, sumStamp uint64) (bool, error) {
 	var scratch [usualBuckets]bucket
-	rise := o.(*Distribution).excess(d, scratch[:0])
+	in := o.(*Distribution)
+	if mutant.On("halved before the maximum") {
+		in = in.halved()
+	}
+	rise := in.excess(d, scratch[:0])
+	if rise.count == 0 && mutant.On("sketch added twice") {
+		rise = *in
+	}
 	if rise.count == 0 && !rise.hasScalars() {
 		return false, nil
 	}

@@ -1,5 +1,7 @@
 package crdt
 
+import "meshd/internal/mutant"
+
 // MaxAheadMillis is how far ahead of a reader's clock a stamp may be before a comparison of origins stops
 // believing it.
 const MaxAheadMillis = 500
@@ -26,7 +28,12 @@ func (h HLC) Logical() uint16 { return uint16(h) }
 
 // Clamp returns h, or the latest reading that a reader whose clock shows nowMs believes if h is beyond it. Readers
 // use it when they compare origins or compute ages; what is stored and sent is never changed.
-func (h HLC) Clamp(nowMs int64) HLC { return min(h, HLCFrom(nowMs+MaxAheadMillis, 1<<logicalBits-1)) }
+func (h HLC) Clamp(nowMs int64) HLC {
+	if mutant.On("stamps ahead are believed") {
+		return h
+	}
+	return min(h, HLCFrom(nowMs+MaxAheadMillis, 1<<logicalBits-1))
+}
 
 // HLClock gives the readings of one writer. The zero HLClock is ready.
 //
@@ -40,6 +47,13 @@ type HLClock struct{ last HLC }
 func (c *HLClock) Tick(nowMs int64) HLC {
 	c.last = max(HLCFrom(nowMs, 0), c.last.next())
 	return c.last
+}
+
+// Moved is a mutant: a clock that follows what others stamped, as the paper's does.
+func (c *HLClock) Moved(to HLC) {
+	if mutant.On("clocks follow stamps") {
+		c.last = max(c.last, to)
+	}
 }
 
 // next returns the reading just after h; the last one of all stays.

@@ -75,6 +75,9 @@ func (o *Observed) Total() Fixed {
 				unknown = r.value.value
 				continue
 			}
+			if mutant.On("later run replaces") {
+				known = Fixed{}
+			}
 			known, _ = known.Add(r.value.value) // see MaxJoinedRuns
 		}
 		if mutant.On("unknown start added") {

@@ -165,7 +165,7 @@ func (v *Value) joinAmounts(d, sum *Value) (bool, error) {
 		if !ok1 || !ok2 {
 			return false, fmt.Errorf("crdt: %w: total of 2^80", ErrLimit)
 		}
-		sum.P, sum.N = sp, sn
+		sum.P, sum.N = rounded(sp), rounded(sn)
 	}
 	v.P, v.N = p, n
 	return true, nil

@@ -68,6 +68,25 @@ func TestAGaugeIsOfTheProcessesThatRun(t *testing.T) {
 	says("it set the gauge again", 2, 2, 6)
 }
 
+// TestAStampMovesNoOtherClock: an edge whose clock is a day ahead sets a gauge. What a hub says of it bears its own time.
+func TestAStampMovesNoOtherClock(t *testing.T) {
+	const day = 24 * 3600 * 1000
+	w := newWorld(t, 33)
+	w.start("east-hub0", "east", RoleHub)
+	w.skew = map[string]int64{"east-edge0": day}
+	w.start("east-edge0", "east", RoleEdge)
+	w.run(2000)
+	w.setGauge("east-edge0", crdt.Gauge{Time: crdt.HLCFrom(w.now+day, 0), Value: 1})
+	w.run(2000)
+	g := w.gauge("east-hub0")
+	if g.Count != 1 || g.Last.Millis() < w.now+day-10_000 {
+		t.Fatalf("the hub has %+v, want the gauge as it was stamped", *g)
+	}
+	if g.Stamp.Millis() > w.now {
+		t.Errorf("the hub's own stamp is %d ms ahead of its clock", g.Stamp.Millis()-w.now)
+	}
+}
+
 // TestALateSettingChangesNothing: a client's older setting comes after its newer one, in a batch and in another.
 func TestALateSettingChangesNothing(t *testing.T) {
 	w := newWorld(t, 32)

@@ -3,6 +3,7 @@ package node
 import (
 	"meshd/crdt"
 	"meshd/internal/mutant"
+	"meshd/internal/wire"
 	"meshd/reconcile"
 )
 
@@ -25,5 +26,28 @@ func (c *Core) reexpress(s *session) {
 	}
 	if c.mine = kept; len(batch.Items) > 0 {
 		c.submit(Submit{Batch: batch})
+	}
+}
+
+// bySeq is a mutant: a hub's totals contain of an edge what the hub acknowledged by seq, whatever their pairs say. They were
+// read at another instant.
+func (c *Core) bySeq(s *session, f *wire.Frame) error {
+	if err := c.slots.Apply(f, nil, c.mine); err != nil {
+		return err
+	}
+	for _, r := range c.mine {
+		if err := c.slots.Slot(f.Origin).Acked(f, r, s.marks[r.Origin].Cursor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow is a mutant: the clock moves on to what others stamped.
+func (c *Core) follow(f *wire.Frame) {
+	for i := range f.Cells {
+		if g, ok := f.Cells[i].Value.X.(*crdt.Gauge); ok {
+			c.clock.Moved(g.Time)
+		}
 	}
 }

@@ -134,6 +134,7 @@ func (c *Core) join(f *wire.Frame) (rose int, err error) {
 		return c.hub.entries.Apply(f)
 	}
 	c.hub.watch.Expect(f.Origin.Node)
+	c.follow(f)
 	rose, err = c.hub.region.Apply(f)
 	c.settleNode(f.Origin.Node)
 	return rose, err
@@ -156,6 +157,9 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 		}
 		if err := reconcile.CheckPairs(f, m.Yours); err != nil {
 			return err
+		}
+		if mutant.On("edge answers by seq") {
+			return c.bySeq(s, f)
 		}
 		return c.slots.Apply(f, m.Yours, c.mine)
 	}))

@@ -58,3 +58,26 @@ func (sl *Slot) Lacks(inc crdt.Incarnation, id SeriesID, v *crdt.Value) crdt.Val
 	_ = out.AddExcess(v, &pair)
 	return out
 }
+
+// Acked serves a mutant: the pairs of a frame's cells are what the edge's copy r had when its hub acknowledged it up to a seq.
+func (sl *Slot) Acked(f *wire.Frame, r *Replica, seq uint64) error {
+	m := sl.yours[r.Origin.Inc]
+	if m == nil {
+		m = map[SeriesID]*crdt.Value{}
+		sl.yours[r.Origin.Inc] = m
+	}
+	for i := range f.Cells {
+		ref := f.Cells[i].Ref
+		if !sl.Total.known(ref) {
+			continue
+		}
+		v, at := r.Cell(sl.Total.series[ref])
+		if v == nil || v.Kind != f.Cells[i].Value.Kind || at > seq {
+			continue
+		}
+		if _, err := sl.pair(m, ref).Join(v, 0, nil, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -142,8 +142,12 @@ func (r *Replica) Apply(f *wire.Frame, sink Sink) (rose int, err error) {
 		}
 		r.define(d.Ref, id, d.Seq)
 	}
+	order := bySeq(f.Cells)
 	for i := range f.Cells {
 		c := &f.Cells[i]
+		if order != nil {
+			c = &f.Cells[order[i]]
+		}
 		if c.Window != (crdt.Window{}) || !r.known(c.Ref) {
 			continue
 		}

@@ -125,7 +125,15 @@ func (w *World) drawSeriesOf(m *machine, r *rand.Rand) []int {
 // drawWrite draws an increment. Amounts are large and differ, so that a partial sum tells which is missing.
 func (w *World) drawWrite(r *rand.Rand, series int) write {
 	wr := write{series: series}
-	amount := func() crdt.Fixed { return crdt.FixedFromUint(1 + r.Uint64N(cmp.Or(w.plan.Load.Amount, 1<<40))) }
+	amount := func() crdt.Fixed {
+		n := 1 + r.Uint64N(cmp.Or(w.plan.Load.Amount, 1<<40))
+		v := crdt.FixedFromUint(n)
+		if w.plan.Load.Amount == 0 { // with a fraction that no sum of floats keeps
+			part, _ := crdt.FixedFromFloat(float64(n%4096) / 4096)
+			v, _ = v.Add(part)
+		}
+		return v
+	}
 	switch w.truth.series[wr.series].Kind {
 	case crdt.KindCounter:
 		wr.sums.P = amount()

@@ -16,6 +16,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"short streams left open", "gossip", "TestShortStreamsAreNotUsedUp"},
 	{"keys that one end has", "gossip", "TestSerfPacketsTravelSealedAndForgedOnesAreDropped"},
 	{"unknown start added", "crdt", "TestUnknownStartsAreNotAdded"},
+	{"later run replaces", "crdt", "TestObserversAreJoinedAndSourcesAdded"},
+	{"stamps ahead are believed", "query", "TestFarFutureGaugeIsNotNewest"},
 	{"snapshots joined by bucket", "crdt", "TestACoarserSnapshotReplacesAFinerOne"},
 	{"metered nodes missing", "node", "TestANodeOnASeldomUsedLineIsExpectedAtItsPace"},
 	{"acks at the pace of the line", "node", "TestTheWordOfAHubDoesNotWaitForASeldomUsedLine"},
