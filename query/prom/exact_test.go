@@ -6,7 +6,10 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"meshd/crdt"
 )
@@ -184,6 +187,49 @@ func TestHistogramRatesAreExact(t *testing.T) {
 			}
 			if float64(below) < float64(len(values))/2 {
 				t.Errorf("step %d at %d: median %v has only %d of %d below", step, at, q, below, len(values))
+			}
+		}
+	}
+}
+
+// TestWideWindowsTellTheSame asks for ranges whose edges are those of wide windows, of a history that has them and of one that
+// has only the finest.
+func TestWideWindowsTellTheSame(t *testing.T) {
+	const hours = 5
+	fill := func(m *mesh) *mesh {
+		rng := rand.New(rand.NewPCG(5, 6))
+		hits, load, visits := counterSeries("hits"), seriesOf(crdt.KindGauge, "load"), seriesOf(crdt.KindUnique, "visits")
+		scraped := seriesOf(crdt.KindObserved, "scraped")
+		for at := epoch; at < epoch+hours*3_600_000; at += 10_000 {
+			if rng.Float64() < 0.3 {
+				m.count("eu", "eu-1", hits, at, amount(rng.Uint64N(100)))
+			}
+			if rng.Float64() < 0.7 && at%3_600_000 >= 600_000 {
+				g := crdt.RollupOf([]*crdt.Gauge{{Time: crdt.HLCFrom(at+rng.Int64N(10_000), 0), Value: float64(rng.IntN(1000))}})
+				m.count("eu", "eu-1", load, at, crdt.Value{Kind: crdt.KindRollup, X: g})
+				u := new(crdt.Unique)
+				u.InsertHash(rng.Uint64N(500) * 0x9e3779b97f4a7c15)
+				m.count("eu", "eu-1", visits, at, crdt.Value{Kind: crdt.KindUnique, X: u})
+			}
+			o := new(crdt.Observed)
+			if err := o.Put(crdt.Sample{Source: "s", Start: 1, Time: at + 500, Value: crdt.FixedFromUint(uint64(at - epoch))}); err != nil {
+				t.Fatal(err)
+			}
+			m.count("eu", "eu-1", scraped, at, crdt.Value{Kind: crdt.KindObserved, X: o})
+		}
+		return m
+	}
+	stop := epoch + hours*3_600_000
+	all, fine := newAPI(t, fill(new(mesh)), stop, nil), newAPI(t, fill(&mesh{widths: []int64{10_000}}), stop, nil)
+	for _, expr := range []string{
+		"hits", "increase(hits[1h])", "rate(hits[2h])", "load", "min_over_time(load[1h])", "max_over_time(load[2h])", "last_over_time(load[1h])",
+		"avg_over_time(load[1h])", "last_over_time(visits[1h])", "visits", "scraped", "rate(scraped[1h])", "last_over_time(scraped[1h])", "hits offset 1h",
+	} {
+		for _, step := range []string{"60", "3600"} {
+			form := url.Values{"query": {expr}, "start": {seconds(epoch + 2*3_600_000)}, "end": {seconds(stop)}, "step": {step}}
+			a, b := get(t, all, "/api/v1/query_range", form), get(t, fine, "/api/v1/query_range", form)
+			if d := cmp.Diff(b.Body.String(), a.Body.String()); d != "" || !strings.Contains(b.Body.String(), "values") {
+				t.Errorf("%s in steps of %s s (-finest +all):\n%.2000s", expr, step, d)
 			}
 		}
 	}

@@ -21,7 +21,8 @@ const epoch = int64(1_700_000_000_000) / 3_600_000 * 3_600_000
 // mesh is a history with its lifetimes.
 type mesh struct {
 	historytest.Source
-	rows []node.Row
+	rows   []node.Row
+	widths []int64 // of the windows that are kept; nil is all
 }
 
 func seriesOf(kind crdt.Kind, name string, ls ...string) *crdt.Series {
@@ -43,8 +44,12 @@ func amount(n uint64) crdt.Value {
 
 // count adds what was counted at t to the windows of all widths, of the region and of the node, and to the lifetimes.
 func (m *mesh) count(region, nodeName string, s *crdt.Series, t int64, v crdt.Value) {
+	kept := m.widths
+	if kept == nil {
+		kept = []int64{10_000, 60_000, 3_600_000}
+	}
 	for _, o := range []history.Owner{{Region: region}, {Region: region, Node: nodeName}} {
-		for _, w := range []int64{10_000, 60_000, 3_600_000} {
+		for _, w := range kept {
 			m.Add(o, s, history.Point{Window: crdt.Window{Start: floorTo(t, w), Width: w}, Value: v})
 		}
 		m.lifetime(o, s, v)

@@ -102,7 +102,7 @@ func (v *view) addOther(c *history.Curve) error {
 	}
 	switch c.Series.Kind {
 	case crdt.KindGauge:
-		if fn == "avg_over_time" && (v.evals.step == 0 || v.evals.step >= v.hints.Range) {
+		if fn == "avg_over_time" && v.apart() {
 			samples = means(c.Points, v.evals, v.hints.Range)
 		} else {
 			samples = gauges(c.Points, fn)

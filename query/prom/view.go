@@ -157,12 +157,47 @@ func (v *view) curves(ctx context.Context) error {
 		return err
 	}
 	others := base
-	others.Match, others.From, others.To = only(false), v.evals.first-v.reach-finest, to
-	if v.wideEnough() {
-		others.Width = wide
+	others.To = to
+	for _, wider := range []bool{true, false} {
+		others.Width = 0
+		if wider {
+			others.Width = wide
+		}
+		others.From = floorTo(v.evals.first-v.reach-finest, max(others.Width, 1))
+		others.Match = func(s *crdt.Series) bool {
+			return !cumulative(s.Kind) && (wide > 0 && v.wideEnough(s.Kind)) == wider && (rest == nil || rest(s))
+		}
+		if wider && wide == 0 {
+			continue
+		}
+		if err := v.cfg.History.Curves(ctx, others, v.addOther); err != nil {
+			return err
+		}
 	}
-	return v.cfg.History.Curves(ctx, others, v.addOther)
+	return nil
 }
+
+// wideEnough reports whether wide windows that end where ranges do tell as much as narrow ones: the newest sample of a range is
+// also that of its last window, whatever its width.
+func (v *view) wideEnough(k crdt.Kind) bool {
+	if v.plain {
+		return false
+	}
+	newest := v.hints.Range == 0 || v.hints.Func == "last_over_time"
+	switch k {
+	case crdt.KindGauge:
+		return newest || v.hints.Func == "min_over_time" || v.hints.Func == "max_over_time" || v.hints.Func == "avg_over_time" && v.apart()
+	case crdt.KindObserved, crdt.KindHistogram:
+		return newest
+	case crdt.KindUnique:
+		return v.hints.Func == "last_over_time"
+	default:
+		return false
+	}
+}
+
+// apart reports whether the evaluated ranges do not overlap.
+func (v *view) apart() bool { return v.evals.step == 0 || v.evals.step >= v.hints.Range }
 
 // readTails reads what was counted after the range: up to the next minute in the finest windows, up to the next hour in those of a
 // minute, then in those of an hour.
@@ -184,11 +219,6 @@ func (v *view) readTails(ctx context.Context, sel history.Selection) error {
 
 // maxTime is after all windows.
 const maxTime = int64(1) << 60
-
-// wideEnough reports whether wide windows tell a gauge or a unique as well as narrow ones.
-func (v *view) wideEnough() bool {
-	return !v.plain && slices.Contains([]string{"min_over_time", "max_over_time", "last_over_time"}, v.hints.Func)
-}
 
 // addTail takes what was counted after the range.
 func (v *view) addTail(c *history.Curve) error {

@@ -23,7 +23,7 @@ type Bench struct {
 // List returns all measurements in the order of the help.
 func List() []Bench {
 	return []Bench{
-		truthBench(), visibilityBench(), wireBench(), memoryBench(), ingestBench(), mergeBench(), diskBench(), churnBench(),
+		truthBench(), visibilityBench(), wireBench(), memoryBench(), ingestBench(), mergeBench(), diskBench(), churnBench(), queryBench(),
 	}
 }
 

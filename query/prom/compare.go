@@ -1,0 +1,29 @@
+package prom
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
+)
+
+// Range evaluates an expression at every step of a range, as query_range does. over takes the place of the history, so that
+// the two can be compared; nil is the history.
+func (a *API) Range(ctx context.Context, over storage.Queryable, expr string, start, end time.Time, step time.Duration) (parser.Value, error) {
+	q, _, err := a.queryable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if over == nil {
+		over = q
+	}
+	qry, err := a.engine.NewRangeQuery(ctx, over, promql.NewPrometheusQueryOpts(false, 0), expr, start, end, step)
+	if err != nil {
+		return nil, err
+	}
+	q.plan(qry.Statement())
+	res := qry.Exec(ctx) // not closed: the engine would use the result's memory again
+	return res.Value, res.Err
+}
