@@ -27,3 +27,15 @@ func (a *API) Range(ctx context.Context, over storage.Queryable, expr string, st
 	res := qry.Exec(ctx) // not closed: the engine would use the result's memory again
 	return res.Value, res.Err
 }
+
+// Plain returns the history as a storage for other engines: samples of windows as they are, as with exact=0.
+func (a *API) Plain() storage.Queryable {
+	return storage.QueryableFunc(func(_, _ int64) (storage.Querier, error) {
+		q, _, err := a.queryable(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		q.plain = true
+		return q, nil
+	})
+}

@@ -114,7 +114,7 @@ func (v *view) addOther(c *history.Curve) error {
 			samples = uniques(c.Points)
 		}
 	case crdt.KindObserved, crdt.KindHistogram:
-		samples, err = observations(c.Points, v.evals.first-v.reach)
+		samples, err = observations(c.Points, v.hints.Start-1)
 	default:
 		return nil
 	}

@@ -139,7 +139,7 @@ func (v *view) curves(ctx context.Context) error {
 	only := func(want bool) func(*crdt.Series) bool {
 		return func(s *crdt.Series) bool { return cumulative(s.Kind) == want && (rest == nil || rest(s)) }
 	}
-	from, to := v.evals.first-v.reach, v.evals.last
+	from, to := v.hints.Start-1, v.evals.last
 	wide := v.evals.alignedTo(v.hints.Range, widths)
 	additive := base
 	additive.Match, additive.Width = only(true), wide
@@ -157,13 +157,12 @@ func (v *view) curves(ctx context.Context) error {
 		return err
 	}
 	others := base
-	others.To = to
 	for _, wider := range []bool{true, false} {
-		others.Width = 0
+		others.Width, others.To = 0, to+1 // a sample of the very time of an evaluation counts
 		if wider {
-			others.Width = wide
+			others.Width, others.To = wide, to
 		}
-		others.From = floorTo(v.evals.first-v.reach-finest, max(others.Width, 1))
+		others.From = floorTo(v.hints.Start-1-finest, max(others.Width, 1))
 		others.Match = func(s *crdt.Series) bool {
 			return !cumulative(s.Kind) && (wide > 0 && v.wideEnough(s.Kind)) == wider && (rest == nil || rest(s))
 		}
