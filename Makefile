@@ -30,8 +30,9 @@ build: ## bin/meshd
 test: ## all quick tests
 	$(call TESTRUN,test) -timeout=8m ./... && status=0 || status=$$?; $(COUNT) ../build/test.json; exit $$status
 
-clients: ## the doors with clients that others wrote, in a module of their own
+clients: ## the doors with clients that others wrote, and PromQL with Prometheus' own tests, in modules of their own
 	go -C ingest/clients test ./...
+	go -C query/conformance test ./...
 
 check: format lint tidy race clients ## what every commit passes
 
@@ -47,6 +48,7 @@ tidy:
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C ingest/clients mod tidy -diff
+	go -C query/conformance mod tidy -diff
 	go -C web/browser mod tidy -diff
 
 race: ## all quick tests, under the race detector

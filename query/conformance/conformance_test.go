@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,9 @@ func open(t testing.TB, reason *string) storage.Storage {
 	return &store{Queryable: api.Plain(), history: h, disk: disk, t: t, reason: reason}
 }
 
-func (s *store) Querier(from, to int64) (storage.Querier, error) { return s.Queryable.Querier(from, to) }
+func (s *store) Querier(from, to int64) (storage.Querier, error) {
+	return s.Queryable.Querier(from, to)
+}
 
 func (s *store) Close() error {
 	s.history.Close()
@@ -80,7 +83,9 @@ func (s *store) Close() error {
 
 func (s *store) StartTime() (int64, error) { return 0, nil }
 
-func (s *store) Appender(context.Context) storage.Appender { return &appender{store: s, taken: map[string]bool{}} }
+func (s *store) Appender(context.Context) storage.Appender {
+	return &appender{store: s, taken: map[string]bool{}}
+}
 
 // appender collects the samples of one load.
 type appender struct {
@@ -169,17 +174,18 @@ func TestPrometheusOwnTests(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range partsOf(string(content)) {
-			reason := ""
+			text, reason := storable(p.text)
 			t.Run(fmt.Sprintf("%s/%d", filepath.Base(file), p.line), func(t *testing.T) {
-				promqltest.RunTestWithStorage(t, p.text, engine, func(t testing.TB) storage.Storage { return open(t, &reason) })
+				promqltest.RunTestWithStorage(t, text, engine, func(t testing.TB) storage.Storage { return open(t, &reason) })
+				if t.Skipped() {
+					text = ""
+				}
 			})
-			n := strings.Count("\n"+p.text, "\neval")
-			if reason == "" {
-				passed += n
-			} else {
-				leftOut = append(leftOut, fmt.Sprintf("%s from line %d, %d evaluations: %s\n", filepath.Base(file), p.line, n, reason))
+			kept, all := strings.Count("\n"+text, "\neval"), strings.Count("\n"+p.text, "\neval")
+			passed, evaluations = passed+kept, evaluations+all
+			if kept < all {
+				leftOut = append(leftOut, fmt.Sprintf("%s from line %d, %d of %d: %s\n", filepath.Base(file), p.line, all-kept, all, reason))
 			}
-			evaluations += n
 		}
 	}
 	got := fmt.Sprintf("%d of %d evaluations run.\n", passed, evaluations) + strings.Join(leftOut, "")
@@ -205,6 +211,50 @@ func engineDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// Series of loads that no window holds, by what tells them in their line, and why.
+var unstorable = []struct {
+	mark   *regexp.Regexp
+	reason string
+}{
+	{regexp.MustCompile(`\{\{`), "histograms with counts that are floats, custom buckets or gauges of them: distributions count samples"},
+	{regexp.MustCompile(`\bstale\b`), "stale markers: gauges end by silence"},
+	{regexp.MustCompile(`[ x+-](NaN|[Ii]nf)\b`), "numbers that are not finite: refused at every door"},
+}
+
+// unnamed finds selectors that may match series of any name.
+var unnamed = regexp.MustCompile(`[ (]\{.|info\(`)
+
+var metricName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`)
+
+// storable returns a part without the series that no window holds and without the evaluations that name them, and why there is
+// less.
+func storable(text string) (kept, reason string) {
+	var out strings.Builder
+	gone := map[string]bool{}
+	loading, dropping := false, false
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		if line != "" && trimmed != "" && line[0] != ' ' && line[0] != '\t' { // a command
+			loading = strings.HasPrefix(line, "load")
+			dropping = len(gone) > 0 && unnamed.MatchString(line)
+			for name := range gone {
+				dropping = dropping || regexp.MustCompile(`\b`+name+`\b`).MatchString(line)
+			}
+		} else if loading {
+			for _, u := range unstorable {
+				if name := metricName.FindString(trimmed); u.mark.MatchString(trimmed) {
+					gone[name], reason = true, u.reason
+					line = ""
+				}
+			}
+		}
+		if !dropping {
+			out.WriteString(line)
+		}
+	}
+	return out.String(), reason
 }
 
 // part is what stands between two clears.

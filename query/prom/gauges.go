@@ -8,8 +8,10 @@ import (
 	"meshd/history"
 )
 
-// gauges makes a sample of every window of a gauge: what the function fn is about, at the time of the newest sample.
-func gauges(points []history.Point, fn string) []sample {
+// gauges makes a sample of every window of a gauge: what the function fn is about, at the time of the newest sample. A sample on
+// the very start of a window is moved behind it by edge, 1 ms: ranges of PromQL contain their ends and windows do not, and wide
+// windows are to tell the same as narrow ones.
+func gauges(points []history.Point, fn string, edge int64) []sample {
 	out := make([]sample, 0, len(points))
 	for i := range points {
 		p := &points[i]
@@ -26,7 +28,7 @@ func gauges(points []history.Point, fn string) []sample {
 		case "max_over_time":
 			v = r.Max
 		}
-		t := min(max(r.Last.Millis(), p.Window.Start), end(p.Window)-1) // windows and stamps are of one clock: this is for hostile ones
+		t := min(max(r.Last.Millis(), p.Window.Start+edge), end(p.Window)-1) // windows and stamps are of one clock: this is for hostile ones
 		out = append(out, sample{t: t, f: v})
 	}
 	return out

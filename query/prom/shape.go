@@ -96,16 +96,19 @@ func (v *view) addOther(c *history.Curve) error {
 	}
 	var samples []sample
 	var err error
-	fn := v.hints.Func
+	fn, edge := v.hints.Func, int64(1)
 	if v.hints.Range == 0 || v.plain {
 		fn = ""
+	}
+	if v.plain {
+		edge = 0
 	}
 	switch c.Series.Kind {
 	case crdt.KindGauge:
 		if fn == "avg_over_time" && v.apart() {
 			samples = means(c.Points, v.evals, v.hints.Range)
 		} else {
-			samples = gauges(c.Points, fn)
+			samples = gauges(c.Points, fn, edge)
 		}
 	case crdt.KindUnique:
 		if fn == "last_over_time" {
@@ -163,7 +166,7 @@ func (v *view) add(s *crdt.Series, o history.Owner, samples []sample) error {
 	if len(samples) == 0 {
 		return nil
 	}
-	if v.hints.Range > 0 && typeOf(s.Kind) == "gauge" && slices.Contains([]string{"rate", "increase", "irate"}, v.hints.Func) {
+	if !v.plain && v.hints.Range > 0 && typeOf(s.Kind) == "gauge" && slices.Contains([]string{"rate", "increase", "irate"}, v.hints.Func) {
 		v.notes.Add(fmt.Errorf("%w: %q is %s: %s is for what only rises", annotations.PromQLInfo, s.Name, article(s.Kind), v.hints.Func))
 	}
 	if v.samples += len(samples); v.samples > v.cfg.MaxSamples {

@@ -116,7 +116,7 @@ func sliced(ctx context.Context, store history.Source, from, end time.Time) (*sl
 		for i := range c.Points {
 			p := &c.Points[i]
 			if g, ok := p.Value.X.(*crdt.Rollup); ok {
-				s.points = append(s.points, promql.FPoint{T: g.Last.Millis(), F: g.LastValue})
+				s.points = append(s.points, promql.FPoint{T: max(g.Last.Millis(), p.Window.Start+1), F: g.LastValue})
 				continue
 			}
 			sum += p.Value.P.Float64()
