@@ -29,6 +29,7 @@ type coldStore struct {
 	sums    sums                 // over what is cold on disk, exactly as on disk
 	thawed  map[crdt.Origin]sums // cells of origins that are in memory again but in the sums on disk
 	waiting map[crdt.Origin][]queuedFrame
+	loads   map[crdt.Origin][]func(*Loaded) // what waits for a load, in the order of asking; nil: the origin itself
 	checked int64
 }
 
@@ -39,6 +40,7 @@ func newColdStore(cat *reconcile.Catalog) coldStore {
 	return coldStore{
 		cat: cat, index: newColdIndex(),
 		sums: sums{}, thawed: map[crdt.Origin]sums{}, waiting: map[crdt.Origin][]queuedFrame{},
+		loads: map[crdt.Origin][]func(*Loaded){},
 	}
 }
 
@@ -148,6 +150,7 @@ func (c *Core) startCooling() bool {
 			c.Counts.Rejected++
 			continue
 		}
+		r.Changed = cmp.Or(r.Changed, c.wall)
 		life := &r.Progress[crdt.StreamLifetime]
 		life.Owed = max(life.Owed, r.Top()) // cells beyond a gap are nothing that the index could show otherwise
 		ops, _ = c.disk.snapshotOps(ops, r, true, 0)
@@ -164,7 +167,7 @@ func (c *Core) startCooling() bool {
 				delete(c.disk.first, r)
 				continue
 			}
-			c.hub.cold.index.put(r.Origin, r.Progress)
+			c.hub.cold.index.put(r.Origin, r.Progress, r.Changed)
 			delete(c.hub.cold.thawed, r.Origin)
 			c.hub.region.Drop(r.Origin)
 			delete(c.disk.first, r)
@@ -213,9 +216,29 @@ func (c *Core) thaw(o crdt.Origin, q *queuedFrame) {
 	}
 	c.hub.cold.waiting[o] = w
 	if !asked {
-		c.Counts.Loads++
-		c.out.Loads = append(c.out.Loads, o)
+		c.load(o, nil)
 	}
+}
+
+// load asks for the cells of an origin on disk: for f, or with nil to put it back into memory.
+func (c *Core) load(o crdt.Origin, f func(*Loaded)) {
+	c.Counts.Loads++
+	c.hub.cold.loads[o] = append(c.hub.cold.loads[o], f)
+	c.out.Loads = append(c.out.Loads, o)
+}
+
+// asker returns who asked for a load: loads are answered in the order of asking.
+func (s *coldStore) asker(o crdt.Origin) func(*Loaded) {
+	l := s.loads[o]
+	if len(l) < 2 {
+		delete(s.loads, o)
+	} else {
+		s.loads[o] = l[1:]
+	}
+	if len(l) == 0 {
+		return nil
+	}
+	return l[0]
 }
 
 // loaded puts a cold origin back into memory. The totals contain it already. On disk it stays cold, in the sums,
@@ -224,8 +247,16 @@ func (c *Core) loaded(in Loaded) {
 	if c.hub == nil {
 		return
 	}
+	if f := c.hub.cold.asker(in.Origin); f != nil {
+		f(&in)
+		return
+	}
 	w := c.hub.cold.waiting[in.Origin]
 	delete(c.hub.cold.waiting, in.Origin)
+	if c.hub.forget.busy == in.Origin.Node && (c.isFrozen(in.Origin) || c.taking(in.Origin)) {
+		c.Counts.FramesDropped += uint64(len(w)) // it is about to be forgotten
+		return
+	}
 	p, ok := c.hub.cold.index.progress(in.Origin)
 	if !ok {
 		return
@@ -235,7 +266,8 @@ func (c *Core) loaded(in Loaded) {
 		c.Counts.FramesDropped += uint64(len(w))
 		return
 	}
-	r.Progress = p
+	r.Progress, r.Changed = p, c.hub.cold.index.changed(in.Origin)
+	c.moved(in.Origin)
 	c.disk.parts[in.Origin] = len(in.Snapshot)
 	c.hub.cold.index.remove(in.Origin)
 	c.hub.cold.thawed[in.Origin] = cellsOf(r)

@@ -15,7 +15,7 @@ import (
 // 244 in each: inserting moves 7 KB, and two hubs that differ in one incarnation list 244 to each other.
 const coldBuckets = 4096
 
-// coldIndex is what memory holds of cold incarnations: 28 bytes each, in order, and about a fifth of slack.
+// coldIndex is what memory holds of cold incarnations: 32 bytes each, in order, and about a fifth of slack.
 type coldIndex struct {
 	rows   [][]coldRow // by bucket; nil until there is one
 	sums   []uint64    // by bucket: the sum of the hashes of its rows
@@ -30,6 +30,7 @@ type coldRow struct {
 	inc  crdt.Incarnation
 	node uint32
 	seq  [crdt.NumStreams]uint32
+	at   uint32 // when it changed last, in Unix seconds, rounded up
 }
 
 // oddSeq in a row says that the progress is kept apart: something is owed, or a seq is large.
@@ -55,8 +56,8 @@ func (x *coldIndex) find(inc crdt.Incarnation, node uint32) (int, bool) {
 	})
 }
 
-// put adds an origin or moves its progress.
-func (x *coldIndex) put(o crdt.Origin, p [crdt.NumStreams]crdt.Progress) {
+// put adds an origin, which changed last at a time in Unix milliseconds, or moves its progress.
+func (x *coldIndex) put(o crdt.Origin, p [crdt.NumStreams]crdt.Progress, atMs int64) {
 	x.remove(o)
 	if x.rows == nil {
 		x.rows, x.sums = make([][]coldRow, coldBuckets), make([]uint64, coldBuckets)
@@ -66,7 +67,7 @@ func (x *coldIndex) put(o crdt.Origin, p [crdt.NumStreams]crdt.Progress) {
 		n = uint32(len(x.nodes))
 		x.nodes, x.byNode[o.Node] = append(x.nodes, o.Node), n
 	}
-	row := coldRow{inc: o.Inc, node: n}
+	row := coldRow{inc: o.Inc, node: n, at: uint32(min(max(0, (atMs+999)/1000), math.MaxUint32))}
 	for s, q := range p {
 		if q.Cursor != q.Owed || q.Cursor != q.Covered || q.Cursor >= oddSeq {
 			row.seq[0] = oddSeq
@@ -107,6 +108,19 @@ func (x *coldIndex) progress(o crdt.Origin) ([crdt.NumStreams]crdt.Progress, boo
 		return [crdt.NumStreams]crdt.Progress{}, false
 	}
 	return x.at(&x.rows[coldBucket(o.Inc)][at]), true
+}
+
+// changed returns when a cold origin changed last, in Unix milliseconds.
+func (x *coldIndex) changed(o crdt.Origin) int64 {
+	n, ok := x.byNode[o.Node]
+	if !ok || x.rows == nil {
+		return 0
+	}
+	at, ok := x.find(o.Inc, n)
+	if !ok {
+		return 0
+	}
+	return int64(x.rows[coldBucket(o.Inc)][at].at) * 1000
 }
 
 func (x *coldIndex) at(r *coldRow) (p [crdt.NumStreams]crdt.Progress) {

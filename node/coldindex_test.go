@@ -29,7 +29,7 @@ func TestTheColdIndexIsAMapInOrder(t *testing.T) {
 				more = 2
 			}
 			p := [crdt.NumStreams]crdt.Progress{{Cursor: n, Owed: n + more, Covered: n}, {}}
-			x.put(o, p)
+			x.put(o, p, 5000)
 			model[o] = p
 		}
 		// Another order of insertion gives the same sums.
@@ -43,7 +43,7 @@ func TestTheColdIndexIsAMapInOrder(t *testing.T) {
 			if n > 0 && (string(o.Inc[:]) < string(last.Inc[:])) {
 				t.Fatalf("%s comes after %s", o, last)
 			}
-			y.put(o, p)
+			y.put(o, p, 5000)
 			last = o
 			n++
 		}
@@ -65,7 +65,7 @@ func TestTheColdIndexIsAMapInOrder(t *testing.T) {
 			p[0].Cursor, p[0].Owed = p[0].Covered, max(p[0].Owed, p[0].Covered)
 			b := coldBucket(o.Inc)
 			before := x.sum(b)
-			if x.put(o, p); x.sum(b) == before {
+			if x.put(o, p, 5000); x.sum(b) == before {
 				t.Fatalf("the sum of a bucket does not tell that %s is covered further", o)
 			}
 		}

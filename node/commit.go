@@ -78,7 +78,7 @@ func (c *Core) startPersist() {
 	if c.pending != nil {
 		return
 	}
-	if c.startRemovals() || c.startDrops() || c.startBudget() {
+	if c.startRemovals() || c.startDrops() || c.startBudget() || c.startForgets() {
 		return
 	}
 	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {

@@ -24,6 +24,8 @@ type CoreConfig struct {
 	Silence     int64 // a node not complete for this long is missing; 0 = 10,000
 	LogBytes    int64 // log kept before a checkpoint; 0 = 8 MiB. More is less writing and a longer recovery
 	ColdAfter   int64 // an incarnation without session or change goes cold; 0 = 300,000
+	ForgetAfter int64 // a cold incarnation that changed last so long ago may be forgotten; 0 = 30 days, less than 0 = never
+	ForgetAlone bool  // also by a hub that knows of no other hub of its region
 	CatchUp     int   // bytes that one step sends to peers that lack much; 0 = 4 MiB. More is longer steps and fewer of them
 	Retry       int64 // frames unacknowledged for this long are sent again; 0 = by Flush, see paceOf: the peer's disk may be full
 	FrameBytes  int   // size that frames to peers aim for; 0 = wire.TargetFrameBytes. Simulations make it small
@@ -43,6 +45,7 @@ func (c *CoreConfig) defaults() {
 	c.Silence = cmp.Or(c.Silence, 10_000)
 	c.LogBytes = cmp.Or(c.LogBytes, 8<<20)
 	c.ColdAfter = cmp.Or(c.ColdAfter, 300_000)
+	c.ForgetAfter = cmp.Or(c.ForgetAfter, 30*24*3600*1000)
 	c.CatchUp = cmp.Or(c.CatchUp, 4<<20)
 	c.FrameBytes = cmp.Or(c.FrameBytes, wire.TargetFrameBytes)
 	c.Inflight = cmp.Or(c.Inflight, defaultInflight)
@@ -102,6 +105,7 @@ type hubState struct {
 	aged     map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
 	removals removals
 	counted  map[string]bool // nodes whose gauges counted at the last comparison
+	forget   forgetting
 	retired  []retired       // dead entries to drop
 	beyond   map[string]bool // regions of which a dead entry says more than the living ones
 }
@@ -115,6 +119,8 @@ type Counters struct {
 	ConfigsUnread                                                           uint64
 	EntriesDropped, RolledBack, SeriesDropped, CellsDropped, CellsLate      uint64
 	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics         uint64
+	Frozen, Forgotten, ForgottenTaken, ForgottenApart                       uint64
+	FrozenFrames, ForgottenFrames                                           uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -140,7 +146,8 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 			return nil, fmt.Errorf("node: downlink: %w", err)
 		}
 	}
-	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series}
+	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series, forgetMs: cfg.ForgetAfter}
+	c.config.own.Forget.Alone = cfg.ForgetAlone
 	if cfg.Role == RoleEdge {
 		c.live = reconcile.NewReplica(c.own, c.cat)
 		c.mine = []*reconcile.Replica{c.live}
@@ -159,6 +166,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		cold: newColdStore(c.cat),
 		aged: map[crdt.Origin]uint64{}, counted: map[string]bool{}, beyond: map[string]bool{},
 		removals: removals{turns: map[process]uint64{}},
+		forget:   newForgetting(),
 	}
 	c.hub.entries.Heard = c.hearsHub
 	c.live = c.hub.region.Replica(c.own)
@@ -295,6 +303,7 @@ func (c *Core) replicaOf(o crdt.Origin) *reconcile.Replica {
 
 // applyOwn joins a frame of the live incarnation that is on disk now.
 func (c *Core) applyOwn(f *wire.Frame) error {
+	c.live.Changed = c.wall
 	if c.hub != nil {
 		_, err := c.hub.region.Apply(f)
 		return err

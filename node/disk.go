@@ -20,6 +20,8 @@ import (
 //	o/ class inc part (4)     its cells then, as frames that move no cursor
 //	k/ hash of series (16)    sum of a series over the cold origins, as a frame of one cell
 //	r/ region / node          removal of a node by an operator, or its return
+//	f/ node                   which incarnations of a node are forgotten; the sums of their cells are under o/
+//	z/ node                   which are frozen
 //	d/ hash of matcher (16)   drop of series by an operator
 //	s/ source                 sequence window of a client source
 //	c/                        the mesh's configuration
@@ -32,6 +34,8 @@ const (
 	prefixCold     = "k/"
 	prefixRemoval  = "r/"
 	prefixDrop     = "d/"
+	prefixForgot   = "f/"
+	prefixFrozen   = "z/"
 	prefixSource   = "s/"
 	prefixKey      = "t/"
 	prefixConfig   = "c/"
@@ -198,7 +202,7 @@ func (d *diskLog) snapshotOps(ops []Op, r *reconcile.Replica, cold bool, size in
 		panic(fmt.Sprintf("node: snapshot of %s does not encode: %v", r.Origin, err))
 	}
 	d.parts[r.Origin] = max(d.parts[r.Origin], part)
-	rec, err := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: r.Origin, Progress: r.Progress, Cold: cold})
+	rec, err := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: r.Origin, Progress: r.Progress, Cold: cold, AtMs: r.Changed})
 	if err != nil {
 		panic(fmt.Sprintf("node: progress of %s does not encode: %v", r.Origin, err))
 	}

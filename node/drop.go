@@ -157,6 +157,7 @@ func (c *Core) takeDrop(d wire.Drop) bool {
 	c.hub.entries.Purge()
 	c.hub.floor.Purge()
 	c.hub.cold.purge(gone)
+	c.hub.forget.purge()
 	return true
 }
 

@@ -134,7 +134,7 @@ func (c *Core) held(o crdt.Origin) (crdt.Progress, bool) {
 		}
 		r = c.hub.entries.Held(o)
 	default:
-		if p, ok := c.hub.cold.index.progress(o); ok {
+		if p, ok := c.coldProgress(o); ok {
 			return p[crdt.StreamLifetime], true
 		}
 		r = c.hub.region.Held(o)
@@ -328,8 +328,8 @@ func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
 // sendPushes sends an edge the totals of its region with what of them is its own.
 func (c *Core) sendPushes(s *session, st *outStream) {
 	cold := func(o crdt.Origin) (crdt.Progress, bool) {
-		p, ok := c.hub.cold.index.progress(o)
-		if ok && (o.Inc == s.peer.Inc || p[crdt.StreamLifetime].Covered < headOf(s.named, o.Inc)) {
+		p, ok := c.coldProgress(o)
+		if ok && !c.isForgotten(o) && (o.Inc == s.peer.Inc || p[crdt.StreamLifetime].Covered < headOf(s.named, o.Inc)) {
 			c.Counts.PairsDelayed++
 			c.thaw(o, nil)
 		}
@@ -396,6 +396,7 @@ func (c *Core) age() {
 		return
 	}
 	c.judgeDead()
+	c.forgetSome()
 	c.recount()
 	c.agedInto(c.hub.aged)
 }
@@ -433,6 +434,7 @@ func (c *Core) compare(s *session) {
 	}
 	if s.peer.Region == c.cfg.Region {
 		c.compareCold(s)
+		c.tellForgets(s)
 	}
 	c.relayAll(s)
 }

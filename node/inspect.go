@@ -104,3 +104,6 @@ func (c *Core) Received(f func(o crdt.Origin, p crdt.Progress, cells *reconcile.
 		}
 	}
 }
+
+// SumsOf is the origin under which hubs store the sums of what they forgot of a node. For tests and simulations.
+func SumsOf(region, node string) crdt.Origin { return sumsOf(region, node) }

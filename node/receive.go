@@ -47,6 +47,9 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	if c.refuses(o) {
 		return
 	}
+	if c.passed(s, o) {
+		return
+	}
 	if c.hub != nil && c.heldWhole(f) {
 		s.late(o)
 		return
@@ -103,6 +106,10 @@ func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 	if c.hub.entries.Late(f) || c.refuses(f.Origin) {
 		return
 	}
+	if c.isForgotten(f.Origin) && !mutant.On("forgotten comes back") { // since it was read
+		c.Counts.ForgottenFrames++
+		return
+	}
 	r := c.replicaOf(f.Origin)
 	before := r.Progress[f.Stream]
 	c.suspect(f.Origin, c.contained(func() error {
@@ -111,6 +118,9 @@ func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 		}
 		rose, err := c.join(f)
 		c.Counts.CellsRose += uint64(rose)
+		if rose > 0 || r.Progress[f.Stream] != before || r.Changed == 0 {
+			r.Changed = c.wall
+		}
 		return err
 	}))
 	if s := c.sessions[q.from]; s != nil && r.Progress[f.Stream] == before {

@@ -27,7 +27,8 @@ func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
-		rec.drops, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals, rec.budget,
+		rec.drops, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals,
+		rec.budget,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
@@ -63,14 +64,15 @@ func (rec *recovery) progress() error {
 			return err
 		}
 		if p.Cold && rec.c.hub != nil {
-			rec.c.hub.cold.index.put(p.Origin, p.Progress)
+			rec.c.hub.cold.index.put(p.Origin, p.Progress, p.AtMs)
 			return nil
 		}
 		if p.Dropped && rec.c.hub != nil {
 			rec.c.hub.entries.Restored(p.Origin, p.Progress)
 			return nil
 		}
-		rec.replica(p.Origin).Progress = p.Progress
+		r := rec.replica(p.Origin)
+		r.Progress, r.Changed = p.Progress, p.AtMs
 		return nil
 	})
 }
@@ -83,9 +85,10 @@ func (rec *recovery) touched() error {
 	return rec.frames(func(_ uint64, f *wire.Frame) error {
 		p, cold := rec.c.hub.cold.index.progress(f.Origin)
 		if cold {
+			r := rec.replica(f.Origin)
+			r.Progress, r.Changed = p, rec.c.hub.cold.index.changed(f.Origin)
 			rec.thawed[f.Origin] = true
 			rec.c.hub.cold.index.remove(f.Origin)
-			rec.replica(f.Origin).Progress = p
 		}
 		return nil
 	})
@@ -161,8 +164,12 @@ func (rec *recovery) log() error {
 		if rec.c.hub != nil && rec.c.hub.entries.Late(f) {
 			return nil
 		}
+		if rec.c.isForgotten(f.Origin) {
+			return nil
+		}
 		r := rec.replica(f.Origin)
 		rec.apply(r, f)
+		r.Changed = rec.c.wall // no later than that
 		rec.c.disk.dirty(r, lsn)
 		return nil
 	})
@@ -221,6 +228,11 @@ func (rec *recovery) take() error {
 	}
 	for _, node := range c.hub.cold.index.nodes {
 		c.hub.watch.Expect(node)
+	}
+	for node, n := range c.hub.forget.nodes { // in any order: it makes a set
+		if len(n.ids) > 0 {
+			c.hub.watch.Expect(node)
+		}
 	}
 	for id := range reconcile.SeriesID(c.cat.Len()) { // in order: numbers of totals must not depend on a map
 		if v := c.hub.cold.without(id); v != nil {

@@ -36,6 +36,7 @@ type session struct {
 	heard   heard // with a hub of the own region
 	config  configOf
 	line    line
+	forget  forgetState // with a hub of the own region
 
 	lateOrigins []crdt.Origin         // not listed in marks, and asked about
 	partial     map[crdt.Origin]int64 // when cold ones were loaded to be relayed, though nobody can say what the peer lacks
@@ -107,6 +108,7 @@ func (c *Core) peerUp(in PeerUp) {
 		told: map[crdt.Origin]crdt.Progress{}, marks: map[crdt.Origin]crdt.Progress{},
 		streams: map[crdt.Origin]*outStream{}, sources: map[crdt.Origin]struct{}{}, stated: map[string]wire.RegionCoverage{},
 		partial: map[crdt.Origin]int64{},
+		forget:  forgetState{stated: map[string]wire.FrozenNode{}, told: map[string]uint64{}, sent: map[string]int64{}},
 	}
 	for _, old := range c.ordered() {
 		if old.peer.Node == s.peer.Node && old.peer.Region == s.peer.Region && old.peer.Inc == s.peer.Inc && !mutant.On("pairs in any order") {
@@ -221,6 +223,10 @@ func (c *Core) received(in Received) {
 		c.gotRemovals(s, m)
 	case *wire.Link:
 		c.gotLink(s, m)
+	case *wire.Freeze:
+		c.gotFreeze(s, m)
+	case *wire.Forgotten:
+		c.gotForgotten(s, m)
 	default:
 		c.Counts.Unknown++
 	}
@@ -251,7 +257,7 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 			if cold && (back || p[crdt.StreamLifetime].Covered < n.Head[crdt.StreamLifetime]) {
 				c.thaw(o, nil)
 			}
-			if held, _ := c.held(o); held.Covered > n.Head[crdt.StreamLifetime] && !n.Live {
+			if held, _ := c.held(o); held.Covered > n.Head[crdt.StreamLifetime] && !n.Live && held != allOfIt {
 				c.Counts.RolledBack++
 			}
 		}
@@ -308,7 +314,9 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 	if s.peer.Role == RoleEdge {
 		for _, n := range s.named {
 			o := c.peerOrigin(s, n.Inc)
-			if p, ok := c.hub.cold.index.progress(o); ok {
+			if c.gaveUp(o, &n) {
+				f(o, allOfIt)
+			} else if p, ok := c.coldProgress(o); ok {
 				f(o, p[crdt.StreamLifetime])
 			} else {
 				one(c.hub.region.Held(o))
@@ -375,6 +383,10 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 	for i := range m.Marks {
 		mk := &m.Marks[i]
 		if mk.Origin == c.own && s.peer.Role == RoleHub && mk.Progress[crdt.StreamLifetime].Cursor > c.live.Progress[crdt.StreamLifetime].Cursor {
+			if mk.Progress[crdt.StreamLifetime] == allOfIt {
+				c.out.Fatal = fmt.Errorf("node: %w: %s says so", ErrForgotten, s.peer.Node)
+				continue
+			}
 			c.out.Fatal = fmt.Errorf("node: %w: %s holds it up to %d, this process wrote %d", ErrForked, s.peer.Node,
 				mk.Progress[crdt.StreamLifetime].Cursor, c.live.Progress[crdt.StreamLifetime].Cursor)
 		}
@@ -452,7 +464,7 @@ func (c *Core) settleNode(node string) {
 		if r := c.hub.region.Held(o); r != nil {
 			return r.Progress[crdt.StreamLifetime].Covered
 		}
-		p, _ := c.hub.cold.index.progress(o)
+		p, _ := c.coldProgress(o)
 		return p[crdt.StreamLifetime].Covered
 	})
 	if changed || was != c.liveNode(node) {

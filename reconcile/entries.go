@@ -54,6 +54,17 @@ func (e *Entries) Origins() []crdt.Origin {
 // Replicas returns the copies of all entries, in the order of their origins. The slice must not be modified.
 func (e *Entries) Replicas() []*Replica { return e.order.of(e.all).vals }
 
+// Hubs returns the names of the other hubs of a region of which there is or was an entry, in order.
+func (e *Entries) Hubs(region string) (names []string) {
+	for _, o := range slices.Concat(e.Origins(), e.dead.order) {
+		if o.Region == region && o.Node != e.node {
+			names = append(names, o.Node)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Regions returns the regions of which there are entries, in order. The slice must not be modified.
 func (e *Entries) Regions() []string { return e.names }
 

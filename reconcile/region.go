@@ -115,6 +115,30 @@ func (g *Region) Drop(o crdt.Origin) {
 	}
 }
 
+// Replace lets the totals contain the cells of in where they contain those of out, which in contains. What out has beyond it
+// stays in the totals as long as this process lives: a total never falls.
+func (g *Region) Replace(out []*Replica, in *Replica) (err error) {
+	in.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
+		if err != nil || g.cat.Series(id).Kind == crdt.KindGauge {
+			return
+		}
+		had, ok, e := OwnSum(id, out)
+		if !ok {
+			had = crdt.Bottom(v.Kind)
+		}
+		gain := had.Clone()
+		if e == nil {
+			_, e = gain.Join(v, 0, nil, 0)
+		}
+		if e == nil {
+			gain.Remove(&had)
+			e = g.Total.Add(id, &gain)
+		}
+		err = e
+	})
+	return err
+}
+
 // regionSink adds gains to the totals and remembers which gauges moved.
 type regionSink struct {
 	*Derived

@@ -20,6 +20,7 @@ type Replica struct {
 	Progress [crdt.NumStreams]crdt.Progress
 	Version  uint64 // grows with every frame that changed something
 	Touched  int64  // when a frame was last applied, by the caller's clock in milliseconds
+	Changed  int64  // when one last changed something, in Unix milliseconds; the caller keeps it
 
 	cat    *Catalog
 	series []SeriesID // by ref; noSeries where the definition is not here

@@ -23,6 +23,9 @@ time, the later one counts, whole. meshd status shows which version a node and i
 
 silence: 10s       how long a node may not be complete before coverage calls it missing; more where links flush seldom
 series: 100000     series of its own that a node takes; the samples of others go to meshd.overflow
+forget:            what hubs keep of processes that are over
+  after: 30d       how long after the last change they become one sum a node; off = never
+  alone: false     also at a hub that knows of no other hub of its region
 `
 
 // askConfig shows or replaces the mesh's configuration.

@@ -84,3 +84,18 @@ var Rules = []string{
 	"cold in part for good",
 	"live is whole",
 }
+
+// Forgetting lists those of what hubs forget, which only schedules with much of it can kill.
+var Forgetting = []string{
+	"frozen takes from edges",
+	"forgotten unconfirmed",
+	"forgotten young",
+	"an earlier process confirms",
+	"forgotten without a print",
+	"forgotten comes back",
+	"forgotten alone",
+	"absent hubs are not asked",
+	"record taken by the fresh only",
+	"record beside the cells",
+	"totals keep what a record replaces",
+}

@@ -52,6 +52,8 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawLink, appendAny[*Link]),
 		examples(5, drawDelta, appendAny[*Delta]),
 		examples(5, drawDrops, appendAny[*Drops]),
+		examples(5, drawFreeze, appendAny[*Freeze]),
+		examples(5, drawForgotten, appendAny[*Forgotten]),
 	} {
 		for _, b := range list {
 			f.Add(b)

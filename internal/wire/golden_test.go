@@ -150,6 +150,10 @@ func goldens(t *testing.T) []golden {
 		goldenMessage("message_removals", &Removals{Nodes: []Removal{{Region: "eu", Node: "n1", Turn: 1}, {Region: "us", Node: "n2", Turn: 300}}}),
 		goldenMessage("message_delta", &Delta{Frame: forge(smallFrame()), Sum: 7}),
 		goldenMessage("message_link", &Link{IntervalMs: 30_000, Feed: FeedSome, Patterns: []string{"http.*", "queue"}, Deltas: true}),
+		goldenMessage("message_freeze", &Freeze{Hubs: []string{"hub-1", "hub-2"}, Nodes: []FrozenNode{
+			{Node: "n1", Forgotten: 2, Sum: 1 << 60, Frozen: []crdt.Incarnation{{1}, {2}}, Print: 99}, {Node: "n2"},
+		}}),
+		goldenMessage("message_forgotten", &Forgotten{Node: "n1", Parts: 2, Incs: []crdt.Incarnation{{1}, {2}}, Frame: forge(smallFrame())}),
 		goldenRecord("preface", &Preface{
 			Version: 1, MinVersion: 1, Mesh: "default", Region: "eu", Node: "n1", Role: "edge", Inc: inc, Nonce: [16]byte{1, 2},
 			Bulk: true, WallMs: 1_800_000_000_000, Advertise: "10.0.0.1:8946", HTTP: "10.0.0.1:8946",
@@ -157,7 +161,7 @@ func goldens(t *testing.T) []golden {
 		goldenRecord("refusal", &Refusal{Code: 3, Text: "mesh staging, want production: check --mesh"}, AppendRefusal, ParseRefusal),
 		goldenRecord("hubs", &Hubs{Hubs: []Hub{{Region: "eu", Node: "hub-1", Addr: "10.0.0.9:8946", Inc: inc}}}, AppendHubs, ParseHubs),
 		goldenRecord("revoked", &Revoked{Digest: [32]byte{1, 2, 3}, Lines: []string{"5f3a 2027-11-22T00:00:00Z ab MEUCIQ=="}}, AppendRevoked, ParseRevoked),
-		goldenRecord("stored_progress", &StoredProgress{Origin: node, Progress: progress, Cold: true}, AppendStoredProgress, ParseStoredProgress),
+		goldenRecord("stored_progress", &StoredProgress{Origin: node, Progress: progress, Cold: true, AtMs: 1_800_000_000_000}, AppendStoredProgress, ParseStoredProgress),
 	}
 }
 

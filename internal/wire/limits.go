@@ -65,6 +65,18 @@ const (
 	// MaxRemovals bounds the nodes that operators removed: twice the 5,000 edges of a large mesh, below 2 MB.
 	MaxRemovals = 10_000
 
+	// MaxFreezeNodes bounds the nodes of one Freeze, MaxFrozen the incarnations of a node that hubs forget at once: three
+	// hubs that begin with 64 each. A full message is 5 MB.
+	MaxFreezeNodes = 1024
+	MaxFrozen      = 256
+
+	// MaxForgotten bounds the forgotten incarnations of one node: a restart an hour for seven years, in 1.2 MB.
+	MaxForgotten = 1 << 16
+
+	// MaxForgottenParts bounds the parts of one record: 4,096 snapshots of 64 KiB are what all series that a node may
+	// have take.
+	MaxForgottenParts = 4096
+
 	// MaxDrops bounds the matchers of series that operators dropped: every new series is compared with each, 20 ns apiece.
 	MaxDrops = 1024
 

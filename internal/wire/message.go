@@ -6,7 +6,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops, *Link, *Delta.
+// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops, *Link, *Delta, *Freeze, *Forgotten.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -20,17 +20,17 @@ const (
 	typeHeard     = 7
 	typeColdMarks = 8
 
-	typeMeshConfig = 17
-
-	// Record types that later work gives a body. A node that does not know them ignores and counts them.
 	typeSeriesDrop  = 16
+	typeMeshConfig  = 17
 	typeNodeRemoval = 18
 	typeFreeze      = 19
-	typeQuery       = 20
-	typeAnswer      = 21
+	typeDelta       = 22
+	typeLink        = 23
+	typeForgotten   = 24
 
-	typeDelta = 22
-	typeLink  = 23
+	// Record types that later work gives a body. A node that does not know them ignores and counts them.
+	typeQuery  = 20
+	typeAnswer = 21
 
 	// typeCompressed is set in the type of a message whose body is compressed.
 	typeCompressed = 0x80
@@ -109,6 +109,12 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 	case *Link:
 		typ = typeLink
 		body, err = m.append(nil)
+	case *Freeze:
+		typ = typeFreeze
+		body, err = m.append(nil)
+	case *Forgotten:
+		typ = typeForgotten
+		body, err = m.append(nil)
 	default:
 		err = fmt.Errorf("%w: not a message", ErrInvalid)
 	}
@@ -153,8 +159,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseHeartbeat(body)
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
 		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
-		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed,
-		typeSeriesDrop | typeCompressed, typeLink | typeCompressed, typeDelta | typeCompressed:
+		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed, typeSeriesDrop | typeCompressed,
+		typeLink | typeCompressed, typeDelta | typeCompressed, typeFreeze | typeCompressed, typeForgotten | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -188,6 +194,10 @@ func parseMessage(b []byte) (Message, error) {
 		return parseLink(body)
 	case typeDelta:
 		return parseDelta(body)
+	case typeFreeze:
+		return parseFreeze(body)
+	case typeForgotten:
+		return parseForgotten(body)
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)
@@ -197,7 +207,7 @@ func parseMessage(b []byte) (Message, error) {
 
 func reserved(typ byte) bool {
 	switch typ {
-	case typeFreeze, typeQuery, typeAnswer:
+	case typeQuery, typeAnswer:
 		return true
 	}
 	return false

@@ -10,11 +10,12 @@ import (
 type StoredProgress struct {
 	Origin   crdt.Origin
 	Progress [crdt.NumStreams]crdt.Progress
-	Cold     bool // its cells are on disk and in the running sums only
-	Dropped  bool // its cells are nowhere: living ones contain them
+	Cold     bool  // its cells are on disk and in the running sums only
+	Dropped  bool  // its cells are nowhere: living ones contain them
+	AtMs     int64 // when it changed last, in Unix milliseconds of the node that stores it
 }
 
-const storedFields = markFields + 2
+const storedFields = markFields + 3
 
 // AppendStoredProgress appends p behind the version byte. On error dst is returned unchanged.
 func AppendStoredProgress(dst []byte, p *StoredProgress) ([]byte, error) {
@@ -23,6 +24,7 @@ func AppendStoredProgress(dst []byte, p *StoredProgress) ([]byte, error) {
 	w.mark(&Mark{Origin: p.Origin, Progress: p.Progress})
 	w.bool(p.Cold)
 	w.bool(p.Dropped)
+	w.int(p.AtMs)
 	return w.sealed(dst, "stored progress")
 }
 
@@ -32,7 +34,7 @@ func ParseStoredProgress(b []byte) (*StoredProgress, error) {
 		r := newReader(b)
 		extra := r.array(storedFields)
 		m := r.mark()
-		p := StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: r.bool(), Dropped: r.bool()}
+		p := StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: r.bool(), Dropped: r.bool(), AtMs: r.int()}
 		r.skip(extra)
 		return &p, r.end()
 	})

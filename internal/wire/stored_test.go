@@ -8,7 +8,7 @@ import (
 
 func drawStored(t *rapid.T) *StoredProgress {
 	m := drawMark(t)
-	return &StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: rapid.Bool().Draw(t, "cold"), Dropped: rapid.Bool().Draw(t, "dropped")}
+	return &StoredProgress{Origin: m.Origin, Progress: m.Progress, Cold: rapid.Bool().Draw(t, "cold"), Dropped: rapid.Bool().Draw(t, "dropped"), AtMs: rapid.Int64().Draw(t, "at")}
 }
 
 func TestStoredProgressRoundTrip(t *testing.T) {

@@ -9,7 +9,7 @@ var acts = [numKinds]func(*World, Action) bool{
 	write: (*World).doWrite, persist: (*World).doPersist, deliver: (*World).doDeliver, settle: (*World).doSettle,
 	tick: (*World).doTick, pass: (*World).doPass, dial: (*World).doDial, cut: (*World).doCut, down: (*World).doDown,
 	load: (*World).doLoad, backup: (*World).doBackup, restart: (*World).doRestart, start: (*World).doStart,
-	clone: (*World).doClone, damage: (*World).doDamage, wipeAll: (*World).doWipeAll,
+	clone: (*World).doClone, damage: (*World).doDamage, wipeAll: (*World).doWipeAll, forget: (*World).doForget,
 }
 
 // act does one action.
@@ -221,7 +221,8 @@ func (w *World) doRestart(a Action) bool {
 	case 0, 1:
 		if m.backup != nil {
 			w.logf("%s gets an older copy of its disk", m.name)
-			m.disk = m.backup.clone()
+			w.restored(m)
+			m.disk, m.replaced = m.backup.clone(), true
 			m.acked = w.own(m)
 		}
 	case 2:
@@ -235,7 +236,7 @@ func (w *World) doRestart(a Action) bool {
 
 func (w *World) wipe(m *machine) {
 	w.logf("%s loses its disk", m.name)
-	m.disk, m.acked = newDisk(), amounts{}
+	m.disk, m.acked, m.replaced = newDisk(), amounts{}, true
 }
 
 func (w *World) doStart(a Action) bool {
@@ -256,7 +257,7 @@ func (w *World) doClone(a Action) bool {
 		}
 	}
 	m := w.pick(a.M, func(m *machine) bool { return !m.isHub() })
-	if edges >= maxEdges || edges >= w.s.Plan.Edges+2 {
+	if edges >= maxEdges || edges >= w.s.Plan.Edges+2 || w.s.Plan.Forgets && a.N%4 != 0 { // hubs cannot tell that the first one still runs
 		return false
 	}
 	c := &machine{region: m.region, place: m.place + 1, role: m.role, name: m.name, disk: m.disk.clone()}
@@ -277,6 +278,37 @@ func (w *World) doDamage(a Action) bool {
 	}
 	w.logf("%s gets damaged bytes from %s", m.name, e.other().m.name)
 	w.step(m, node.Malformed{ID: e.id})
+	return true
+}
+
+// doForget lets some comparisons go by in which all but a few nodes take what is under way to them, and write it.
+func (w *World) doForget(a Action) bool {
+	if !w.s.Plan.Forgets {
+		return false
+	}
+	if a.N>>8%4 > 0 {
+		w.redial()
+	}
+	if a.N>>10%4 > 0 {
+		w.now += 1000 // what is long over is told in seconds
+	}
+	away := a.P & a.M // a quarter of all
+	if a.N>>12%2 == 0 {
+		away = 0
+	}
+	for range 2 + a.N%8 {
+		w.now += compareEvery
+		for _, m := range w.machines {
+			if m.proc != nil && away>>(m.index%16)&1 == 0 {
+				w.step(m, node.Tick{})
+			}
+		}
+		for _, m := range w.machines {
+			if m.proc != nil && away>>(m.index%16)&1 == 0 {
+				w.drainOne(m)
+			}
+		}
+	}
 	return true
 }
 

@@ -153,7 +153,9 @@ func (w *World) persist(m *machine, fails bool) {
 
 // durable puts the write that is under way on disk, and into the writer's history what it says of the live incarnation.
 func (w *World) durable(m *machine) {
+	known := m.disk.records()
 	w.apply(m.disk, m.proc.persist.Ops)
+	w.checkRecords(m, known)
 	if by := m.proc.writer; m.disk.held[by.origin.Inc] != nil {
 		w.record(m, by)
 	}

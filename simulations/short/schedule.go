@@ -24,12 +24,15 @@ type Plan struct {
 	Disasters  bool // all hubs of a region may lose their disks at once
 	Joined     bool // every session stands when the schedule begins
 	KeepLinks  bool // the sessions of the safety phase live on when everything heals
+	Forgets    bool // what is over may be forgotten at once, and there is much of it
 }
 
 const (
 	numRegions  = 2
 	maxMachines = 2*3 + 8
 	maxEdges    = 8
+
+	forgetsEvery = 3 // of so many seeds one draws a schedule in which much is forgotten
 
 	flushEvery   = 1
 	compareEvery = 20
@@ -63,7 +66,7 @@ const (
 	clone               // a disk is copied to another machine, which starts beside the first
 	damage              // a message arrives that does not parse
 	wipeAll             // all hubs of a region lose their disks
-	forget              // an operator or the core gives up what is long over; nothing does so yet
+	forget              // hubs and those who talk to them are left alone for a while, so that what is over is forgotten
 	numKinds
 )
 
@@ -95,15 +98,25 @@ func Draw(seed uint64) *Schedule {
 		Disasters:  r.IntN(4) == 0,
 		Joined:     r.IntN(4) > 0,
 		KeepLinks:  r.IntN(2) == 0,
+		Forgets:    seed%forgetsEvery == 0,
 	}
-	s.Actions = make([]Action, 100+r.IntN(150))
+	n := 100 + r.IntN(150)
+	if s.Plan.Forgets {
+		s.Plan.ColdAfter = 30
+		n = 60 + r.IntN(60) // in each of them time passes
+	}
+	s.Actions = make([]Action, n)
 	for i := range s.Actions {
-		s.Actions[i] = Action{drawKind(r), uint16(r.Uint32()), uint16(r.Uint32()), uint16(r.Uint32())}
+		s.Actions[i] = Action{drawKind(r, s.Plan.Forgets), uint16(r.Uint32()), uint16(r.Uint32()), uint16(r.Uint32())}
 	}
 	return s
 }
 
-func drawKind(r *rand.Rand) kind {
+// drawKind draws an action; where much is forgotten, one of five is about it.
+func drawKind(r *rand.Rand, forgets bool) kind {
+	if forgets && r.IntN(5) == 0 {
+		return []kind{forget, forget, forget, restart, restart, backup}[r.IntN(6)]
+	}
 	sum := 0
 	for _, n := range weights {
 		sum += n

@@ -42,6 +42,18 @@ func describe(d *node.Decoded) string {
 				fmt.Fprintf(&b, " [%d]%s", y.Cells[j].Index, describeValue(&y.Cells[j].Value))
 			}
 		}
+	case *wire.Freeze:
+		fmt.Fprintf(&b, "states, with hubs %v,", m.Hubs)
+		for i := range m.Nodes {
+			n := &m.Nodes[i]
+			fmt.Fprintf(&b, " %s forgot=%d/%x frozen=[", n.Node, n.Forgotten, n.Sum)
+			for _, inc := range n.Frozen {
+				b.WriteString(inc.Short() + " ")
+			}
+			fmt.Fprintf(&b, "]=%x", n.Print)
+		}
+	case *wire.Forgotten:
+		fmt.Fprintf(&b, "record of %s, part %d of %d, %d incarnations", m.Node, m.Part, m.Parts, len(m.Incs))
 	default:
 		fmt.Fprintf(&b, "%T", m)
 	}

@@ -22,6 +22,9 @@ type writer struct {
 	refs    []int // series by the origin's own number
 	history       // by seq
 	asked   amounts
+
+	forgotten *amounts // what hubs forgot it with; nil: none has
+	older     bool     // a disk came back from a backup that had more of it than the disk before
 }
 
 // history is what a writer's cells were at each seq.

@@ -35,6 +35,8 @@ type Report struct {
 	Reads       int           // answers that were judged, each of all series of a region
 	Claims      int           // claims to cover something that were judged
 	ConvergedMs int64         // from heal on
+	Forgotten   int           // incarnations that hubs forgot
+	Taken       int           // how often another hub forgot one of them
 	Lost        bool          // a disaster took the only copy of something
 	Trace       string
 }
@@ -43,6 +45,8 @@ type Report struct {
 type Violation struct {
 	Rule, What string
 	At         int // index of the action; their number for what broke while the mesh healed
+
+	rounds bool // it takes some rounds of statements until it is right
 }
 
 // machine is one computer: a disk, and a process while it runs.
@@ -54,6 +58,7 @@ type machine struct {
 	lives         int
 	disk, backup  *disk
 	proc          *process
+	replaced      bool    // its disk was lost once, or replaced by an older copy
 	acked         amounts // own writes that clients were told of, as far as disasters left them
 }
 
@@ -172,6 +177,9 @@ func (w *World) start(m *machine) {
 		Flush: flushEvery, AntiEntropy: compareEvery, Beat: beatEvery, Silence: silentAfter,
 		LogBytes: plan.LogBytes, ColdAfter: plan.ColdAfter, FrameBytes: plan.FrameBytes,
 	}
+	if plan.Forgets {
+		cfg.ForgetAfter = 1
+	}
 	c, err := node.NewCore(cfg)
 	if err == nil {
 		err = c.Recover(m.disk, w.at())
@@ -214,6 +222,13 @@ func (w *World) step(m *machine, in node.Event) {
 	p, out := m.proc, w.outs[w.depth]
 	w.depth++
 	p.core.Step(w.at(), in, out)
+	if out.Fatal != nil {
+		w.depth--
+		w.logf("%s ends: %v", m.name, out.Fatal)
+		w.crash(m, false)
+		w.start(m)
+		return
+	}
 	for i := range out.Sends {
 		w.send(m, &out.Sends[i])
 	}
