@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"meshd/history"
 	"meshd/node"
 )
 
@@ -125,10 +126,14 @@ func (s *Server) overTime(ctx context.Context, q *totalQuery) (*TotalAnswer, err
 	if err != nil {
 		return nil, err
 	}
-	for i := range periods {
-		periods[i].Complete = cov.Complete && periods[i].End.UnixMilli() <= until
-	}
 	answer := &TotalAnswer{Results: []Result{}, Periods: periods, Coverage: cov}
+	whole := cov.Complete
+	if s.cfg.OwnWindows != (history.Owner{}) {
+		whole, answer.Warnings = false, []string{onlyOwn}
+	}
+	for i := range periods {
+		periods[i].Complete = whole && periods[i].End.UnixMilli() <= until
+	}
 	if !q.time.steps {
 		answer.Results, periods[0].Results = periods[0].Results, nil
 	}

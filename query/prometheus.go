@@ -81,6 +81,8 @@ func (s *Server) extents(ctx context.Context, sel *selection) ([]prom.Region, Co
 			region.Gap = "incomplete: region " + strings.TrimSpace(regionText(r))
 		} else if cov.Withheld != "" {
 			region.Gap = "incomplete: " + cov.Withheld
+		} else if s.cfg.OwnWindows.Region == r.Region {
+			region.Gap = "incomplete: " + onlyOwn
 		}
 		out = append(out, region)
 	}

@@ -116,3 +116,26 @@ func TestBusyPrometheusAPI(t *testing.T) {
 		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
 }
+
+func TestAnEdgeAnswersFromItsOwnWindowsAndSaysSo(t *testing.T) {
+	src, hist := recent(t)
+	src.state.Region, src.state.Node = "us", "us-1"
+	s, _ := newServer(t, src, func(c *Config) { c.History, c.OwnWindows = hist, history.Owner{Region: "us", Node: "us-1"} })
+	for _, row := range []struct {
+		target string
+		want   []string
+	}{
+		{`/api/v1/query?query=rate(%7B%22http.requests%22%7D%5B5m%5D)`, []string{`"region":"us"`, `"1"`, onlyOwn}},
+		{`/api/v1/query?query=rate(%7B%22http.requests%22,node=%22us-1%22%7D%5B5m%5D)`, []string{`"node":"us-1"`, `"1"`}},
+		{`/api/v1/label/__name__/values`, []string{`["http.requests"]`}},
+		{`/v1/total?metric=http.requests&start=-1h&by=region`, []string{`"value":600`, `"complete":false`, onlyOwn}},
+	} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, row.target, nil))
+		for _, text := range row.want {
+			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), text) {
+				t.Errorf("%s: status %d, %q is missing: %s", row.target, w.Code, text, w.Body)
+			}
+		}
+	}
+}

@@ -35,6 +35,9 @@ type Config struct {
 	Settings Settings
 	// History serves /api/v1 and totals over time. nil: no such routes.
 	History history.Source
+	// OwnWindows names this node if History holds its windows only, as an edge's does: they then stand for its region, and
+	// answers say so. Zero: History holds the totals of regions.
+	OwnWindows history.Owner
 	// Version is what /api/v1/status/buildinfo says of this program.
 	Version string
 	// TokenFile names a file with one token a line; requests must carry one of them. It is read again when it changes.
@@ -102,6 +105,9 @@ const waitingPerQuery = 32
 func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	if cfg.History != nil && cfg.OwnWindows != (history.Owner{}) {
+		cfg.History = ownOnly{cfg.History, cfg.OwnWindows}
 	}
 	s := &Server{
 		cfg:     cfg,
