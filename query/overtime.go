@@ -8,6 +8,7 @@ import (
 
 	"meshd/crdt"
 	"meshd/history"
+	"meshd/internal/mutant"
 )
 
 // Bounds on what a question over time holds.
@@ -102,6 +103,11 @@ func (o *overTime) add(c *history.Curve) error {
 		}
 		if p.Window.Start < o.time.cuts[slot] {
 			continue
+		}
+		if slot > 0 && p.Window.Start == o.time.cuts[slot] && mutant.On("periods overlap by a window") {
+			if err := o.put(g, slot-1, &p.Value); err != nil {
+				return err
+			}
 		}
 		if p.Window.Start+p.Window.Width > o.time.cuts[slot+1] {
 			o.coarse = true

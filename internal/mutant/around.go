@@ -31,5 +31,9 @@ var Around = []struct{ Name, Package, Test string }{
 	{"windows of hubs added", "history", "TestTotalsOfARegionAreJoinedOverItsHubs"},
 	{"wide and narrow windows added", "history", "TestIncarnationsAreAddedWindowByWindow"},
 	{"part of a span overwritten", "history", "TestLargeWindowsAreCutIntoParts"},
+	{"ranges begin without a reset", "query/prom", "TestRatesAreExact"},
+	{"subqueries begin with the query", "query/prom", "TestRatesAreExact"},
+	{"rates of what is cut off are 0", "query/prom", "TestGapsAreWarnings"},
+	{"periods overlap by a window", "query", "TestOverTimeAgainstEvents"},
 	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
 }
