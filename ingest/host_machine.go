@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -51,7 +52,9 @@ func (c *cpuTimes) read(ctx context.Context, r *hostReading) error {
 	busy := t.User + t.System + t.Nice + t.Irq + t.Softirq + t.Steal
 	total := busy + t.Idle + t.Iowait
 	if c.total > 0 && total > c.total {
-		r.gauge("host.cpu.busy_ratio", min(max((busy-c.busy)/(total-c.total), 0), 1))
+		const digits = 1e4 // a clock tick of a reading is more than that, and sixteen digits of noise cost history as many bytes
+		ratio := min(max((busy-c.busy)/(total-c.total), 0), 1)
+		r.gauge("host.cpu.busy_ratio", math.Round(ratio*digits)/digits)
 	}
 	c.busy, c.total = busy, total
 	r.gauge("host.cpu.count", float64(n))
