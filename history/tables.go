@@ -11,8 +11,8 @@ import (
 	"meshd/internal/mutant"
 )
 
-// tables are what is known of series and owners: about 600 bytes a series with one owner, its labels aside. Ids are local to
-// the directory and never used again.
+// tables are what is known of series and owners: about 400 bytes a series with one owner, its names and labels aside, and 250
+// for each further owner. Ids are local to the directory and never used again.
 type tables struct {
 	series  map[string]*seriesEntry // by crdt.Series.AppendKey
 	byID    []*seriesEntry          // nil where a series went
@@ -38,6 +38,9 @@ type ownerEntry struct {
 	pairs  int
 	stored bool
 }
+
+// usualTiers are the widths that a writer keeps.
+const usualTiers = 3
 
 // pair is one series of one owner.
 type pair struct {
@@ -119,7 +122,7 @@ func (t *tables) pair(s *crdt.Series, o *ownerEntry) *pair {
 	e := t.entry(s)
 	i, held := e.pair(o)
 	if !held {
-		e.pairs = slices.Insert(e.pairs, i, &pair{series: e, owner: o})
+		e.pairs = slices.Insert(e.pairs, i, &pair{series: e, owner: o, tiers: make([]tier, 0, usualTiers)})
 		o.pairs++
 	}
 	return e.pairs[i]
@@ -231,7 +234,7 @@ func (s *Store) loadPair(key, value []byte) error {
 		return fmt.Errorf("history: windows of series %d of owner %d, which are not defined", ids[0], ids[1])
 	}
 	e := t.byID[ids[0]]
-	p := &pair{series: e, owner: t.ownerID[ids[1]], stored: true}
+	p := &pair{series: e, owner: t.ownerID[ids[1]], stored: true, tiers: make([]tier, 0, usualTiers)}
 	e.pairs = append(e.pairs, p)
 	p.owner.pairs++
 	return p.parseRecord(value)
