@@ -45,6 +45,7 @@ type encoder struct {
 	col    column.Encoder
 	ints   [3][]int64
 	floats []float64
+	near   []float64
 	fixed  []crdt.Fixed
 	bytes  []byte
 	ends   []int

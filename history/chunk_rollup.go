@@ -12,7 +12,8 @@ import (
 //	counts, expected, the last value, its time less the window's start
 //	byte 1 and a column of the stamp less that time, or byte 0 if all stamps are counts, which writers of windows stamp with
 //	the least value, the greatest and the sum: a column of 0 or 1 each, and one of those values that are not the last value
-//	(times the count, for the sum), which they are in most windows of a gauge that was set once
+//	(times the count, for the sum), which they are in most windows of a gauge that was set once; if shorter, less what they are
+//	expected near: the last value, for the sum the middle of least and greatest times the count
 //
 // Times are HLC readings: milliseconds times 2^16.
 const (
@@ -49,17 +50,17 @@ func (e *encoder) appendRollups(dst []byte, points []Point) []byte {
 		ints(func(r *crdt.Rollup, _ crdt.Window) int64 { return int64(r.Stamp - r.Last) })
 	}
 	for which := range extremes {
-		e.floats, e.ints[0] = e.floats[:0], e.ints[0][:0]
+		e.floats, e.near, e.ints[0] = e.floats[:0], e.near[:0], e.ints[0][:0]
 		for i := range points {
 			value, usual := extreme(rollup(i), which)
 			differs := int64(0)
 			if math.Float64bits(*value+0) != math.Float64bits(usual) {
 				differs = 1
-				e.floats = append(e.floats, *value+0)
+				e.floats, e.near = append(e.floats, *value+0), append(e.near, expected(rollup(i), which))
 			}
 			e.ints[0] = append(e.ints[0], differs)
 		}
-		dst = e.col.Floats(e.col.Ints(dst, e.ints[0]), e.floats)
+		dst = e.col.FloatsNear(e.col.Ints(dst, e.ints[0]), e.floats, e.near)
 	}
 	return dst
 }
@@ -76,9 +77,18 @@ func extreme(r *crdt.Rollup, which int) (value *float64, usual float64) {
 	}
 }
 
+// expected returns what a field is near if it is not what it usually is. The fields before it are known.
+func expected(r *crdt.Rollup, which int) float64 {
+	if which < extremes-1 {
+		return r.LastValue
+	}
+	middle := r.Min/2 + r.Max/2
+	return middle * float64(r.Count)
+}
+
+// readRollups reads all windows, wanted or not: what their fields are near to is made of those before.
 func (d *decoder) readRollups(r *column.Reader, v valueRange) {
-	counts := d.column(r, 0, v.n)
-	expected := d.column(r, 1, v.n)
+	counts, expects := d.column(r, 0, v.n), d.column(r, 1, v.n)
 	values := d.col.Floats(d.floats[0][:0], r, v.n)
 	last := d.column(r, 2, v.n)
 	var stamps []int64
@@ -92,45 +102,48 @@ func (d *decoder) readRollups(r *column.Reader, v valueRange) {
 		return
 	}
 	first := len(d.rollups)
-	for i := range v.points {
-		p, at := &v.points[i], v.low+i
-		when := crdt.HLCFrom(p.Window.Start, 0) + crdt.HLC(last[at])
-		stamp := crdt.HLC(uint32(counts[at]))
+	for i, start := range d.starts {
+		when := crdt.HLCFrom(start, 0) + crdt.HLC(last[i])
+		stamp := crdt.HLC(uint32(counts[i]))
 		if stamped == stampColumn {
-			stamp = when + crdt.HLC(stamps[at])
+			stamp = when + crdt.HLC(stamps[i])
 		}
 		d.rollups = append(d.rollups, crdt.Rollup{
-			Stamp: stamp, Last: when, Count: uint32(counts[at]), Expected: uint32(expected[at]), LastValue: finite(r, values[at]),
+			Stamp: stamp, Last: when, Count: uint32(counts[i]), Expected: uint32(expects[i]), LastValue: finite(r, values[i]),
 		})
 	}
 	slab := d.rollups[first:]
 	for which := range extremes {
-		flags := d.column(r, 0, v.n)
-		others := 0
-		for _, f := range flags {
-			if f != 0 && f != 1 {
-				r.Err = errChunk
-				return
-			}
-			others += int(f)
+		d.readExtremes(r, slab, which)
+	}
+	for i := range v.points {
+		v.points[i].Value.X = &slab[v.low+i]
+	}
+}
+
+// readExtremes sets one of three fields of all rollups.
+func (d *decoder) readExtremes(r *column.Reader, slab []crdt.Rollup, which int) {
+	flags := d.column(r, 0, len(slab))
+	near := d.floats[1][:0]
+	for i, f := range flags {
+		value, usual := extreme(&slab[i], which)
+		*value = finite(r, usual)
+		if f != 0 && f != 1 {
+			r.Err = errChunk
 		}
-		d.floats[1] = d.col.Floats(d.floats[1][:0], r, others)
-		next := 0
-		for i, f := range flags {
-			at := i - v.low
-			wanted := at >= 0 && at < len(slab)
-			if wanted {
-				value, usual := extreme(&slab[at], which)
-				if *value = usual; f == 1 {
-					*value = d.floats[1][next]
-				}
-				*value = finite(r, *value)
-			}
-			next += int(f)
+		if f == 1 {
+			near = append(near, expected(&slab[i], which))
 		}
 	}
-	for i := range slab {
-		v.points[i].Value.X = &slab[i]
+	d.floats[1] = near
+	others := d.col.FloatsNear(d.floats[2][:0], r, near)
+	d.floats[2] = others
+	for i, f := range flags {
+		if f == 1 && len(others) > 0 {
+			value, _ := extreme(&slab[i], which)
+			*value = finite(r, others[0])
+			others = others[1:]
+		}
 	}
 }
 

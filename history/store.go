@@ -53,9 +53,9 @@ type Config struct {
 	Retention Retention // how long each width is kept; see its fields
 	Rules     []Rule    // the first that names a series counts
 
-	// OverlayBytes bounds the published windows that are not in chunks yet, about. A window takes a byte or two once 16 of its
-	// series are together, 150 before. Beyond the bound a fold begins, at four times as much Apply waits for it. 0 is 8 MiB, an
-	// eighth of the default memory budget: 10,000 series for an hour or two.
+	// OverlayBytes bounds the published windows that are not in chunks yet, about. A window takes a byte or two once many of its
+	// series are together, 150 before: 2.3 KB for a gauge in two hours, all three widths. Beyond the bound a fold begins, at twice
+	// as much Apply waits for it. 0 is 32 MiB, an eighth of the default memory budget: 14,000 gauges for the time between two folds.
 	OverlayBytes int64
 	// FoldEvery is how long windows stay in memory alone (their frames are on disk) if the bound allows it. Each fold
 	// writes the chunk of every series that has new windows again, so half the time is twice the writing. 0 is 2 h.
@@ -66,10 +66,11 @@ type Config struct {
 }
 
 const (
-	defaultOverlay   = 8 << 20
+	defaultOverlay   = 32 << 20
 	defaultFoldEvery = 2 * time.Hour
-	// hardOverlay times the bound is where Apply folds by itself: nothing is refused, and nothing grows without end.
-	hardOverlay = 4
+	// hardOverlay times the bound is where Apply folds by itself: nothing is refused, and nothing grows without end. (On a full
+	// disk no fold succeeds; but nothing comes either that was not made durable there first.)
+	hardOverlay = 2
 )
 
 // Store keeps closed windows: in chunks on disk, and over them, in memory, those that were published since. It is a

@@ -7,8 +7,11 @@ import (
 
 // A column of floats is a byte of scale and columns of integers. Scale 0..maxScale: the decimals that the floats are, times
 // 10^scale, then by how many floats each is beside its decimal: 0 for all that people and programs round. (VictoriaMetrics
-// keeps floats as decimals, too, but loses what is not.) Scale raw: their bits, ordered as the floats are.
+// keeps floats as decimals, too, but loses what is not.) Scale raw: their bits, ordered as the floats are. With near added to the
+// scale, decimals are those less the decimals of floats that the reader has: the nearest to what each is expected to be.
 const (
+	near = 64
+
 	maxScale = 15
 	raw      = 255
 
@@ -45,6 +48,35 @@ func (e *Encoder) Floats(dst []byte, values []float64) []byte {
 	return e.Ints(append(dst, raw), e.scaled)
 }
 
+// FloatsNear appends values as a column that is read with as many expected floats, if it is shorter so.
+func (e *Encoder) FloatsNear(dst []byte, values, expected []float64) []byte {
+	start := len(dst)
+	dst = e.Floats(dst, values)
+	plain := len(dst)
+	for scale := range powers {
+		if len(values) > 0 && e.scale(values, scale) && differences(e.scaled, expected, scale, -1) {
+			dst = e.Ints(e.Ints(append(dst, byte(near+scale)), e.scaled), e.off)
+			break
+		}
+	}
+	if n := len(dst) - plain; n > 0 && n < plain-start {
+		return append(dst[:start], dst[plain:]...)
+	}
+	return dst[:plain]
+}
+
+// differences adds sign times the decimals of expected to scaled, and reports whether all have some.
+func differences(scaled []int64, expected []float64, scale int, sign int64) bool {
+	for i, f := range expected {
+		m := math.RoundToEven(f * powers[scale])
+		if !(math.Abs(m) < maxDecimal) {
+			return false
+		}
+		scaled[i] += sign * int64(m)
+	}
+	return true
+}
+
 // scale splits all values into decimals and what they are off, and reports whether these are close.
 func (e *Encoder) scale(values []float64, scale int) bool {
 	e.scaled, e.off = e.scaled[:0], e.off[:0]
@@ -63,7 +95,15 @@ func (e *Encoder) scale(values []float64, scale int) bool {
 }
 
 // Floats appends the n values of the next column to dst. If r has an error then or had one, they are zeros.
-func (d *Decoder) Floats(dst []float64, r *Reader, n int) []float64 {
+func (d *Decoder) Floats(dst []float64, r *Reader, n int) []float64 { return d.read64(dst, r, n, nil) }
+
+// FloatsNear appends the values of the next column, as many as expected has, to dst. If r has an error then or had one, they
+// are zeros.
+func (d *Decoder) FloatsNear(dst []float64, r *Reader, expected []float64) []float64 {
+	return d.read64(dst, r, len(expected), expected)
+}
+
+func (d *Decoder) read64(dst []float64, r *Reader, n int, expected []float64) []float64 {
 	start := len(dst)
 	dst = slices.Grow(dst, n)[:start+n]
 	out := dst[start:]
@@ -71,10 +111,17 @@ func (d *Decoder) Floats(dst []float64, r *Reader, n int) []float64 {
 		return dst
 	}
 	scale := r.Byte()
+	beside := expected != nil && scale >= near && scale <= near+maxScale
+	if beside {
+		scale -= near
+	}
 	if scale > maxScale && scale != raw {
 		r.fail()
 	}
 	d.scaled = d.Ints(d.scaled[:0], r, n)
+	if beside && r.Err == nil && !differences(d.scaled, expected, int(scale), 1) {
+		r.fail()
+	}
 	if scale == raw {
 		for i, v := range d.scaled {
 			out[i] = unordered(v)

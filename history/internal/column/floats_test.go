@@ -38,6 +38,32 @@ func TestFloatsComeBackWithTheSameBits(t *testing.T) {
 	})
 }
 
+func TestFloatsNearOthersComeBackWithTheSameBits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		expected := rapid.SliceOfN(rapid.OneOf(rapid.Float64(), rapid.Float64Range(-100, 100)), 0, 100).Draw(t, "expected")
+		values := make([]float64, len(expected))
+		for i, f := range expected {
+			values[i] = math.Round(10*f)/10 + rapid.SampledFrom([]float64{0, 0.1, 3, 1e9}).Draw(t, "beside")
+		}
+		var e Encoder
+		var d Decoder
+		b := e.FloatsNear([]byte{7}, values, expected)
+		if plain := e.Floats(nil, values); len(b)-1 > len(plain) {
+			t.Fatalf("%d bytes, %d without the others", len(b)-1, len(plain))
+		}
+		r := Reader{B: b[1:]}
+		got := d.FloatsNear(nil, &r, expected)
+		if r.Err != nil || len(r.B) > 0 {
+			t.Fatalf("%d bytes left, %v", len(r.B), r.Err)
+		}
+		for i := range got {
+			if math.Float64bits(got[i]) != math.Float64bits(values[i]) {
+				t.Fatalf("value %d: got %v, want %v", i, got[i], values[i])
+			}
+		}
+	})
+}
+
 func TestFloatsGolden(t *testing.T) {
 	for _, row := range []struct {
 		name   string
