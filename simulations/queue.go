@@ -47,8 +47,6 @@ type slot struct {
 
 func (e *slot) before(f *slot) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }
 
-func (a *agenda) len() int { return len(a.heap) }
-
 // first returns the event that is next, nil if there is none.
 func (a *agenda) first() *event {
 	if len(a.heap) == 0 {

@@ -17,7 +17,7 @@ import (
 // World is a mesh in one run. It is used by one goroutine and shares nothing with other worlds.
 type World struct {
 	plan      *Plan
-	now       int64 // true time since the start, microseconds
+	now       int64  // true time since the start, microseconds
 	seq       uint64 // of the last event
 	ahead     ahead
 	readAt    int64 // when the last read that was planned is due
@@ -114,36 +114,7 @@ func newWorld(p *Plan) *World {
 	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}, {&r.conf, "configurations"}, {&r.hub, "hub"}} {
 		*s.to = stream(p.Seed, s.name)
 	}
-	clocks := stream(p.Seed, "clocks")
-	at := map[string]int{}
-	for i, spec := range p.Nodes {
-		if _, ok := at[spec.Region]; !ok {
-			at[spec.Region] = len(w.regions)
-			w.regions = append(w.regions, spec.Region)
-		}
-		m := &machine{
-			index: i, region: at[spec.Region], spec: spec, disk: newDisk(), incs: map[uint32]crdt.Incarnation{}, dormant: spec.Copy >= 0,
-			peers: map[int]*session{}, dials: map[int]*dialing{},
-		}
-		for _, o := range w.machines {
-			if o.region == m.region && o.spec.Role == spec.Role {
-				m.ordinal++
-			}
-		}
-		m.clock.ppm = clocks.Int64N(2*p.Clocks.PPM+1) - p.Clocks.PPM
-		m.clock.offset = 1000 * (clocks.Int64N(2*p.Clocks.Offset+1) - p.Clocks.Offset)
-		w.machines = append(w.machines, m)
-		if m.region == len(w.byRegion) {
-			w.byRegion = append(w.byRegion, nil)
-			w.ahead.zones = append(w.ahead.zones, &zone{})
-		}
-		w.byRegion[m.region] = append(w.byRegion[m.region], m)
-		w.cuts = append(w.cuts, nil)
-		if spec.Role == node.RoleHub {
-			m.place = len(w.hubs)
-			w.hubs = append(w.hubs, m)
-		}
-	}
+	w.build(p)
 	w.rolls = make([]*roll, len(w.regions))
 	w.destroyed, w.hubsLost = make([]bool, len(w.regions)), make([]int64, len(w.regions))
 	series := drawSeries(p)
@@ -178,8 +149,44 @@ func newWorld(p *Plan) *World {
 	return w
 }
 
+// build makes the machines of a plan and their regions.
+func (w *World) build(p *Plan) {
+	clocks := stream(p.Seed, "clocks")
+	at := map[string]int{}
+	for i, spec := range p.Nodes {
+		if _, ok := at[spec.Region]; !ok {
+			at[spec.Region] = len(w.regions)
+			w.regions = append(w.regions, spec.Region)
+		}
+		m := &machine{
+			index: i, region: at[spec.Region], spec: spec, disk: newDisk(), incs: map[uint32]crdt.Incarnation{}, dormant: spec.Copy >= 0,
+			peers: map[int]*session{}, dials: map[int]*dialing{},
+		}
+		for _, o := range w.machines {
+			if o.region == m.region && o.spec.Role == spec.Role {
+				m.ordinal++
+			}
+		}
+		m.clock.ppm = clocks.Int64N(2*p.Clocks.PPM+1) - p.Clocks.PPM
+		m.clock.offset = 1000 * (clocks.Int64N(2*p.Clocks.Offset+1) - p.Clocks.Offset)
+		w.machines = append(w.machines, m)
+		if m.region == len(w.byRegion) {
+			w.byRegion = append(w.byRegion, nil)
+			w.ahead.zones = append(w.ahead.zones, &zone{})
+		}
+		w.byRegion[m.region] = append(w.byRegion[m.region], m)
+		w.cuts = append(w.cuts, nil)
+		if spec.Role == node.RoleHub {
+			m.place = len(w.hubs)
+			w.hubs = append(w.hubs, m)
+		}
+	}
+}
+
 // call plans something that may change anything.
-func (w *World) call(at int64, do func()) { w.push(event{at: at, kind: evCall, do: do, region: everywhere}) }
+func (w *World) call(at int64, do func()) {
+	w.push(event{at: at, kind: evCall, do: do, region: everywhere})
+}
 
 // callIn plans something that changes nothing but machines of one region.
 func (w *World) callIn(region int, at int64, do func()) {
