@@ -117,14 +117,19 @@ func (f *Frame) appendBody(dst []byte) ([]byte, error) {
 	w.uint(f.From)
 	w.uint(f.To - f.From)
 	w.uint(f.Head - f.To)
-	w.bytes(f.appendDefs(nil))
+	col := f.appendDefs(nil)
+	w.bytes(col)
 	runs := f.runs()
-	w.bytes(appendRuns(nil, runs))
-	w.bytes(appendWindows(nil, runs))
-	w.bytes(f.appendRefs(nil))
-	w.bytes(f.appendSeqs(nil))
-	values, err := appendValues(nil, len(f.Cells), f.valueAt)
-	w.bytes(values)
+	col = appendRuns(col[:0], runs)
+	w.bytes(col)
+	col = appendWindows(col[:0], runs)
+	w.bytes(col)
+	col = f.appendRefs(col[:0])
+	w.bytes(col)
+	col = f.appendSeqs(col[:0])
+	w.bytes(col)
+	col, err := appendValues(col[:0], len(f.Cells), f.valueAt)
+	w.bytes(col)
 	w.keep(err)
 	return w.done()
 }
@@ -133,11 +138,11 @@ func (f *Frame) valueAt(i int) (*crdt.Value, uint64) { return &f.Cells[i].Value,
 
 // ParseFrame reads one frame, the whole of b. The frame holds no reference to b.
 func ParseFrame(b []byte) (*Frame, error) {
-	f, err := new(Parser).Parse(b)
-	if err != nil {
-		return nil, err
+	var p Parser // not on the heap: its columns take 3 KB
+	if err := p.parse(b); err != nil {
+		return nil, fmt.Errorf("wire: parse frame: %w", err)
 	}
-	out := *f // frames wait for the disk, and need not keep the parser's columns, 3 KB, alive
+	out := p.frame
 	return &out, nil
 }
 
@@ -206,24 +211,14 @@ func (p *Parser) parseBody(body []byte, maxCells int) error {
 	f.From = r.uint()
 	f.To = f.From + r.uint()
 	f.Head = f.To + r.uint() // check finds what wrapped around
-	defs, runs, windows, refs, seqs, values := r.raw(), r.raw(), r.raw(), r.raw(), r.raw(), r.raw()
+	columns := [...][]byte{r.raw(), r.raw(), r.raw(), r.raw(), r.raw(), r.raw()}
 	r.skip(extra)
 	if err := r.end(); err != nil {
 		return err
 	}
-	for _, step := range [...]struct {
-		col   []byte
-		parse func() error
-	}{
-		{defs, p.parseDefs},
-		{runs, func() error { return p.parseRuns(min(maxCells, MaxFrameCells)) }},
-		{windows, p.parseWindows},
-		{refs, p.parseRefs},
-		{seqs, p.parseSeqs},
-		{values, p.parseValues},
-	} {
-		p.col.reset(step.col)
-		if err := step.parse(); err != nil {
+	for i, col := range columns {
+		p.col.reset(col)
+		if err := p.parseColumn(i, maxCells); err != nil {
 			return err
 		}
 		if err := p.col.end(); err != nil {
@@ -231,4 +226,23 @@ func (p *Parser) parseBody(body []byte, maxCells int) error {
 		}
 	}
 	return nil
+}
+
+// parseColumn parses one of the columns of a body, by its place. They are called by name and not through values, which
+// would put the parser on the heap.
+func (p *Parser) parseColumn(i, maxCells int) error {
+	switch i {
+	case 0:
+		return p.parseDefs()
+	case 1:
+		return p.parseRuns(min(maxCells, MaxFrameCells))
+	case 2:
+		return p.parseWindows()
+	case 3:
+		return p.parseRefs()
+	case 4:
+		return p.parseSeqs()
+	default:
+		return p.parseValues()
+	}
 }

@@ -55,18 +55,23 @@ func appendBlock(dst []byte, vals []uint64) []byte {
 // chooseWidth returns the width that makes the block shortest, and how many values it leaves to patches.
 func chooseWidth(vals []uint64) (width, patches int) {
 	var count [maxWidth + 1]int // values by their length in bits
-	longest := 0
+	lengths, longest := uint64(0), 0
 	for _, v := range vals {
 		l := bits.Len64(v)
+		if l > 0 {
+			lengths |= 1 << (l - 1)
+		}
 		count[l]++
 		longest = max(longest, l)
 	}
 	width, best := longest, packedBytes(len(vals), longest)
 	for w := range longest {
 		cost, over := packedBytes(len(vals), w)+1, 0
-		for l := w + 1; l <= longest; l++ {
-			over += count[l]
-			cost += count[l] * (1 + (l-w+6)/7)
+		for longer := lengths >> w; longer != 0; longer &= longer - 1 {
+			beyond := bits.TrailingZeros64(longer) + 1
+			n := count[w+beyond]
+			over += n
+			cost += n * (1 + (beyond+6)/7)
 		}
 		if cost < best {
 			width, patches, best = w, over, cost

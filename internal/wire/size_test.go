@@ -70,3 +70,37 @@ func BenchmarkAppendCounters(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(f.Cells))*float64(b.N)/b.Elapsed().Seconds(), "cells/s")
 }
+
+// edgeFrame returns what an edge sends of five series in one flush.
+func edgeFrame() *Frame {
+	f := &Frame{Origin: crdt.Origin{Class: crdt.ClassNode, Region: "eu", Node: "edge-1", Inc: crdt.Incarnation{1}}, From: 41, To: 42, Head: 42}
+	for ref := range uint32(5) {
+		v := crdt.Bottom(crdt.KindCounter)
+		v.P = crdt.FixedFromUint(1000 + uint64(ref)<<20)
+		f.Cells = append(f.Cells, Cell{Ref: ref, Seq: 42, Value: v})
+	}
+	return f
+}
+
+func BenchmarkAppendSmall(b *testing.B) {
+	f := edgeFrame()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := AppendFrame(nil, f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParseSmall(b *testing.B) {
+	raw, err := AppendFrame(nil, edgeFrame())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseFrame(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
