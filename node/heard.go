@@ -150,6 +150,7 @@ func (c *Core) gotHeard(s *session, m *wire.Heard) {
 	for _, n := range m.Gone {
 		delete(h.names, n)
 	}
+	var moved []string
 	for i := range m.Claims {
 		cl := &m.Claims[i]
 		p, ok := h.names[cl.Number]
@@ -157,12 +158,21 @@ func (c *Core) gotHeard(s *session, m *wire.Heard) {
 			c.Counts.Refused++
 			continue
 		}
-		if p.inc == c.cfg.Inc {
+		// A process that was forgotten since is not heard of anew: nobody says again what it had on its disk.
+		if p.inc == c.cfg.Inc || !c.hub.watch.Knows(p.node, p.inc) && !mutant.On("forgotten process believed") {
 			continue
 		}
 		claim := reconcile.Claim{Inc: p.inc, Head: cl.Head, AtMs: now - int64(cl.AgeMs), HeardMs: c.now}
 		c.hub.watch.Told(p.node, claim, int64(cl.OffsetMs)+c.clockOffset(s))
-		c.settleNode(p.node)
+		moved = append(moved, p.node)
+		if mutant.On("siblings' words settled one by one") {
+			c.settleNode(p.node)
+		}
+	}
+	// Not one by one: between two, a process that was only named would pass for one that is silent for ever.
+	slices.Sort(moved)
+	for _, node := range slices.Compact(moved) {
+		c.settleNode(node)
 	}
 }
 

@@ -99,16 +99,20 @@ func (w *Watch) node(name string) *watched {
 	return n
 }
 
-// process returns a process of a node, an empty one if it was not heard of.
+// process returns a process of a node, an empty one if it was not heard of. Too many push out the one that was silent
+// longest. What was only named is about to be heard.
 func (w *Watch) process(node string, inc crdt.Incarnation) *Process {
 	n := w.node(node)
-	for _, p := range n.procs {
-		if p.Inc == inc {
-			return p
-		}
+	if i := slices.IndexFunc(n.procs, func(p *Process) bool { return p.Inc == inc }); i >= 0 {
+		return n.procs[i]
 	}
 	if len(n.procs) >= maxProcesses {
-		w.remove(n, slices.MinFunc(n.procs, func(a, b *Process) int { return cmp.Compare(a.last, b.last) }))
+		w.remove(n, slices.MinFunc(n.procs, func(a, b *Process) int {
+			if (a.last == 0) != (b.last == 0) {
+				return cmp.Compare(b.last, a.last)
+			}
+			return cmp.Compare(a.last, b.last)
+		}))
 	}
 	p := &Process{Node: node, Inc: inc, since: math.MaxInt64}
 	n.procs = append(n.procs, p)
@@ -168,6 +172,13 @@ func (w *Watch) Names(node string, inc crdt.Incarnation, named []Named, at int64
 	}
 	p.Named = slices.Clone(named)
 	p.needs = slices.DeleteFunc(slices.Clone(named), func(n Named) bool { return n.Live })
+}
+
+// Knows reports whether a process of a node is remembered, with what it named. What is heard of another one says nothing
+// of the incarnations before it, and must not count.
+func (w *Watch) Knows(node string, inc crdt.Incarnation) bool {
+	n := w.nodes[node]
+	return n != nil && slices.ContainsFunc(n.procs, func(p *Process) bool { return p.Inc == inc })
 }
 
 // Claim records a claim that came from the process itself.

@@ -165,3 +165,23 @@ func TestCoverageNeverReachesBeyondTheCells(t *testing.T) {
 		}
 	})
 }
+
+// TestTheLongestSilentProcessIsForgotten names more processes of a node than are remembered.
+func TestTheLongestSilentProcessIsForgotten(t *testing.T) {
+	w := NewWatch(1000)
+	inc := func(i int) crdt.Incarnation { return crdt.Incarnation{byte(i)} }
+	for i := range 30 {
+		w.Names("e", inc(i), nil, 0)
+		if !w.Knows("e", inc(i)) {
+			t.Errorf("process %d is forgotten at once", i)
+		}
+		w.Told("e", Claim{Inc: inc(i), AtMs: int64(i + 1)}, 0)
+	}
+	w.Names("e", inc(30), nil, 0)
+	w.Names("e", inc(31), nil, 0)
+	for i := range 32 {
+		if got := w.Knows("e", inc(i)); got != (i >= 16) {
+			t.Errorf("process %d known: %v", i, got)
+		}
+	}
+}

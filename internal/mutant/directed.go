@@ -47,5 +47,7 @@ var Directed = map[string]Test{
 	"record taken by the fresh only":     {"node", "TestHubsForgetWhatIsOver"},
 	"record beside the cells":            {"node", "TestHubsForgetWhatIsOver"},
 	"totals keep what a record replaces": {"node", "TestHubsForgetWhatIsOver"},
+	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
+	"siblings' words settled one by one": {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
 }

@@ -68,6 +68,8 @@ var Names = []string{
 	"a hub's rollups are picked from",
 	"newest rollup counts",
 	"late gauge counts",
+	"forgotten process believed",
+	"siblings' words settled one by one",
 }
 
 // Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of
