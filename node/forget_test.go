@@ -316,6 +316,13 @@ func TestWhatIsFrozenOrForgottenTakesNothingFromEdges(t *testing.T) {
 	if !s.hub.core.gaveUp(o, &reconcile.Named{Inc: o.Inc, Live: true}) {
 		t.Error("a process that runs as what is forgotten is not told")
 	}
+	at := s.hub.core.hub.watch.AsOf("east-edge0")
+	s.edge(9, 2, headAt(2, 5))
+	s.hear(9, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{5}, WallMs: s.now})
+	s.run(50)
+	if got := s.hub.core.hub.watch.AsOf("east-edge0"); got != at {
+		t.Errorf("what such a process says makes its node complete up to %d, %d before", got, at)
+	}
 }
 
 // TestHubsWithDifferentCellsForgetNothing: the print is of the cells, not of how far they came.

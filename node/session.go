@@ -446,6 +446,9 @@ func (c *Core) gotHeartbeat(s *session, m *wire.Heartbeat) {
 	if c.hub == nil || s.peer.Region != c.cfg.Region {
 		return
 	}
+	if o := c.peerOrigin(s, s.peer.Inc); c.isForgotten(o) || c.isFrozen(o) {
+		return // it has to begin anew: what it says it counted is not all here, and will not be
+	}
 	c.claim(s, m.Head[crdt.StreamLifetime], at)
 }
 

@@ -55,14 +55,16 @@ func (e *Entries) Origins() []crdt.Origin {
 func (e *Entries) Replicas() []*Replica { return e.order.of(e.all).vals }
 
 // Hubs returns the names of the other hubs of a region of which there is or was an entry, in order.
-func (e *Entries) Hubs(region string) (names []string) {
-	for _, o := range slices.Concat(e.Origins(), e.dead.order) {
-		if o.Region == region && o.Node != e.node {
-			names = append(names, o.Node)
+func (e *Entries) Hubs(region string) []string {
+	names := map[string]bool{}
+	for _, list := range [][]crdt.Origin{e.Origins(), e.dead.order} {
+		for i := range list {
+			if o := &list[i]; o.Region == region && o.Node != e.node {
+				names[o.Node] = true
+			}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return slices.Sorted(maps.Keys(names))
 }
 
 // Regions returns the regions of which there are entries, in order. The slice must not be modified.
