@@ -54,3 +54,29 @@ func TestPeriods(t *testing.T) {
 		})
 	}
 }
+
+// FuzzPeriods reads any words about time: what is accepted has periods within the bounds, in order.
+func FuzzPeriods(f *testing.F) {
+	f.Add("-1h", "now", "1m", "5m", "Europe/Berlin")
+	f.Add("2026-01-31", "2026-03-01T12:00", "1mo", "", "Asia/Kolkata")
+	f.Add("-4503599627370", "4503599627370", "10000w", "10000mo", "UTC")
+	clock := time.Date(2026, 3, 29, 10, 7, 3, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, start, end, step, window, tz string) {
+		p := &params{values: url.Values{"start": {start}, "end": {end}, "step": {step}, "window": {window}, "tz": {tz}}}
+		line := p.timeline(clock)
+		if p.err != nil || line == nil {
+			return
+		}
+		if n := len(line.periods); n == 0 || n > maxPeriods || len(line.cuts) > 2*n {
+			t.Fatalf("%d periods with %d edges", n, len(line.cuts))
+		}
+		for i, x := range line.periods {
+			if x.to <= x.from || i > 0 && (x.from < line.periods[i-1].from || x.to <= line.periods[i-1].to) {
+				t.Fatalf("period %d is %s", i, x)
+			}
+			if a, b := line.slots(x); a >= b || line.cuts[a] != x.from || line.cuts[b] != x.to {
+				t.Fatalf("period %d is not made of slots %d to %d", i, a, b)
+			}
+		}
+	})
+}
