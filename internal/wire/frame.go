@@ -19,6 +19,19 @@ type Frame struct {
 	From, To, Head uint64
 	Defs           []Def  // ascending by Ref
 	Cells          []Cell // in the order of Sort
+
+	// Of, if not zero, is the earlier incarnation of the origin's node that counted the cells of this frame of the window
+	// stream: what a process left behind is published by the next one, among its own.
+	Of crdt.Incarnation
+}
+
+// Owner returns the origin whose cells the frame carries.
+func (f *Frame) Owner() crdt.Origin {
+	o := f.Origin
+	if f.Of != (crdt.Incarnation{}) {
+		o.Inc = f.Of
+	}
+	return o
 }
 
 // Def introduces a series under the origin's own dense number Ref: 0, 1, 2, ... in order of first appearance. Seq is
@@ -108,7 +121,12 @@ func seal(dst, body []byte, floor int) []byte {
 
 func (f *Frame) appendBody(dst []byte) ([]byte, error) {
 	w := newWriter(dst)
-	w.array(frameFields)
+	about := f.Of != crdt.Incarnation{}
+	if about {
+		w.array(frameFields + 1)
+	} else {
+		w.array(frameFields)
+	}
 	w.uint(uint64(f.Origin.Class))
 	w.name(f.Origin.Region)
 	w.name(f.Origin.Node)
@@ -131,6 +149,9 @@ func (f *Frame) appendBody(dst []byte) ([]byte, error) {
 	col, err := appendValues(col[:0], len(f.Cells), f.valueAt)
 	w.bytes(col)
 	w.keep(err)
+	if about {
+		w.bytes(f.Of[:])
+	}
 	return w.done()
 }
 
@@ -212,6 +233,10 @@ func (p *Parser) parseBody(body []byte, maxCells int) error {
 	f.To = f.From + r.uint()
 	f.Head = f.To + r.uint() // check finds what wrapped around
 	columns := [...][]byte{r.raw(), r.raw(), r.raw(), r.raw(), r.raw(), r.raw()}
+	f.Of = crdt.Incarnation{}
+	if extra > 0 {
+		f.Of, extra = r.id(), extra-1
+	}
 	r.skip(extra)
 	if err := r.end(); err != nil {
 		return err

@@ -16,6 +16,8 @@ func (f *Frame) check() error {
 		return fmt.Errorf("%w: stream %d", ErrInvalid, f.Stream)
 	case f.From > f.To || f.To > f.Head:
 		return fmt.Errorf("%w: from %d, to %d, head %d", ErrInvalid, f.From, f.To, f.Head)
+	case f.Of != crdt.Incarnation{} && (f.Stream != crdt.StreamWindow || f.Origin.Class != crdt.ClassNode || f.Of == f.Origin.Inc):
+		return fmt.Errorf("%w: cells of incarnation %s in stream %d of %s", ErrInvalid, f.Of.Short(), f.Stream, f.Origin)
 	case len(f.Defs) > MaxFrameDefs:
 		return fmt.Errorf("%w: %d definitions, want at most %d", ErrLimit, len(f.Defs), MaxFrameDefs)
 	case len(f.Cells) > MaxFrameCells:
@@ -48,9 +50,10 @@ func (f *Frame) checkCell(c *Cell) error {
 	case hasState(c.Value.Kind) && c.Value.X == nil:
 		return fmt.Errorf("ref %d: %v without a value", c.Ref, c.Value.Kind)
 	case c.Window != crdt.Window{}:
-		if err := f.checkWindow(c.Window); err != nil {
+		if err := f.checkWindow(c); err != nil {
 			return fmt.Errorf("ref %d: %w", c.Ref, err)
 		}
+		return nil
 	}
 	if err := checkValue(f.Origin.Class, &c.Value); err != nil {
 		return fmt.Errorf("ref %d: %w", c.Ref, err)
@@ -58,8 +61,9 @@ func (f *Frame) checkCell(c *Cell) error {
 	return nil
 }
 
-func (f *Frame) checkWindow(w crdt.Window) error {
-	ms := int64(1000)
+// checkWindow reports why c cannot be a cell of a window.
+func (f *Frame) checkWindow(c *Cell) error {
+	w, k, ms := c.Window, c.Value.Kind, int64(1000)
 	switch {
 	case f.Stream == crdt.StreamLifetime:
 		return fmt.Errorf("window in the lifetime stream")
@@ -67,6 +71,10 @@ func (f *Frame) checkWindow(w crdt.Window) error {
 		return fmt.Errorf("window of %d ms", w.Width)
 	case w.Start < 0 || w.Start%w.Width != 0 || w.Start > maxWindowStart*ms:
 		return fmt.Errorf("window of %d ms at %d", w.Width, w.Start)
+	case !k.Valid() || k.WindowKind() != k || k == crdt.KindSet:
+		return fmt.Errorf("%v cell of a window", k)
+	case f.Origin.Class == crdt.ClassNode:
+		return checkAmounts(&c.Value)
 	}
 	return nil
 }
@@ -77,7 +85,15 @@ func checkValue(c crdt.Class, v *crdt.Value) error {
 	switch k := v.Kind; {
 	case !k.Valid() || k.CellKind(c) != k || c == crdt.ClassNode && k == crdt.KindRollup:
 		return fmt.Errorf("%v cell of a %v origin", k, c)
-	case c == crdt.ClassNode && (crdt.MaxCell.Less(v.P) || crdt.MaxCell.Less(v.N)):
+	case c == crdt.ClassNode:
+		return checkAmounts(v)
+	}
+	return nil
+}
+
+// checkAmounts reports why no node can have written v.
+func checkAmounts(v *crdt.Value) error {
+	if crdt.MaxCell.Less(v.P) || crdt.MaxCell.Less(v.N) {
 		return fmt.Errorf("%v and %v, want at most %v", v.P, v.N, crdt.MaxCell)
 	}
 	return nil

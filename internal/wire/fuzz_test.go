@@ -51,6 +51,7 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawRemovals, appendAny[*Removals]),
 		examples(5, drawLink, appendAny[*Link]),
 		examples(5, drawDelta, appendAny[*Delta]),
+		examples(5, drawWindowMarks, appendAny[*WindowMarks]),
 		examples(5, drawDrops, appendAny[*Drops]),
 		examples(5, drawFreeze, appendAny[*Freeze]),
 		examples(5, drawForgotten, appendAny[*Forgotten]),

@@ -92,6 +92,8 @@ func goldens(t *testing.T) []golden {
 		window := crdt.Window{Start: 1_800_000_000_000, Width: 10_000}
 		windows.Cells = append(windows.Cells, Cell{Ref: uint32(i), Seq: 4, Value: v}, Cell{Ref: uint32(i), Seq: 4, Window: window, Value: v})
 	}
+	left := &Frame{Origin: node, Of: crdt.Incarnation{1, 2}, Stream: crdt.StreamWindow, From: 4, To: 5, Head: 5}
+	left.Cells = []Cell{{Ref: 1, Seq: 5, Window: crdt.Window{Start: 1_799_996_400_000, Width: 3_600_000}, Value: kindValues(t, 5)[1]}}
 	rollup := &crdt.Rollup{Stamp: crdt.HLCFrom(1_800_000_000_000, 0), Expected: 3}
 	rollup.AddGauge(&crdt.Gauge{Time: crdt.HLCFrom(1_799_999_999_000, 1), Value: 20.5})
 	region := &Frame{
@@ -114,6 +116,7 @@ func goldens(t *testing.T) []golden {
 		goldenFrame("frame_small", smallFrame(), false),
 		goldenFrame("frame_kinds", kinds, false),
 		goldenFrame("frame_windows", windows, false),
+		goldenFrame("frame_windows_left", left, false),
 		goldenFrame("frame_region", region, false),
 		goldenFrame("frame_compressed", many, true),
 		goldenMessage("message_hello", &Hello{
@@ -141,6 +144,7 @@ func goldens(t *testing.T) []golden {
 			{Bucket: 7, Sum: 99},
 			{Bucket: 4095, Sum: 1 << 60, Listed: true, Marks: []ColdMark{{Node: "n1", Inc: inc, Covered: [crdt.NumStreams]uint64{300, 2}}}},
 		}}),
+		goldenMessage("message_window_marks", &WindowMarks{Full: true, Marks: []WindowMark{{Origin: node, Cursor: 300}}}),
 		goldenMessage("message_config", config),
 		goldenMessage("message_config_name", &MeshConfig{ID: config.ID}),
 		goldenRecord("stored_config", config, AppendStoredConfig, ParseStoredConfig),

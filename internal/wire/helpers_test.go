@@ -157,6 +157,10 @@ func drawFrame(t *rapid.T) *Frame {
 	f.From = rapid.Uint64Range(0, 1<<40).Draw(t, "from")
 	f.To = f.From + rapid.Uint64Range(0, 1000).Draw(t, "to")
 	f.Head = f.To + rapid.Uint64Range(1, 1<<20).Draw(t, "head")
+	if f.Stream == crdt.StreamWindow && f.Origin.Class == crdt.ClassNode && rapid.Bool().Draw(t, "about") {
+		f.Of = crdt.Incarnation(drawID(t))
+		f.Of[0] = ^f.Origin.Inc[0]
+	}
 	seqs := rapid.OneOf(rapid.Just(f.Head), rapid.Uint64Range(1, f.Head))
 	refs := rapid.SliceOfNDistinct(rapid.Uint32Range(0, MaxRef), 0, 300, rapid.ID[uint32]).Draw(t, "refs")
 	for i, ref := range refs {
@@ -167,12 +171,16 @@ func drawFrame(t *rapid.T) *Frame {
 		if i > 20 { // enough of the costly kinds
 			kind = crdt.KindCounter
 		}
+		kind = kind.CellKind(f.Origin.Class)
 		c := Cell{Ref: ref, Seq: seqs.Draw(t, "seq")}
 		if f.Stream == crdt.StreamWindow && i%3 > 0 {
 			c.Window.Width = rapid.SampledFrom([]int64{1000, 10_000, 60_000, 3_600_000}).Draw(t, "width")
 			c.Window.Start = c.Window.Width * rapid.Int64Range(0, maxWindowStart*1000/c.Window.Width).Draw(t, "start")
+			if kind = kind.WindowKind(); kind == crdt.KindSet {
+				kind = crdt.KindCounter
+			}
 		}
-		c.Value = stored(t, drawInc(t, kind.CellKind(f.Origin.Class)), c.Seq)
+		c.Value = stored(t, drawInc(t, kind), c.Seq)
 		f.Cells = append(f.Cells, c)
 	}
 	return f

@@ -6,19 +6,20 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks, *MeshConfig, *Removals, *Drops, *Link, *Delta, *Freeze, *Forgotten.
+// *Heard, *ColdMarks, *WindowMarks, *MeshConfig, *Removals, *Drops, *Link, *Delta, *Freeze, *Forgotten.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
 const (
-	typeHello     = 1
-	typeMarks     = 2
-	typeFrame     = 3
-	typePush      = 4
-	typeHeartbeat = 5
-	typeCoverage  = 6
-	typeHeard     = 7
-	typeColdMarks = 8
+	typeHello       = 1
+	typeMarks       = 2
+	typeFrame       = 3
+	typePush        = 4
+	typeHeartbeat   = 5
+	typeCoverage    = 6
+	typeHeard       = 7
+	typeColdMarks   = 8
+	typeWindowMarks = 9
 
 	typeSeriesDrop  = 16
 	typeMeshConfig  = 17
@@ -40,19 +41,20 @@ const (
 // ParseMessage does not look inside: Raw aliases its input.
 type FrameMsg struct{ Raw []byte }
 
-func (*Hello) message()      {}
-func (*Marks) message()      {}
-func (*FrameMsg) message()   {}
-func (*Push) message()       {}
-func (*Heartbeat) message()  {}
-func (*Coverage) message()   {}
-func (*Heard) message()      {}
-func (*ColdMarks) message()  {}
-func (*Removals) message()   {}
-func (*MeshConfig) message() {}
-func (*Drops) message()      {}
-func (*Link) message()       {}
-func (*Delta) message()      {}
+func (*Hello) message()       {}
+func (*Marks) message()       {}
+func (*FrameMsg) message()    {}
+func (*Push) message()        {}
+func (*Heartbeat) message()   {}
+func (*Coverage) message()    {}
+func (*Heard) message()       {}
+func (*ColdMarks) message()   {}
+func (*WindowMarks) message() {}
+func (*Removals) message()    {}
+func (*MeshConfig) message()  {}
+func (*Drops) message()       {}
+func (*Link) message()        {}
+func (*Delta) message()       {}
 
 // AppendMessage appends m. It refuses what ParseMessage would refuse. On error dst is returned unchanged.
 func AppendMessage(dst []byte, m Message) ([]byte, error) {
@@ -96,6 +98,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 		body, err = m.append(nil)
 	case *ColdMarks:
 		typ = typeColdMarks
+		body, err = m.append(nil)
+	case *WindowMarks:
+		typ = typeWindowMarks
 		body, err = m.append(nil)
 	case *Drops:
 		typ = typeSeriesDrop
@@ -160,7 +165,8 @@ func parseMessage(b []byte) (Message, error) {
 	case typeHello | typeCompressed, typeMarks | typeCompressed, typePush | typeCompressed,
 		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
 		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed, typeSeriesDrop | typeCompressed,
-		typeLink | typeCompressed, typeDelta | typeCompressed, typeFreeze | typeCompressed, typeForgotten | typeCompressed:
+		typeLink | typeCompressed, typeDelta | typeCompressed, typeFreeze | typeCompressed, typeForgotten | typeCompressed,
+		typeWindowMarks | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -186,6 +192,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseHeard(body, min(len(b)*MaxCellsPerByte, MaxHeardClaims))
 	case typeColdMarks:
 		return parseColdMarks(body)
+	case typeWindowMarks:
+		return parseWindowMarks(body)
 	case typeNodeRemoval:
 		return parseRemovals(body)
 	case typeSeriesDrop:

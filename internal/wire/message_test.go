@@ -80,7 +80,8 @@ func TestUnknownFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wide := binary.BigEndian.AppendUint16([]byte{0xdc}, frameFields+fields)
+	wide := binary.BigEndian.AppendUint16([]byte{0xdc}, frameFields+1+fields)
+	extra = append(append([]byte{0xc4, 16}, make([]byte, 16)...), extra...) // of: nobody
 	g, err := ParseFrame(seal(nil, append(append(wide, body[1:]...), extra...), 0))
 	if err != nil {
 		t.Fatal(err)
