@@ -11,6 +11,7 @@ type Item struct {
 	Series *crdt.Series // shared, never modified after Submit
 	Inc    crdt.Value   // increment: amount, samples, gauge setting, dots; Kind equals Series.Kind
 	Token  Token
+	At     int64 // when it happened, in milliseconds since the Unix epoch; 0: a gauge's or sample's own time, or when it is committed
 }
 
 // Token identifies an item across retries at this node. The zero Token is not deduplicated.
@@ -63,5 +64,6 @@ type Limits struct {
 	Series  int // live series of the node's own; default 100,000 (about 60 MB of cells and names)
 	Keys    int // idempotency keys remembered; default 1,000,000 for 24 h (48 MB)
 	Sources int // client sources remembered; default 100,000 (600 B each)
+	Windows int // open windows, over all series and widths; default 600,000 (90 MB)
 	Waiting int // items waiting for a commit; default 1,000,000
 }

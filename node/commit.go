@@ -59,12 +59,14 @@ type pending struct {
 	replies []Reply
 	tokens  *tokenChanges
 	config  *wire.MeshConfig // a document that is written
+	sets    []openSet        // of open windows
+	win     *windowPersist   // peers' frames of windows; nil: none
 	after   func()           // of a checkpoint
 	failed  func()           // nil: nothing else to do
 }
 
 func (c *Core) submit(in Submit) {
-	if len(in.Batch.Items) > 0 && c.queue.items+len(in.Batch.Items) > c.cfg.Limits.Waiting || !c.hubWaits.admits(in.Batch) {
+	if len(in.Batch.Items) > 0 && c.waitingItems()+len(in.Batch.Items) > c.cfg.Limits.Waiting || !c.hubWaits.admits(in.Batch) {
 		c.Counts.Overfull++
 		c.out.Replies = append(c.out.Replies, Reply{ID: in.ID, Result: Result{Err: ErrBusy}})
 		return
@@ -78,7 +80,7 @@ func (c *Core) startPersist() {
 	if c.pending != nil {
 		return
 	}
-	if c.startRemovals() || c.startDrops() || c.startBudget() || c.startForgets() {
+	if c.startRemovals() || c.startDrops() || c.startBudget() || c.startForgets() || c.startWindows() {
 		return
 	}
 	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {
@@ -92,11 +94,18 @@ func (c *Core) startPersist() {
 	for ; n < len(c.queue.frames) && rec.bytes < maxCommitBytes; n++ {
 		q := c.queue.frames[n]
 		c.queue.frameBytes -= q.cost()
+		if q.frame.Stream == crdt.StreamWindow {
+			c.storeWindows(p, &q)
+			continue
+		}
 		rec.add(q.raw)
 		p.frames = append(p.frames, q)
 	}
 	c.queue.frames = slices.Delete(c.queue.frames, 0, n)
 	ops := c.configOps(p, p.tokens.ops(rec.ops()))
+	if p.win != nil {
+		ops = append(ops, p.win.finish()...)
+	}
 	if len(ops) == 0 { // nothing new: only duplicates and refusals
 		c.reply(p)
 		return
@@ -117,6 +126,7 @@ func (c *Core) startPersist() {
 // commitOwn turns the waiting batches into frames of the live incarnation and adds them to the log.
 func (c *Core) commitOwn(p *pending, rec *records) {
 	p.tokens = c.tokens.begin()
+	c.holdLate()
 	if len(c.queue.batches) == 0 {
 		return
 	}
@@ -139,6 +149,7 @@ func (c *Core) commitOwn(p *pending, rec *records) {
 		}
 		rec.add(raw)
 	}
+	b.logWindows(p, rec)
 }
 
 // records are the log records of one commit: frames, each behind its length, in values that a store likes.
@@ -181,6 +192,9 @@ func (c *Core) persisted(in Persisted) {
 		if p.failed != nil {
 			p.failed()
 		}
+		if p.win != nil {
+			c.Counts.FramesDropped += uint64(len(p.win.frames))
+		}
 		c.Counts.FramesDropped += uint64(len(p.frames)) // their senders resume from what was acknowledged
 		for _, r := range p.replies {
 			if r.ackHub > 0 {
@@ -202,6 +216,13 @@ func (c *Core) persisted(in Persisted) {
 	for _, f := range p.own {
 		c.check(c.applyOwn(f))
 		c.disk.dirty(c.live, p.records.first)
+	}
+	if len(p.sets) > 0 {
+		c.win.live.apply(p.sets)
+		c.disk.opened(p.records.first)
+	}
+	if p.win != nil {
+		c.windowsStored(p.win)
 	}
 	for _, q := range p.frames {
 		c.applyPeer(q, p.records.first)
@@ -226,6 +247,8 @@ type builder struct {
 	c      *Core
 	incs   map[reconcile.SeriesID]*crdt.Value // what is added; for gauges the value that results
 	failed map[reconcile.SeriesID]error
+	wins   map[openKey]*crdt.Value // what is added to fine windows
+	refs   map[reconcile.SeriesID]uint32
 	added  []addedBatch
 }
 
@@ -236,7 +259,10 @@ type addedBatch struct {
 }
 
 func newBuilder(c *Core) *builder {
-	return &builder{c: c, incs: map[reconcile.SeriesID]*crdt.Value{}, failed: map[reconcile.SeriesID]error{}}
+	return &builder{
+		c: c, incs: map[reconcile.SeriesID]*crdt.Value{}, failed: map[reconcile.SeriesID]error{},
+		wins: map[openKey]*crdt.Value{}, refs: map[reconcile.SeriesID]uint32{},
+	}
 }
 
 // add merges a batch. Items that cannot be counted are rejected one by one.
@@ -259,6 +285,7 @@ func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 			continue
 		}
 		ids[i] = id
+		b.place(id, it)
 		tc.mark(it.Token, b.c.wall)
 		res.Accepted++
 	}
@@ -272,7 +299,10 @@ func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 func (b *builder) lost(n uint64) {
 	id, err := b.series(&crdt.Series{Name: LostMetric, Kind: crdt.KindCounter})
 	if err == nil {
-		err = b.grow(id, &crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)})
+		it := &Item{Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)}}
+		if err = b.grow(id, &it.Inc); err == nil {
+			b.place(id, it)
+		}
 	}
 	if err != nil {
 		b.c.Counts.Rejected++
@@ -358,6 +388,7 @@ func (b *builder) finish(p *pending) {
 		r, ok := b.c.live.Ref(id)
 		if !ok {
 			r, ref = ref, ref+1
+			b.refs[id] = r
 			s := b.c.cat.Series(id)
 			f.Defs = append(f.Defs, wire.Def{Ref: r, Seq: f.To, Series: *s})
 			size += 64 + len(s.Name) + 32*len(s.Labels)

@@ -29,6 +29,7 @@ type CoreConfig struct {
 	CatchUp     int   // bytes that one step sends to peers that lack much; 0 = 4 MiB. More is longer steps and fewer of them
 	Retry       int64 // frames unacknowledged for this long are sent again; 0 = by Flush, see paceOf: the peer's disk may be full
 	FrameBytes  int   // size that frames to peers aim for; 0 = wire.TargetFrameBytes. Simulations make it small
+	Window      int64 // width of fine windows, see crdt.FineWidth; 0: no windows are kept
 	Inflight    int   // bytes of frames to one peer that may be unacknowledged; 0 = 2 MiB. Simulations make it small
 
 	Downlink []string // at an edge: patterns of the series that hubs send it; nil = all, not nil and empty = none
@@ -71,6 +72,7 @@ type Core struct {
 	stated statements           // coverage as hubs state it
 	drops  drops
 	config meshConfig
+	win    *windows // nil: no windows are kept
 
 	sessions map[uint64]*session
 	order    []*session
@@ -118,6 +120,8 @@ type Counters struct {
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
 	ConfigsUnread                                                           uint64
 	EntriesDropped, RolledBack, SeriesDropped, CellsDropped, CellsLate      uint64
+	WindowsEarly, WindowsLate, WindowsFull, WindowsRefused                  uint64
+	WindowReadsFailed, WindowsPublished, WindowsReopened                    uint64
 	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics         uint64
 	Frozen, Forgotten, ForgottenTaken, ForgottenApart                       uint64
 	FrozenFrames, ForgottenFrames                                           uint64
@@ -138,6 +142,10 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, hubs: map[crdt.Incarnation]int{}, tokens: newTokens(cfg.Limits),
 		own:    crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc},
 		stated: statements{}, drops: drops{all: map[string]wire.Drop{}}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
+	}
+	var err error
+	if c.win, err = newWindows(&c.cfg, c.own); err != nil {
+		return nil, err
 	}
 	c.disk.init()
 	if cfg.Role == RoleEdge && cfg.Downlink != nil {
@@ -207,9 +215,14 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 	case Loaded:
 		c.loaded(in)
 		c.epoch++
+	case WindowsRead:
+		c.windowsRead(in)
+	case FramesRead:
+		c.framesRead(in)
 	}
 	c.settleRegion()
 	c.startPersist()
+	c.readWindows()
 	c.settleHubWaits()
 	if c.mayFlush(in) {
 		c.flushSessions()

@@ -23,6 +23,7 @@ import (
 //	f/ node                   which incarnations of a node are forgotten; the sums of their cells are under o/
 //	z/ node                   which are frozen
 //	d/ hash of matcher (16)   drop of series by an operator
+//	w/ n/ v/ q/               windows: see windows_disk.go
 //	s/ source                 sequence window of a client source
 //	c/                        the mesh's configuration
 //	b/                        what an edge's line may still carry
@@ -73,6 +74,11 @@ type diskLog struct {
 	total   int64 // bytes of the records in bytes
 	first   map[*reconcile.Replica]uint64
 	parts   map[crdt.Origin]int // values that the cells of an origin take at its last checkpoint; not of cold ones
+
+	openFirst uint64 // the oldest record that is needed for this process' open windows; 0: none
+	leftFirst uint64 // the same for what earlier processes left
+	openParts int    // values that the last checkpoint of open windows takes,
+	openOf    crdt.Origin
 }
 
 func (d *diskLog) init() {
@@ -106,6 +112,11 @@ func (d *diskLog) needed() uint64 {
 	for _, lsn := range d.first {
 		need = min(need, lsn)
 	}
+	for _, lsn := range []uint64{d.openFirst, d.leftFirst} {
+		if lsn != 0 {
+			need = min(need, lsn)
+		}
+	}
 	return need
 }
 
@@ -125,7 +136,7 @@ func (d *diskLog) trim(ops []Op) []Op {
 // startCheckpoint writes the origins whose changes are oldest in the log, when the log is large enough, so that its
 // old end can go. It runs only while no commit waits. Each origin's snapshot and progress go in one persist.
 func (c *Core) startCheckpoint() {
-	if c.startCooling() || c.startDropping() || c.disk.total < c.cfg.LogBytes {
+	if c.startCooling() || c.startDropping() || c.disk.total < c.cfg.LogBytes || c.startOpenCheckpoint() {
 		return
 	}
 	order := slices.SortedFunc(maps.Keys(c.disk.first), func(a, b *reconcile.Replica) int {

@@ -35,6 +35,7 @@ func (c *Core) flushSessions() {
 		if compare && c.now >= s.compareAt {
 			c.retry(s)
 			c.compare(s)
+			c.compareWindows(s)
 			s.lag.known = false
 			s.compareAt = c.now + s.line.pace.compare - c.cfg.AntiEntropy/2
 			c.ageFor(s)
@@ -61,6 +62,7 @@ func (c *Core) flushSessions() {
 	c.beats = nil
 	if compare {
 		c.age()
+		c.ageWindows()
 		c.nextAE = c.now + c.cfg.AntiEntropy
 	}
 }

@@ -24,18 +24,19 @@ func (c *Core) mayWrite(s *session, o crdt.Origin) bool {
 	}
 }
 
-// countIn counts what a frame brings. Cells of windows are for later versions: they are counted and not kept.
+// countIn counts what a frame brings.
 func (c *Core) countIn(s *session, f *wire.Frame) {
 	s.framesIn++
 	c.Counts.FramesIn++
 	c.Counts.CellsIn += uint64(len(f.Cells))
-	if f.Stream == crdt.StreamWindow {
-		c.Counts.WindowCells += uint64(len(f.Cells))
-	}
 }
 
 func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	c.countIn(s, f)
+	if f.Stream == crdt.StreamWindow {
+		c.gotWindows(s, f, raw)
+		return
+	}
 	o := f.Origin
 	if !c.mayWrite(s, o) {
 		c.Counts.Refused++

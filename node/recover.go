@@ -27,8 +27,8 @@ func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
-		rec.drops, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.take, rec.tokens, rec.config, rec.removals,
-		rec.budget,
+		rec.drops, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.streams, rec.open, rec.take,
+		rec.tokens, rec.config, rec.removals, rec.budget,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
@@ -83,6 +83,9 @@ func (rec *recovery) touched() error {
 		return nil
 	}
 	return rec.frames(func(_ uint64, f *wire.Frame) error {
+		if f.Stream != crdt.StreamLifetime {
+			return nil
+		}
 		p, cold := rec.c.hub.cold.index.progress(f.Origin)
 		if cold {
 			r := rec.replica(f.Origin)
@@ -161,6 +164,9 @@ func (rec *recovery) sums() error {
 // log applies the records in order.
 func (rec *recovery) log() error {
 	return rec.frames(func(lsn uint64, f *wire.Frame) error {
+		if f.Stream != crdt.StreamLifetime {
+			return nil // see open
+		}
 		if rec.c.hub != nil && rec.c.hub.entries.Late(f) {
 			return nil
 		}

@@ -37,6 +37,7 @@ type session struct {
 	config  configOf
 	line    line
 	forget  forgetState // with a hub of the own region
+	win     windowSession
 
 	lateOrigins []crdt.Origin         // not listed in marks, and asked about
 	partial     map[crdt.Origin]int64 // when cold ones were loaded to be relayed, though nobody can say what the peer lacks
@@ -107,8 +108,8 @@ func (c *Core) peerUp(in PeerUp) {
 		id: in.ID, peer: in.Peer, since: c.now,
 		told: map[crdt.Origin]crdt.Progress{}, marks: map[crdt.Origin]crdt.Progress{},
 		streams: map[crdt.Origin]*outStream{}, sources: map[crdt.Origin]struct{}{}, stated: map[string]wire.RegionCoverage{},
-		partial: map[crdt.Origin]int64{},
-		forget:  forgetState{stated: map[string]wire.FrozenNode{}, told: map[string]uint64{}, sent: map[string]int64{}},
+		partial: map[crdt.Origin]int64{}, win: newWindowSession(),
+		forget: forgetState{stated: map[string]wire.FrozenNode{}, told: map[string]uint64{}, sent: map[string]int64{}},
 	}
 	for _, old := range c.ordered() {
 		if old.peer.Node == s.peer.Node && old.peer.Region == s.peer.Region && old.peer.Inc == s.peer.Inc && !mutant.On("pairs in any order") {
@@ -215,6 +216,8 @@ func (c *Core) received(in Received) {
 		c.gotHeard(s, m)
 	case *wire.ColdMarks:
 		c.gotColdMarks(s, m)
+	case *wire.WindowMarks:
+		c.gotWindowMarks(s, m)
 	case *wire.MeshConfig:
 		c.gotConfig(s, m)
 	case *wire.Drops:
@@ -263,6 +266,7 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 		}
 	}
 	c.sendMarks(s, true, func(crdt.Origin) bool { return true })
+	c.sendWindowMarks(s, true)
 }
 
 // offsetMs is how long a smallest difference of clocks is believed: a clock that jumped is followed after at most
@@ -387,8 +391,7 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 				c.out.Fatal = fmt.Errorf("node: %w: %s says so", ErrForgotten, s.peer.Node)
 				continue
 			}
-			c.out.Fatal = fmt.Errorf("node: %w: %s holds it up to %d, this process wrote %d", ErrForked, s.peer.Node,
-				mk.Progress[crdt.StreamLifetime].Cursor, c.live.Progress[crdt.StreamLifetime].Cursor)
+			c.out.Fatal = c.forked(s, "it", mk.Progress[crdt.StreamLifetime].Cursor, c.live.Progress[crdt.StreamLifetime].Cursor)
 		}
 		if c.isDropped(mk.Origin) {
 			continue // it is not sent to anybody: what a peer has of it is no matter
@@ -412,6 +415,11 @@ func (c *Core) gotMarks(s *session, m *wire.Marks) {
 	if m.Full && !m.More {
 		c.reexpress(s)
 	}
+}
+
+// forked says that a peer holds more of this process than it wrote.
+func (c *Core) forked(s *session, what string, held, wrote uint64) error {
+	return fmt.Errorf("node: %w: %s holds %s up to %d, this process wrote %d", ErrForked, s.peer.Node, what, held, wrote)
 }
 
 func (c *Core) acked(s *session, st *outStream, cursor uint64) {

@@ -87,16 +87,23 @@ type Output struct {
 	Persist *Persist
 	Replies []Reply
 	Loads   []crdt.Origin
-	Close   []CloseSession
-	Fatal   error // the process must end, and answer nobody any more: it may start again, as another incarnation
-	Wake    int64 // the next Tick is wanted at this Mono
+
+	WindowReads []WindowRead
+	FrameReads  []FrameRead
+	Published   []Published // in the order of tags
+	Close       []CloseSession
+	Fatal       error // the process must end, and answer nobody any more: it may start again, as another incarnation
+	Wake        int64 // the next Tick is wanted at this Mono
 
 	// Room says what the transport takes for a session and class. The caller sets it once; nil: all there is.
 	Room func(peer uint64, bulk bool) Room
 }
 
 func (o *Output) reset() {
-	*o = Output{Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0], Room: o.Room}
+	*o = Output{
+		Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0], Room: o.Room,
+		WindowReads: o.WindowReads[:0], FrameReads: o.FrameReads[:0], Published: o.Published[:0],
+	}
 }
 
 // Send is a message for a session. Bulk messages need no order among the others. Several sends may share one Msg: it

@@ -25,6 +25,7 @@ func (l *Limits) defaults() {
 	l.Keys = cmp.Or(l.Keys, 1_000_000)
 	l.Sources = cmp.Or(l.Sources, 100_000)
 	l.Waiting = cmp.Or(l.Waiting, 1_000_000)
+	l.Windows = cmp.Or(l.Windows, maxOpenCells)
 }
 
 // tokens remembers which items were counted, as far as design promises: per source the highest seq and a window

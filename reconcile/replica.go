@@ -66,6 +66,14 @@ func (r *Replica) Ref(id SeriesID) (uint32, bool) {
 	return ref, ok
 }
 
+// Series returns the series that the origin numbers ref.
+func (r *Replica) Series(ref uint32) (SeriesID, bool) {
+	if !r.known(ref) {
+		return noSeries, false
+	}
+	return r.series[ref], true
+}
+
 // Top returns the highest seq of any cell held; it may be beyond the cursor.
 func (r *Replica) Top() uint64 { return r.top }
 

@@ -1,0 +1,287 @@
+package node
+
+import (
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/mutant"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// openTable is the windows of one process of this node that hold something that is not published. It holds what is on
+// disk, no more.
+type openTable struct {
+	of      crdt.Origin
+	windows map[crdt.Window]openWindow
+	cells   int
+}
+
+type openWindow map[reconcile.SeriesID]*openCell
+
+// openCell is one open window of one series: all that its process counted in it, published or not.
+type openCell struct {
+	v crdt.Value
+	// counted: the wider windows contain it. A fine window enters those when it is published; one that was reopened by
+	// a late event is in them at once.
+	counted bool
+	dirty   bool  // it has something that is not published
+	since   int64 // when it was read from the history
+}
+
+func newOpenTable(o crdt.Origin) *openTable {
+	return &openTable{of: o, windows: map[crdt.Window]openWindow{}}
+}
+
+func (t *openTable) get(win crdt.Window, id reconcile.SeriesID) *openCell { return t.windows[win][id] }
+
+func (t *openTable) put(win crdt.Window, id reconcile.SeriesID, c *openCell) {
+	w := t.windows[win]
+	if w == nil {
+		w = openWindow{}
+		t.windows[win] = w
+	}
+	if w[id] == nil {
+		t.cells++
+	}
+	w[id] = c
+}
+
+func (t *openTable) remove(win crdt.Window, id reconcile.SeriesID) {
+	w := t.windows[win]
+	if w[id] == nil {
+		return
+	}
+	t.cells--
+	if delete(w, id); len(w) == 0 {
+		delete(t.windows, win)
+	}
+}
+
+// order returns the windows by width and start.
+func (t *openTable) order() []crdt.Window {
+	return slices.SortedFunc(maps.Keys(t.windows), compareWindows)
+}
+
+// ids returns the series of a window in order.
+func (w openWindow) ids() []reconcile.SeriesID { return slices.Sorted(maps.Keys(w)) }
+
+// openKey names one window of one series.
+type openKey struct {
+	win crdt.Window
+	id  reconcile.SeriesID
+}
+
+func compareOpen(a, b openKey) int {
+	if c := compareWindows(a.win, b.win); c != 0 || a.id == b.id {
+		return c
+	}
+	if a.id < b.id {
+		return -1
+	}
+	return 1
+}
+
+// openSet is a new value of an open window. Fine windows come with whether the wider ones contain them.
+type openSet struct {
+	openKey
+	v       crdt.Value
+	counted bool
+}
+
+// apply makes values that are on disk count.
+func (t *openTable) apply(sets []openSet) {
+	for i := range sets {
+		s := &sets[i]
+		t.put(s.win, s.id, &openCell{v: s.v, counted: s.counted, dirty: true})
+	}
+}
+
+// eventTime returns when an item happened, in milliseconds since the Unix epoch.
+func (c *Core) eventTime(it *Item) int64 {
+	if it.At != 0 {
+		return it.At
+	}
+	switch x := it.Inc.X.(type) {
+	case *crdt.Gauge:
+		if x.Time != 0 {
+			return x.Time.Millis()
+		}
+	case *crdt.Observed:
+		for s := range x.Samples() {
+			return s.Time
+		}
+	}
+	return c.wall
+}
+
+// place adds what an item counted to the window that it happened in. What no window can take is counted in the lifetime
+// cell alone, and as lost here.
+func (b *builder) place(id reconcile.SeriesID, it *Item) {
+	w := b.c.win
+	if w == nil || !it.Inc.Kind.Windowed() {
+		return
+	}
+	at := b.c.eventTime(it)
+	switch {
+	case at > b.c.wall+crdt.MaxEarlyMillis:
+		b.c.Counts.WindowsEarly++
+		return
+	case at < b.c.wall-crdt.MaxLateMillis:
+		b.c.Counts.WindowsLate++
+		return
+	}
+	key := openKey{crdt.WindowAt(at, w.widths[0]), id}
+	if !b.c.readIn(key) && !mutant.On("late event begins at zero") {
+		b.c.Counts.WindowsFull++ // the commit before this one filled the last place of a series
+		return
+	}
+	v := b.wins[key]
+	if v == nil {
+		if w.live.cells+len(w.widths)*len(b.wins) >= b.c.cfg.Limits.Windows {
+			b.c.Counts.WindowsFull++
+			return
+		}
+		bottom := crdt.Bottom(it.Inc.Kind.WindowKind())
+		v = &bottom
+		b.wins[key] = v
+	}
+	inc := it.Inc
+	if inc.Kind == crdt.KindGauge { // the value that results
+		inc = b.incs[id].X.(*crdt.Gauge).Sample()
+		inc.X.(*crdt.Rollup).Last = crdt.HLCFrom(at, 0)
+	}
+	if err := v.AddWindow(&inc); err != nil {
+		b.c.Counts.WindowsFull++
+	}
+}
+
+// windowSets returns the values of the open windows with what was collected, and the frames of the log that hold them.
+func (b *builder) windowSets() (sets []openSet) {
+	if len(b.wins) == 0 {
+		return nil
+	}
+	w := b.c.win
+	next := map[openKey]int{} // places in sets
+	grow := func(key openKey, inc *crdt.Value, counted bool) {
+		at, ok := next[key]
+		if !ok {
+			s := openSet{openKey: key, v: crdt.Bottom(inc.Kind), counted: counted}
+			if c := w.live.get(key.win, key.id); c != nil {
+				s.v = c.v.Clone()
+			}
+			at = len(sets)
+			next[key], sets = at, append(sets, s)
+		}
+		if err := sets[at].v.AddWindow(inc); err != nil {
+			b.c.Counts.WindowsFull++
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(b.wins), compareOpen) {
+		if b.failed[key.id] != nil || !b.numbered(key.id) {
+			continue
+		}
+		counted := b.c.late(key)
+		if c := w.live.get(key.win, key.id); c != nil {
+			counted = c.counted
+		}
+		grow(key, b.wins[key], counted)
+		if counted {
+			for _, width := range w.widths[1:] {
+				grow(openKey{crdt.WindowAt(key.win.Start, width), key.id}, b.wins[key], true)
+			}
+		}
+	}
+	return sets
+}
+
+// readIn reports whether what was published of a fine window and of those around it is in the table.
+func (c *Core) readIn(key openKey) bool {
+	for tier, width := range c.win.widths {
+		win := crdt.WindowAt(key.win.Start, width)
+		if c.win.mayBePublished(tier, win) && c.win.live.get(win, key.id) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// late reports whether a fine window, or a wider one around it, may have been published.
+func (c *Core) late(key openKey) bool {
+	for tier, width := range c.win.widths {
+		if c.win.mayBePublished(tier, crdt.WindowAt(key.win.Start, width)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Open windows are in the log as frames of the window stream that move no cursor. Their head says which they are.
+const (
+	openHead    = 1 // above the cursor: not in the wider windows yet
+	countedHead = 2 // in the wider windows, or wide themselves
+)
+
+// openFrames returns the frames of the log for values of open windows. ref numbers the series, as the lifetime cells do.
+func (c *Core) openFrames(of crdt.Origin, sets []openSet, ref func(reconcile.SeriesID) uint32) (out []*wire.Frame) {
+	cursor := c.win.origin(of).cursor
+	for _, counted := range []bool{false, true} {
+		head := cursor + openHead
+		if counted {
+			head = cursor + countedHead
+		}
+		var f *wire.Frame
+		size := 0
+		for i := range sets {
+			s := &sets[i]
+			if s.counted != counted {
+				continue
+			}
+			if f == nil || size >= recordBytes {
+				f, size = &wire.Frame{Origin: of, Stream: crdt.StreamWindow, From: cursor, To: cursor, Head: head}, 0
+				out = append(out, f)
+			}
+			f.Cells = append(f.Cells, wire.Cell{Ref: ref(s.id), Window: s.win, Seq: head, Value: s.v})
+			size += valueBytes(&s.v)
+		}
+	}
+	return out
+}
+
+// valueBytes is about what a value takes in a frame.
+func valueBytes(v *crdt.Value) int {
+	if v.X != nil {
+		return 8 + v.X.Size()
+	}
+	return 16
+}
+
+// logWindows adds what a commit counted in windows to the log.
+func (b *builder) logWindows(p *pending, rec *records) {
+	if b.c.win == nil {
+		return
+	}
+	p.sets = b.windowSets()
+	if mutant.On("window lost at a crash") {
+		return
+	}
+	for _, f := range b.c.openFrames(b.c.own, p.sets, b.ref) {
+		rec.add(encode(f).raw)
+	}
+}
+
+// numbered reports whether the origin has a number for a series: not if all that came for it was nothing.
+func (b *builder) numbered(id reconcile.SeriesID) bool {
+	_, live := b.c.live.Ref(id)
+	_, now := b.refs[id]
+	return live || now
+}
+
+// ref returns the origin's number of a series that is in this commit or was in one before.
+func (b *builder) ref(id reconcile.SeriesID) uint32 {
+	if ref, ok := b.c.live.Ref(id); ok {
+		return ref
+	}
+	return b.refs[id]
+}

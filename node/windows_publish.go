@@ -1,0 +1,218 @@
+package node
+
+import (
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/mutant"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// pass is what one persist publishes of a table, and what becomes of the table by it.
+type pass struct {
+	table *openTable
+	cells map[reconcile.SeriesID][]wire.Cell
+	n     int
+	gone  []openKey           // published
+	fed   map[openKey]openSet // wider windows that fine ones entered
+	ends  []int64             // by width: the greatest end of any window that is published
+}
+
+// gather collects the windows of a table that due allows. Fine windows enter the wider ones around them first, and wider
+// ones are published only when no fine window in them waits: so each amount enters each width once.
+func (c *Core) gather(t *openTable, due func(crdt.Window) bool) *pass {
+	p := &pass{table: t, cells: map[reconcile.SeriesID][]wire.Cell{}, fed: map[openKey]openSet{}, ends: slices.Clone(c.win.published)}
+	order := t.order()
+	for _, win := range order {
+		if win.Width != c.win.widths[0] || !due(win) {
+			continue
+		}
+		if p.n >= maxPublished {
+			return p
+		}
+		for _, id := range t.windows[win].ids() {
+			if cell := t.windows[win][id]; cell.dirty {
+				c.feed(p, openKey{win, id}, cell)
+				c.take(p, openKey{win, id}, cell.v)
+			}
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(p.fed), compareOpen) {
+		if due(key.win) {
+			c.take(p, key, p.fed[key].v)
+			delete(p.fed, key)
+		}
+	}
+	for _, win := range order {
+		if win.Width == c.win.widths[0] || !due(win) {
+			continue
+		}
+		for _, id := range t.windows[win].ids() {
+			if cell := t.windows[win][id]; cell.dirty && !p.has(openKey{win, id}) {
+				c.take(p, openKey{win, id}, cell.v)
+			}
+		}
+	}
+	return p
+}
+
+// has reports whether a window is among those that p publishes.
+func (p *pass) has(key openKey) bool {
+	return slices.ContainsFunc(p.cells[key.id], func(c wire.Cell) bool { return c.Window == key.win })
+}
+
+// feed adds a fine window to the wider ones around it.
+func (c *Core) feed(p *pass, key openKey, cell *openCell) {
+	if cell.counted && !mutant.On("late event enters the wider windows twice") {
+		return
+	}
+	for _, width := range c.win.widths[1:] {
+		wide := openKey{crdt.WindowAt(key.win.Start, width), key.id}
+		s, ok := p.fed[wide]
+		if !ok {
+			s = openSet{openKey: wide, v: crdt.Bottom(cell.v.Kind), counted: true}
+			if old := p.table.get(wide.win, wide.id); old != nil {
+				s.v = old.v.Clone()
+			}
+		}
+		if err := s.v.AddWindow(&cell.v); err != nil {
+			c.Counts.WindowsFull++
+		}
+		p.fed[wide] = s
+	}
+}
+
+func (c *Core) take(p *pass, key openKey, v crdt.Value) {
+	p.cells[key.id] = append(p.cells[key.id], wire.Cell{Window: key.win, Value: v})
+	p.gone = append(p.gone, key)
+	p.n++
+	if tier := c.win.tier(key.win.Width); tier >= 0 {
+		p.ends[tier] = max(p.ends[tier], key.win.End())
+	}
+}
+
+// startWindows publishes what is due: first what earlier processes left behind. It reports whether there was anything.
+func (c *Core) startWindows() bool {
+	w := c.win
+	if w == nil || c.now < w.retry {
+		return false
+	}
+	if len(w.left) > 0 {
+		return c.publishLeft(w.left[0])
+	}
+	if c.startTotals() {
+		return true
+	}
+	if c.now < w.nextPass {
+		return false
+	}
+	w.nextPass = c.now + publishMs
+	c.forgetRead()
+	p := c.gather(w.live, func(win crdt.Window) bool { return win.End()+w.grace <= c.wall })
+	if p.n == 0 || mutant.On("windows never published") {
+		return false
+	}
+	wp := c.newWindowPersist()
+	s := w.origin(c.own)
+	from := s.cursor
+	c.publish(wp, s, crdt.Incarnation{}, p.cells)
+	fed := make([]openSet, 0, len(p.fed))
+	for _, key := range slices.SortedFunc(maps.Keys(p.fed), compareOpen) {
+		fed = append(fed, p.fed[key])
+	}
+	rec := &records{first: c.disk.lsn + 1}
+	to := wp.cursor(s)
+	rec.add(encode(&wire.Frame{Origin: c.own, Stream: crdt.StreamWindow, From: from, To: to, Head: to}).raw)
+	if !mutant.On("wider window lost at a crash") {
+		ref := func(id reconcile.SeriesID) uint32 { ref, _ := c.live.Ref(id); return ref }
+		for _, f := range c.openFrames(c.own, fed, ref) {
+			rec.add(encode(f).raw)
+		}
+	}
+	c.persistWindows(wp, rec, func() {
+		c.Counts.WindowsPublished += uint64(p.n)
+		for _, key := range p.gone {
+			w.live.remove(key.win, key.id)
+		}
+		w.live.apply(fed)
+		w.published = p.ends
+		if w.live.cells == 0 {
+			c.disk.openFirst = 0
+		} else {
+			c.disk.opened(rec.first)
+		}
+	})
+	return true
+}
+
+// persistWindows starts a persist that is no commit: frames of window streams, and records of the log.
+func (c *Core) persistWindows(wp *windowPersist, rec *records, after func()) {
+	ops := wp.finish()
+	c.persistCheckpoint(append(ops, rec.ops()...), func() {
+		for i, v := range rec.values {
+			c.disk.committed(rec.first+uint64(i), len(v))
+		}
+		c.windowsStored(wp)
+		after()
+		c.epoch++
+	})
+	c.pending.failed = func() { c.win.retry = c.now + c.cfg.Retry }
+}
+
+// publish puts cells under the next numbers of a stream, in frames that say all that is needed to read them. of is who
+// counted them, if not the stream's process.
+func (c *Core) publish(wp *windowPersist, s *windowOrigin, of crdt.Incarnation, cells map[reconcile.SeriesID][]wire.Cell) {
+	var f *wire.Frame
+	size := 0
+	flush := func() {
+		if f != nil {
+			wp.add(s, f, encode(f).raw)
+			f = nil
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(cells)) {
+		if f == nil {
+			n := wp.cursor(s) + 1
+			if mutant.On("publication number reused") && n > 1 && size == 0 {
+				n--
+			}
+			f, size = &wire.Frame{Origin: s.origin, Of: of, Stream: crdt.StreamWindow, From: n - 1, To: n, Head: n}, 0
+		}
+		ref := uint32(len(f.Defs))
+		def := c.cat.Series(id)
+		f.Defs = append(f.Defs, wire.Def{Ref: ref, Seq: f.To, Series: *def})
+		size += seriesBytes(def)
+		for _, cell := range cells[id] {
+			cell.Ref, cell.Seq = ref, f.To
+			f.Cells = append(f.Cells, cell)
+			size += valueBytes(&cell.Value)
+		}
+		if size >= c.cfg.FrameBytes || len(f.Cells) >= wire.MaxFrameCells/2 {
+			flush()
+		}
+	}
+	flush()
+}
+
+// seriesBytes is about what a definition takes in a frame.
+func seriesBytes(s *crdt.Series) int {
+	n := 16 + len(s.Name)
+	for _, l := range s.Labels {
+		n += 4 + len(l.Name) + len(l.Value)
+	}
+	return n
+}
+
+// forgetRead closes windows that were read for a late event which never came to be counted.
+func (c *Core) forgetRead() {
+	t := c.win.live
+	for _, win := range t.order() {
+		for _, id := range t.windows[win].ids() {
+			if cell := t.windows[win][id]; !cell.dirty && c.now >= cell.since+keepReadMs {
+				t.remove(win, id)
+			}
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package node
+
+import (
+	"meshd/crdt"
+	"meshd/internal/mutant"
+	"meshd/internal/wire"
+)
+
+// windowSession is what a session knows of window streams.
+type windowSession struct {
+	told     map[crdt.Origin]uint64     // what this node said it holds
+	marks    map[crdt.Origin]uint64     // what the peer said it holds
+	out      map[crdt.Origin]*windowOut // what was sent
+	ready    bool                       // the peer listed what it holds
+	inflight int
+}
+
+// windowOut is how far one stream was sent on a session.
+type windowOut struct {
+	sent    uint64
+	unacked []sentFrame
+	since   int64
+}
+
+func newWindowSession() windowSession {
+	return windowSession{told: map[crdt.Origin]uint64{}, marks: map[crdt.Origin]uint64{}, out: map[crdt.Origin]*windowOut{}}
+}
+
+// takesWindows reports whether this node keeps windows that a session's peer has: hubs do.
+func (c *Core) takesWindows(s *session) bool {
+	return c.win != nil && c.hub != nil && (s.peer.Role == RoleHub || s.peer.Region == c.cfg.Region)
+}
+
+// sendWindowMarks says how far streams are here that the peer may bring, where that changed since it was said; with
+// full, all of it.
+func (c *Core) sendWindowMarks(s *session, full bool) {
+	if !c.takesWindows(s) {
+		return
+	}
+	var ms []wire.WindowMark
+	for _, o := range c.win.order {
+		if was, ok := s.win.told[o.origin]; (!full && (ok && was == o.cursor || o.cursor == 0)) || !c.mayWrite(s, o.origin) {
+			continue
+		}
+		s.win.told[o.origin] = o.cursor
+		ms = append(ms, wire.WindowMark{Origin: o.origin, Cursor: o.cursor})
+	}
+	c.sendWindowList(s, ms, full)
+}
+
+func (c *Core) sendWindowList(s *session, ms []wire.WindowMark, full bool) {
+	for first := full; first || len(ms) > 0; first = false {
+		n := min(len(ms), wire.MaxMarks)
+		c.send(s, &wire.WindowMarks{Full: first, More: n < len(ms), Marks: ms[:n]})
+		ms = ms[n:]
+	}
+}
+
+// gotWindowMarks takes the peer's word on which publications it has on disk.
+func (c *Core) gotWindowMarks(s *session, m *wire.WindowMarks) {
+	if c.win == nil || s.peer.Role != RoleHub {
+		c.Counts.Refused++
+		return
+	}
+	if m.Full {
+		clear(s.win.marks)
+	}
+	own := c.win.origin(c.own)
+	for i := range m.Marks {
+		mk := &m.Marks[i]
+		if mk.Origin == own.origin && mk.Cursor > own.cursor {
+			c.out.Fatal = c.forked(s, "windows", mk.Cursor, own.cursor)
+		}
+		s.win.marks[mk.Origin] = mk.Cursor
+		if out := s.win.out[mk.Origin]; out != nil {
+			c.windowsAcked(s, out, mk.Cursor)
+		}
+	}
+	s.win.ready = s.win.ready || !m.More
+	c.pumpWindows(s)
+}
+
+func (c *Core) windowsAcked(s *session, out *windowOut, cursor uint64) {
+	for len(out.unacked) > 0 && out.unacked[0].to <= cursor {
+		s.win.inflight -= out.unacked[0].size
+		out.unacked, out.since = out.unacked[1:], c.now
+	}
+}
+
+// compareWindows tells a peer what is here, and sends it what it lacks; what it did not take for long is sent again.
+func (c *Core) compareWindows(s *session) {
+	if c.win == nil {
+		return
+	}
+	c.sendWindowMarks(s, false)
+	for o, out := range s.win.out { // in any order: nothing is sent here
+		if len(out.unacked) == 0 || c.now < out.since+c.cfg.Retry || !c.drained(s) {
+			continue
+		}
+		for _, f := range out.unacked {
+			s.win.inflight -= f.size
+		}
+		*out = windowOut{sent: s.win.marks[o], since: c.now}
+		c.Counts.Resyncs++
+	}
+	c.pumpWindows(s)
+}
+
+// windowsFor returns up to which publication a stream is to go to a session's peer: news of this process at once, what
+// others wrote once the peer had the time to get it from them.
+func (c *Core) windowsFor(s *session, o *windowOrigin) uint64 {
+	sibling := s.peer.Region == c.cfg.Region
+	switch {
+	case s.peer.Role != RoleHub || o.origin.Inc == s.peer.Inc:
+		return 0
+	case o.origin.Class == crdt.ClassNode && !sibling:
+		return 0
+	case o.origin.Inc == c.cfg.Inc, c.hub == nil:
+		return o.cursor
+	case mutant.On("windows not relayed"):
+		return 0
+	}
+	return min(o.cursor, o.aged)
+}
+
+// pumpWindows sends a peer the publications that it lacks, as far as there is room.
+func (c *Core) pumpWindows(s *session) {
+	if !s.win.ready || s.peer.Role != RoleHub {
+		return
+	}
+	for _, o := range c.win.order {
+		if to := c.windowsFor(s, o); to > s.win.marks[o.origin] && !c.pumpStream(s, o, to) {
+			return
+		}
+	}
+}
+
+// pumpStream sends the publications of one stream up to to. It reports whether there is room for others.
+func (c *Core) pumpStream(s *session, o *windowOrigin, to uint64) bool {
+	out := s.win.out[o.origin]
+	if out == nil {
+		out = &windowOut{since: c.now}
+		s.win.out[o.origin] = out
+	}
+	for out.sent = max(out.sent, s.win.marks[o.origin]); out.sent < to; out.sent++ {
+		if s.win.inflight >= c.cfg.Inflight {
+			return false
+		}
+		raw := c.win.cache.frames[frameID{o.origin, out.sent + 1}]
+		if raw == nil {
+			c.readFrames(FrameRead{Origin: o.origin, After: out.sent})
+			return true
+		}
+		msg := encodeMessage(&wire.FrameMsg{Raw: raw})
+		if !c.room(s, true).takes(len(msg)) {
+			c.Counts.RoomWaits++
+			return false
+		}
+		if len(out.unacked) == 0 {
+			out.since = c.now
+		}
+		out.unacked = append(out.unacked, sentFrame{out.sent + 1, len(msg)})
+		s.win.inflight += c.sendRaw(s, msg, true)
+		s.framesOut++
+		c.Counts.FramesOut++
+	}
+	if o.cursor <= s.win.marks[o.origin] && len(out.unacked) == 0 {
+		delete(s.win.out, o.origin)
+	}
+	return true
+}
+
+// readFrames asks for frames from disk, one read of a stream at a time.
+func (c *Core) readFrames(r FrameRead) {
+	if !c.win.reads[r.Origin] {
+		c.win.reads[r.Origin] = true
+		c.out.FrameReads = append(c.out.FrameReads, r)
+	}
+}
+
+// framesRead takes frames that were read and lets who lacks them have them.
+func (c *Core) framesRead(in FramesRead) {
+	if c.win == nil {
+		return
+	}
+	delete(c.win.reads, in.Origin)
+	if in.Err != nil || len(in.Frames) == 0 {
+		c.Counts.WindowReadsFailed++
+		return
+	}
+	for i, raw := range in.Frames {
+		c.win.cache.put(frameID{in.Origin, in.After + 1 + uint64(i)}, raw)
+	}
+	o := c.win.origin(in.Origin)
+	for _, s := range c.order {
+		if to := c.windowsFor(s, o); s.win.ready && to > s.win.marks[in.Origin] {
+			c.pumpStream(s, o, to)
+		}
+	}
+}
+
+// gotWindows takes a publication from a peer.
+func (c *Core) gotWindows(s *session, f *wire.Frame, raw []byte) {
+	switch {
+	case !c.takesWindows(s) || !c.mayWrite(s, f.Origin) || f.Origin.Class == crdt.ClassView:
+		c.Counts.Refused++
+		return
+	case f.Origin.Inc == c.cfg.Inc || c.refuses(f.Origin):
+		return
+	}
+	if err := checkWindows(f); err != nil {
+		c.suspect(f.Origin, err)
+		return
+	}
+	if f.To <= c.win.origin(f.Origin).cursor {
+		delete(s.win.told, f.Origin)
+		return
+	}
+	c.enqueue(queuedFrame{frame: f, raw: raw, from: s.id})
+}
+
+// storeWindows puts a peer's publication into a persist, if it is the next one. Streams have no gaps: what is not next
+// comes again, because it is not acknowledged.
+func (c *Core) storeWindows(p *pending, q *queuedFrame) {
+	if p.win == nil {
+		p.win = c.newWindowPersist()
+	}
+	s := c.win.origin(q.frame.Origin)
+	at := p.win.cursor(s)
+	switch {
+	case q.frame.To <= at:
+		return
+	case q.frame.From > at && !mutant.On("publication over a gap"), c.win.totals.full():
+		c.Counts.FramesDropped++
+		return
+	}
+	p.win.add(s, q.frame, q.raw)
+	p.win.from = append(p.win.from, windowSource{q.from, s})
+}
+
+// acknowledgeWindows tells who brought publications that they are on disk.
+func (c *Core) acknowledgeWindows(p *windowPersist) {
+	acks := map[uint64][]wire.WindowMark{}
+	var order []*session
+	for _, from := range p.from {
+		s, o := c.sessions[from.session], from.stream
+		if s == nil || s.win.told[o.origin] == o.cursor {
+			continue
+		}
+		if acks[s.id] == nil {
+			order = append(order, s)
+		}
+		s.win.told[o.origin] = o.cursor
+		acks[s.id] = append(acks[s.id], wire.WindowMark{Origin: o.origin, Cursor: o.cursor})
+	}
+	for _, s := range order {
+		c.sendWindowList(s, acks[s.id], false)
+	}
+}
+
+// ageWindows remembers how long streams are now: at the next comparison, who lacks that did not get it from its writer.
+func (c *Core) ageWindows() {
+	if c.win == nil {
+		return
+	}
+	for _, o := range c.win.order {
+		o.aged = o.cursor
+	}
+}
