@@ -34,6 +34,7 @@ func (c *Core) flushSessions() {
 		}
 		if compare && c.now >= s.compareAt {
 			c.retry(s)
+			c.retryWindows(s)
 			c.compare(s)
 			c.compareWindows(s)
 			s.lag.known = false

@@ -33,9 +33,10 @@ func (c *Core) needs(b *Batch) (keys []openKey) {
 			continue
 		}
 		id, ok := c.cat.Find(c.cat.Writable(it.Series))
-		if !ok || c.live.Len() >= c.cfg.Limits.Series && !c.counts(id) {
-			if id, ok = c.cat.Find(&crdt.Series{Name: OverflowMetric, Kind: it.Series.Kind}); !ok {
-				continue // never counted by this process
+		if !ok || !c.counts(id) {
+			id, ok = c.cat.Find(&crdt.Series{Name: OverflowMetric, Kind: it.Series.Kind})
+			if !ok || !c.counts(id) || c.live.Len() < c.cfg.Limits.Series {
+				continue // this process published nothing of it
 			}
 		}
 		for tier, width := range c.win.widths {

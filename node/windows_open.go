@@ -198,6 +198,9 @@ func (b *builder) windowSets() (sets []openSet) {
 
 // readIn reports whether what was published of a fine window and of those around it is in the table.
 func (c *Core) readIn(key openKey) bool {
+	if !c.counts(key.id) {
+		return true // nothing was
+	}
 	for tier, width := range c.win.widths {
 		win := crdt.WindowAt(key.win.Start, width)
 		if c.win.mayBePublished(tier, win) && c.win.live.get(win, key.id) == nil {

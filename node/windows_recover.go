@@ -143,7 +143,13 @@ func (c *Core) publishLeft(t *openTable) bool {
 	p := c.gather(t, func(crdt.Window) bool { return true })
 	wp := c.newWindowPersist()
 	c.publish(wp, w.origin(c.own), t.of.Inc, p.cells)
-	last := len(p.gone) == t.cells && len(w.left) == 1
+	gone := 0
+	for _, key := range p.gone {
+		if t.get(key.win, key.id) != nil {
+			gone++
+		}
+	}
+	last := gone == t.cells && len(p.fed) == 0 && len(w.left) == 1
 	if last {
 		wp.ops = c.disk.dropOpen(wp.ops)
 	}

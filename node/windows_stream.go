@@ -87,12 +87,16 @@ func (c *Core) windowsAcked(s *session, out *windowOut, cursor uint64) {
 	}
 }
 
-// compareWindows tells a peer what is here, and sends it what it lacks; what it did not take for long is sent again.
+// compareWindows tells a peer what is here, and sends it what it lacks.
 func (c *Core) compareWindows(s *session) {
-	if c.win == nil {
-		return
+	if c.win != nil {
+		c.sendWindowMarks(s, false)
+		c.pumpWindows(s)
 	}
-	c.sendWindowMarks(s, false)
+}
+
+// retryWindows sends again what a peer did not take for long: it may have had no room.
+func (c *Core) retryWindows(s *session) {
 	for o, out := range s.win.out { // in any order: nothing is sent here
 		if len(out.unacked) == 0 || c.now < out.since+c.cfg.Retry || !c.drained(s) {
 			continue
@@ -103,7 +107,6 @@ func (c *Core) compareWindows(s *session) {
 		*out = windowOut{sent: s.win.marks[o], since: c.now}
 		c.Counts.Resyncs++
 	}
-	c.pumpWindows(s)
 }
 
 // windowsFor returns up to which publication a stream is to go to a session's peer: news of this process at once, what

@@ -41,6 +41,9 @@ func (w *World) readOne(ev *event) {
 	w.checkConfig(m)
 	if m.spec.Role == node.RoleHub {
 		w.checkCells(m)
+		if w.rng.past.IntN(4) == 0 {
+			w.checkPast(m)
+		}
 	}
 }
 

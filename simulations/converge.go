@@ -75,6 +75,7 @@ func (w *World) checkAll() {
 			}
 			if ms[i].spec.Role == node.RoleHub && len(w.report.Violations) == 0 {
 				w.checkCells(ms[i])
+				w.checkPast(ms[i])
 			}
 		}
 	}
@@ -126,7 +127,10 @@ func (w *World) unconverged() error {
 	if err := w.exact(who, first); err != nil {
 		return err
 	}
-	return w.shared()
+	if err := w.shared(); err != nil {
+		return err
+	}
+	return w.pastDiffers()
 }
 
 // differ compares the answers of two machines byte by byte (I1), but for gauges, which present compares with what was

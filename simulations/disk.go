@@ -84,7 +84,7 @@ func (d *disk) Scan(prefix []byte, f func(key, value []byte) error) error {
 func eachFrame(key string, value []byte, f func(fr *wire.Frame, raw []byte)) {
 	each := func(raw []byte) bool {
 		fr, err := wire.ParseFrame(raw)
-		if err == nil {
+		if err == nil && fr.Stream == crdt.StreamLifetime { // windows are judged by what is published of them
 			f(fr, raw)
 		}
 		return err == nil

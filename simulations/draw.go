@@ -96,8 +96,14 @@ func finish(p *Plan) *Plan {
 	p.Faults = drawFaults(p, stream(p.Seed, "faults"))
 	drawThrift(p, stream(p.Seed, "thrift"))
 	p.Load.Configs = stream(p.Seed, "configurations").IntN(6)
+	drawWindows(p, stream(p.Seed, "windows"))
 	p.Bound = bound(p)
 	return p
+}
+
+// drawWindows lets every third mesh keep windows.
+func drawWindows(p *Plan, r *rand.Rand) {
+	p.Core.Window = pick[int64](r, 0, 0, 0, 0, 1000, 5000)
 }
 
 // drawThrift draws the limits that large meshes reach by themselves: queues that are smaller than what a peer lacks, and

@@ -156,6 +156,12 @@ func (j *job) leak(d node.Decoded) (what string) {
 	switch msg := d.Msg.(type) {
 	case *wire.FrameMsg:
 		f := d.Frame
+		if f.Stream == crdt.StreamWindow {
+			if !m.disk.storedNumber(f.Origin, f.To) {
+				what = fmt.Sprintf("%s sends publication %d of %s, which is not on its disk", m.spec.Name, f.To, f.Origin)
+			}
+			return what
+		}
 		durable("sends", f.Origin, max(f.To, f.Head, top(f)))
 	case *wire.Hello:
 		for i := range msg.Own {
@@ -165,6 +171,12 @@ func (j *job) leak(d node.Decoded) (what string) {
 		for i := range msg.Marks {
 			if mk := &msg.Marks[i]; m.spec.Role == node.RoleHub {
 				durable("acknowledges", mk.Origin, mk.Progress[crdt.StreamLifetime].Cursor)
+			}
+		}
+	case *wire.WindowMarks:
+		for _, mk := range msg.Marks {
+			if mk.Cursor > 0 && !m.disk.storedNumber(mk.Origin, mk.Cursor) {
+				what = fmt.Sprintf("%s acknowledges publication %d of %s, which is not on its disk", m.spec.Name, mk.Cursor, mk.Origin)
 			}
 		}
 	case *wire.Heartbeat:

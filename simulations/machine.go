@@ -59,8 +59,10 @@ type process struct {
 	durable bool
 	asked   map[uint64]*request
 	loads   map[uint64]crdt.Origin
-	last    [][]amounts // the last answer, which is the greatest, by region and series; nil before the first
-	fresh   []amounts   // acked at the last answer, by series
+	past    *pastOf                      // the history that the core asks
+	reads   map[uint64]func() node.Event // that are under way
+	last    [][]amounts                  // the last answer, which is the greatest, by region and series; nil before the first
+	fresh   []amounts                    // acked at the last answer, by series
 	uniques map[[2]int]*crdt.Unique
 	queues  sync.Map // by session: *[2]atomic.Int64, what waits for the peer
 	waits   uint64   // for room, as the core counts them
@@ -104,6 +106,7 @@ func (w *World) start(m *machine) {
 	clear(m.dials)
 	m.proc = &process{
 		core: c, by: w.truth.begin(m, cfg.Inc), ends: map[uint64]*end{}, asked: map[uint64]*request{}, loads: map[uint64]crdt.Origin{},
+		past: w.truth.readPast(m.disk), reads: map[uint64]func() node.Event{},
 		uniques: map[[2]int]*crdt.Unique{}, fresh: slices.Clone(m.acked),
 	}
 	m.proc.room = w.room(m.proc)
@@ -197,6 +200,7 @@ func (w *World) did(j *job) {
 		w.saw(sawLoad)
 		w.push(event{at: w.now + w.rng.disk.Int64N(1000*w.plan.Disk.Read+1), kind: evLoaded, m: m, gen: m.gen, arg: w.ids})
 	}
+	w.wants(m, out)
 	for _, c := range out.Close {
 		w.closed(m, c)
 	}

@@ -95,5 +95,9 @@ func bound(p *Plan) int64 {
 	if c.Inflight > 0 { // a relay goes on with every comparison
 		hop += c.AntiEntropy * 10_000 / int64(c.Inflight)
 	}
-	return 12_000 + 2*p.Net.Idle + 2*p.Net.Redial + 8*(c.AntiEntropy+c.Flush+c.Beat+hop)
+	windows := int64(0)
+	if c.Window > 0 { // until they are over, published, relayed, summed and the sums are relayed
+		windows = c.Window + closes + 6000 + 4*(c.AntiEntropy+hop)
+	}
+	return windows + 12_000 + 2*p.Net.Idle + 2*p.Net.Redial + 8*(c.AntiEntropy+c.Flush+c.Beat+hop)
 }

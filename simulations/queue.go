@@ -11,6 +11,7 @@ const (
 	evDurable               // a persist is on disk
 	evPersisted             // and its answer arrives
 	evLoaded                // a cold origin was read
+	evHistory               // what a core asked of its history, or of the frames on its disk, was read
 	evDial                  // a machine looks for sessions to open
 	evClient                // a client acts
 	evRead                  // somebody reads and the checker looks

@@ -36,6 +36,9 @@ const (
 	sawHubAck
 	sawHubAckLate
 	sawDoom
+	sawWindowTotals
+	sawWindowReopened
+	sawWindowsLeft
 	numSights
 )
 
@@ -49,6 +52,7 @@ var sightNames = [numSights]string{
 	"cells of a dead hub process dropped", "two configurations of one version", "node removed by an operator", "series dropped by an operator",
 	"accepted with the word of a hub", "no hub's word in time",
 	"writer lost between two frames of a flush",
+	"totals of windows", "published window reopened by a late event", "windows of a dead process published by the next",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.

@@ -34,6 +34,8 @@ type ledger struct {
 	sums    []amounts
 	uniques []*crdt.Unique
 	gauges  []map[float64]bool
+	past    map[windowOf]*amounts // fine windows
+	latest  int64                 // time of an event
 }
 
 func newLedger(n int) *ledger {
@@ -43,6 +45,7 @@ func newLedger(n int) *ledger {
 // add counts an increment. Uniques and gauges are only ever added.
 func (l *ledger) add(w *write) {
 	l.sums[w.series].add(&w.sums)
+	l.counts(w, 1)
 	if w.unique != nil {
 		if l.uniques[w.series] == nil {
 			l.uniques[w.series] = new(crdt.Unique)
@@ -57,7 +60,10 @@ func (l *ledger) add(w *write) {
 	}
 }
 
-func (l *ledger) remove(w *write) { l.sums[w.series].sub(&w.sums) }
+func (l *ledger) remove(w *write) {
+	l.sums[w.series].sub(&w.sums)
+	l.counts(w, -1)
+}
 
 // write is an increment as the oracle sees it.
 type write struct {
@@ -65,6 +71,8 @@ type write struct {
 	sums   amounts
 	unique *crdt.Unique
 	gauge  float64 // 0 for none: clients never set that
+	at     int64   // when it happened; 0: no windows are kept
+	fine   int64   // how wide they are
 }
 
 func newTruth(series []*crdt.Series, regions int) *truth {
@@ -105,6 +113,7 @@ type item struct {
 	token   tokenOf
 	machine *machine
 	entries []*entry
+	again   int64 // when it was sent again
 }
 
 // entryOf returns the entry of an item at a process, entering it as asked for if it is new.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"meshd/crdt"
 	"meshd/node"
@@ -74,13 +75,15 @@ func (w *World) act(m *machine) {
 	r, l, c := w.rng.work, &w.plan.Load, m.client
 	w.push(event{at: w.now + 1000 + r.Int64N(2000*l.Pause), kind: evClient, m: m, gen: m.gen})
 	if len(c.recent) > 0 && r.Float64() < l.Again {
-		w.submit(m, &request{items: []*item{c.recent[r.IntN(len(c.recent))]}, again: true})
+		it := c.recent[r.IntN(len(c.recent))]
+		it.again = w.now
+		w.submit(m, &request{items: []*item{it}, again: true})
 		return
 	}
 	rq := &request{}
 	tokens := r.Float64() < l.Tokens
 	for _, series := range w.drawSeriesOf(m, r) {
-		it := &item{write: w.drawWrite(r, series), machine: m}
+		it := &item{write: w.drawWrite(m, r, series), machine: m}
 		if tokens {
 			c.serial++
 			if r.IntN(2) == 0 {
@@ -123,8 +126,11 @@ func (w *World) drawSeriesOf(m *machine, r *rand.Rand) []int {
 }
 
 // drawWrite draws an increment. Amounts are large and differ, so that a partial sum tells which is missing.
-func (w *World) drawWrite(r *rand.Rand, series int) write {
-	wr := write{series: series}
+func (w *World) drawWrite(m *machine, r *rand.Rand, series int) write {
+	wr := write{series: series, fine: w.plan.Core.Window}
+	if wr.fine != 0 {
+		wr.at = w.drawTime(m)
+	}
 	amount := func() crdt.Fixed {
 		n := 1 + r.Uint64N(cmp.Or(w.plan.Load.Amount, 1<<40))
 		v := crdt.FixedFromUint(n)
@@ -199,7 +205,7 @@ func (w *World) submit(m *machine, rq *request) {
 		e.pending++
 		rq.entries = append(rq.entries, e)
 		b.Items = append(b.Items, node.Item{
-			Series: w.truth.series[it.series], Inc: w.increment(&it.write, at), Token: it.token.node(),
+			Series: w.truth.series[it.series], Inc: w.increment(&it.write, at), Token: it.token.node(), At: it.at,
 		})
 	}
 	if m.spec.Role == node.RoleEdge && w.rng.hub.IntN(8) == 0 {
@@ -239,13 +245,14 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 	for _, rj := range res.Rejected {
 		rejected[rj.Index] = true
 	}
-	if res.Err == nil && res.Accepted+res.Duplicates+len(rejected) != len(rq.items) || res.Duplicates > 0 && !rq.again {
+	if res.Err == nil && res.Accepted+res.Duplicates+len(rejected) != len(rq.items) || res.Duplicates > 0 && !rq.again && !w.overtaken(rq) {
 		w.fail("I2", "%s answers a request of %d items with %d accepted, %d duplicates, %d rejected", m.spec.Name, len(rq.items), res.Accepted, res.Duplicates, len(rejected))
 		return
 	}
 	if res.Accepted > 0 && w.rng.work.IntN(8) == 0 { // somebody looks at what was written
 		w.push(event{at: w.now + 1, kind: evRead, m: m, arg: 1})
 	}
+	before := rq.before(res.Duplicates)
 	for i, it := range rq.items {
 		e := rq.entries[i]
 		e.pending--
@@ -253,7 +260,7 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 		switch {
 		case res.Err != nil || rejected[i]:
 			w.truth.refuse(it, e, m.region)
-		case res.Duplicates > 0:
+		case before[it]:
 			w.saw(sawDuplicate)
 			if len(it.entries) > 1 {
 				w.saw(sawDuplicateAfterRestart)
@@ -277,6 +284,27 @@ func (w *World) answered(m *machine, rp *node.Reply, in node.Persisted) {
 			w.fail(err.Error()[:2], "%v", err)
 		}
 	}
+}
+
+// overtaken reports whether an item of a request was sent again before the request was answered: one that waits for its
+// history lets later ones pass.
+func (w *World) overtaken(rq *request) bool {
+	return w.plan.Core.Window != 0 && slices.ContainsFunc(rq.items, func(it *item) bool { return it.again > rq.at })
+}
+
+// before returns the n items of a request that another one had counted before: those whose answer came already, then those
+// that were sent again since.
+func (rq *request) before(n int) map[*item]bool {
+	out := map[*item]bool{}
+	for _, answered := range []bool{true, false} {
+		for i, it := range rq.items {
+			counted := slices.ContainsFunc(it.entries, func(o *entry) bool { return o.ok && o.epoch == rq.entries[i].epoch })
+			if len(out) < n && (counted || !answered && (rq.again || it.again > rq.at)) {
+				out[it] = true
+			}
+		}
+	}
+	return out
 }
 
 // unanswered: the process of a request died. What became of it is unknown.

@@ -45,7 +45,7 @@ type World struct {
 	bytes     []byte            // to be used again
 	moments   []moment          // the same
 
-	rng struct{ net, disk, life, work, read, ids, conf, hub *rand.Rand }
+	rng struct{ net, disk, life, work, read, ids, conf, hub, past *rand.Rand }
 
 	digest xxhash.Digest
 	stats  Stats
@@ -111,7 +111,7 @@ func newWorld(p *Plan) *World {
 	for _, s := range []struct {
 		to   **rand.Rand
 		name string
-	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}, {&r.conf, "configurations"}, {&r.hub, "hub"}} {
+	}{{&r.net, "net"}, {&r.disk, "disk"}, {&r.life, "life"}, {&r.work, "work"}, {&r.read, "read"}, {&r.ids, "ids"}, {&r.conf, "configurations"}, {&r.hub, "hub"}, {&r.past, "past"}} {
 		*s.to = stream(p.Seed, s.name)
 	}
 	w.build(p)
@@ -236,6 +236,8 @@ func (w *World) dispatch(ev *event) {
 		j := w.finish(ev)
 		delete(m.proc.loads, ev.arg)
 		w.did(j)
+	case evHistory:
+		w.historyRead(ev)
 	case evDial:
 		w.dial(m)
 	case evClient:

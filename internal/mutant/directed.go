@@ -50,4 +50,15 @@ var Directed = map[string]Test{
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
 	"siblings' words settled one by one": {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
+
+	"window lost at a crash":                    {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"wider window lost at a crash":              {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"late change not published":                 {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"late event begins at zero":                 {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"late event enters the wider windows twice": {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"publication number reused":                 {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"publication over a gap":                    {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"windows not relayed":                       {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"published windows recovered as open":       {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"totals of windows forgotten at a crash":    {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 }

@@ -70,6 +70,16 @@ var Names = []string{
 	"late gauge counts",
 	"forgotten process believed",
 	"siblings' words settled one by one",
+	"window lost at a crash",
+	"wider window lost at a crash",
+	"late change not published",
+	"late event begins at zero",
+	"late event enters the wider windows twice",
+	"publication number reused",
+	"publication over a gap",
+	"windows not relayed",
+	"published windows recovered as open",
+	"totals of windows forgotten at a crash",
 }
 
 // Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of
