@@ -59,6 +59,7 @@ type Config struct {
 	Transport     Transport
 	Logger        *slog.Logger          // nil = slog.Default()
 	Registerer    prometheus.Registerer // nil = metrics are kept but not registered
+	History       History               // nil = no windows are kept
 	Meter         func() uint64         // bytes that the line carried since the process began, both ways; nil = nobody counts
 }
 
@@ -78,7 +79,7 @@ type Node struct {
 	messages chan delivery
 	results  chan Event
 	commits  chan *Persist
-	loads    chan crdt.Origin
+	loads    chan func() Event
 	stopping chan struct{}
 	done     chan struct{}
 	gate     gate
@@ -97,6 +98,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	cfg.withHistory()
 	core, err := NewCore(cfg.Core)
 	if err != nil {
 		return nil, err
@@ -108,9 +110,12 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, core: core, started: start,
 		calls: make(chan func(*Output), waitingCalls), messages: make(chan delivery, waitingMessages),
-		results: make(chan Event, 1), commits: make(chan *Persist, 1), loads: make(chan crdt.Origin, coldBatch),
+		results: make(chan Event, 1), commits: make(chan *Persist, 1), loads: make(chan func() Event, coldBatch),
 		stopping: make(chan struct{}), done: make(chan struct{}), waiting: map[uint64]chan Result{},
 		gate: gate{limit: messagesInHand}, dog: watchdog{log: cfg.Logger},
+	}
+	if err := n.replayHistory(); err != nil {
+		return nil, err
 	}
 	if cfg.Registerer != nil {
 		if err := cfg.Registerer.Register(&collector{n}); err != nil {
@@ -172,20 +177,21 @@ func (n *Node) committer() {
 	}
 }
 
-// loader reads cold origins back from disk.
+// loader reads what the core wants from disk.
 func (n *Node) loader() {
-	for o := range n.loads {
-		in := Loaded{Origin: o}
-		in.Err = n.cfg.Store.Scan(originKey(prefixCells, o), func(_, value []byte) error {
-			f, err := wire.ParseFrame(append([]byte(nil), value...))
-			in.Snapshot = append(in.Snapshot, f)
-			return err
-		})
+	for read := range n.loads {
 		select {
-		case n.messages <- delivery{in: in}:
+		case n.messages <- delivery{in: read()}:
 		case <-n.stopping:
 		}
 	}
+}
+
+// load reads a cold origin.
+func (n *Node) load(o crdt.Origin) Event {
+	in := Loaded{Origin: o}
+	in.Snapshot, in.Err = ReadCold(n.cfg.Store, o)
+	return in
 }
 
 // loop is the only goroutine that touches the core. A persist that runs is waited for at the end, so that what it
@@ -194,7 +200,7 @@ func (n *Node) loop(ctx context.Context) {
 	out := Output{Room: n.cfg.Transport.Room}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var pendingLoads []crdt.Origin
+	var pendingLoads []func() Event
 	var meter <-chan time.Time
 	if n.cfg.Meter != nil {
 		t := time.NewTicker(readMeter)
@@ -210,7 +216,8 @@ func (n *Node) loop(ctx context.Context) {
 			end()
 		}
 		n.wakeAt(timer, out.Wake)
-		pendingLoads = append(pendingLoads, out.Loads...)
+		n.publish(out.Published) // before what reads it
+		pendingLoads = append(pendingLoads, n.reads(&out)...)
 		busy = n.act(&out) || busy
 	}
 	step := func(in Event) {

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"meshd/crdt"
 	"meshd/internal/mutant"
 	"meshd/reconcile"
@@ -14,6 +16,7 @@ const keepReadMs = 10_000
 type lateBatches struct {
 	batches []Submit
 	items   int
+	ordered bool      // one of them sets a gauge to what it is now: what comes behind waits, too
 	keys    []openKey // that are wanted
 	asked   map[openKey]bool
 	reading uint64 // id of the read that is under way; 0: none
@@ -66,10 +69,14 @@ func (c *Core) holdLate() {
 	ready := c.queue.batches[:0]
 	for _, s := range c.queue.batches {
 		keys := c.needs(s.Batch)
-		if len(keys) == 0 {
+		if len(keys) == 0 && !l.ordered {
 			ready = append(ready, s)
 			continue
 		}
+		l.ordered = l.ordered || slices.ContainsFunc(s.Batch.Items, func(it Item) bool {
+			g, ok := it.Inc.X.(*crdt.Gauge)
+			return ok && !g.Dated
+		})
 		l.batches = append(l.batches, s)
 		l.items += len(s.Batch.Items)
 		if l.asked == nil {
@@ -138,7 +145,7 @@ func (c *Core) gotLate(in WindowsRead) {
 	}
 	l.keys = l.keys[n:]
 	c.queue.batches = append(l.batches, c.queue.batches...)
-	l.batches = nil
+	l.batches, l.ordered = nil, false
 	c.queue.items += l.items
 	l.items = 0
 }

@@ -148,13 +148,22 @@ func (b *builder) place(id reconcile.SeriesID, it *Item) {
 		b.wins[key] = v
 	}
 	inc := it.Inc
-	if inc.Kind == crdt.KindGauge { // the value that results
-		inc = b.incs[id].X.(*crdt.Gauge).Sample()
-		inc.X.(*crdt.Rollup).Last = crdt.HLCFrom(at, 0)
+	if g, ok := inc.X.(*crdt.Gauge); ok {
+		inc = b.setting(id, g, at)
 	}
 	if err := v.AddWindow(&inc); err != nil {
 		b.c.Counts.WindowsFull++
 	}
+}
+
+// setting returns what a setting of a gauge adds to a window: the value that results, also of one that came too late to be
+// the last.
+func (b *builder) setting(id reconcile.SeriesID, g *crdt.Gauge, at int64) crdt.Value {
+	set := crdt.Gauge{Time: crdt.HLCFrom(at, 0), Value: g.Value}
+	if v := b.incs[id]; g.Adjust && v != nil {
+		set.Value = v.X.(*crdt.Gauge).Value
+	}
+	return set.Sample()
 }
 
 // windowSets returns the values of the open windows with what was collected, and the frames of the log that hold them.
