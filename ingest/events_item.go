@@ -127,6 +127,9 @@ func (e *event) item(now time.Time) (it node.Item, clamped bool, err error) {
 	}
 	it, err = newItem(e.name, kind, e.labels, s)
 	it.Token = token
+	if kind != crdt.KindGauge { // which has it in itself
+		it.At = e.ts
+	}
 	return it, clamped, err
 }
 

@@ -142,7 +142,7 @@ func (p *influxPoints) line() error {
 		if err != nil {
 			return err
 		}
-		p.add(s, inc)
+		p.add(s, inc, at)
 	}
 	return nil
 }

@@ -150,11 +150,11 @@ func (p *otlpPoints) setGauge(name string, attributes []*commonpb.KeyValue, valu
 	if err != nil {
 		return err
 	}
-	return p.addTo(name, attributes, v, append(more, crdt.Label{Name: "instance", Value: p.source.instance})...)
+	return p.addTo(name, attributes, v, at, append(more, crdt.Label{Name: "instance", Value: p.source.instance})...)
 }
 
-// addTo adds an increment of the series of a point.
-func (p *otlpPoints) addTo(name string, attributes []*commonpb.KeyValue, v crdt.Value, more ...crdt.Label) error {
+// addTo adds an increment of the series of a point about a time.
+func (p *otlpPoints) addTo(name string, attributes []*commonpb.KeyValue, v crdt.Value, at int64, more ...crdt.Label) error {
 	ls, err := otlpLabels(attributes, append(more, crdt.Label{Name: "job", Value: p.source.job})...)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (p *otlpPoints) addTo(name string, attributes []*commonpb.KeyValue, v crdt.
 	if err != nil {
 		return err
 	}
-	p.add(s, v)
+	p.add(s, v, at)
 	return nil
 }
 
@@ -203,7 +203,7 @@ func (p *otlpPoints) addAmount(name string, dp timed, amount crdt.Fixed, more ..
 			return err
 		}
 	}
-	return p.addTo(name, dp.GetAttributes(), v, more...)
+	return p.addTo(name, dp.GetAttributes(), v, millis(dp.GetTimeUnixNano()), more...)
 }
 
 func (p *otlpPoints) run(dp timed) run {
@@ -227,7 +227,7 @@ func (p *otlpPoints) change(dp *metricspb.NumberDataPoint) error {
 	if n.negative() {
 		v.P, v.N = v.N, v.P
 	}
-	return p.addTo(p.metric, dp.GetAttributes(), v)
+	return p.addTo(p.metric, dp.GetAttributes(), v, millis(dp.GetTimeUnixNano()))
 }
 
 // maxClassicBuckets bounds the series that one histogram makes: ten times what libraries have by default is 150.
@@ -308,7 +308,7 @@ func (p *otlpPoints) exponential(dp *metricspb.ExponentialHistogramDataPoint) er
 			return err
 		}
 	}
-	return p.addTo(p.metric, dp.GetAttributes(), v)
+	return p.addTo(p.metric, dp.GetAttributes(), v, millis(dp.GetTimeUnixNano()))
 }
 
 // summary reads a point of a summary. Its quantiles cannot be combined: they stay what each source says.

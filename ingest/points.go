@@ -65,9 +65,13 @@ func (p *points) rejectedText(called string) string {
 	return fmt.Sprintf("%d of %d %s were refused, the others are on disk; the first: %s", len(p.rejected), p.seen, called, p.first)
 }
 
-// add adds an item to the point that is read.
-func (p *points) add(s *crdt.Series, inc crdt.Value) {
-	p.items = append(p.items, node.Item{Series: s, Inc: inc})
+// add adds an item to the point that is read, which is about a time in milliseconds, 0 if it does not say.
+func (p *points) add(s *crdt.Series, inc crdt.Value, at int64) {
+	it := node.Item{Series: s, Inc: inc}
+	if inc.Kind != crdt.KindGauge && inc.Kind != crdt.KindObserved { // those have it in themselves, held against the clock here
+		it.At = max(at, 0)
+	}
+	p.items = append(p.items, it)
 	p.point = append(p.point, p.seen)
 }
 

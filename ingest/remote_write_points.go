@@ -98,7 +98,7 @@ func (p *rwPoints) sample(s *crdt.Series, in *rwSample) error {
 	if s.Kind == crdt.KindGauge {
 		v, err := p.gauge(in.value, in.at)
 		if err == nil {
-			p.add(s, v)
+			p.add(s, v, in.at)
 		}
 		return err
 	}
@@ -108,7 +108,7 @@ func (p *rwPoints) sample(s *crdt.Series, in *rwSample) error {
 	}
 	v, err := p.observed(run{start: cmp.Or(in.start, p.series.created), at: in.at}, amount)
 	if err == nil {
-		p.add(s, v)
+		p.add(s, v, in.at)
 	}
 	return err
 }
@@ -138,7 +138,7 @@ func (p *rwPoints) native(s *crdt.Series, h *rwHistogram) error {
 	}
 	v, err := histogramOf(run{start: h.start}, d)
 	if err == nil {
-		p.add(s, v)
+		p.add(s, v, h.at)
 	}
 	return err
 }
@@ -190,7 +190,7 @@ func (p *rwPoints) custom(s *crdt.Series, h *rwHistogram) error {
 		}
 		v, err := p.observed(run{start: h.start, at: h.at}, amount)
 		if err == nil {
-			p.add(series, v)
+			p.add(series, v, h.at)
 		}
 		return err
 	}
