@@ -121,7 +121,7 @@ type Counters struct {
 	ConfigsUnread                                                           uint64
 	EntriesDropped, RolledBack, SeriesDropped, CellsDropped, CellsLate      uint64
 	WindowsEarly, WindowsLate, WindowsFull, WindowsRefused                  uint64
-	WindowReadsFailed, WindowsPublished, WindowsReopened                    uint64
+	WindowReadsFailed, WindowsPublished, WindowsReopened, WindowGaps        uint64
 	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics         uint64
 	Frozen, Forgotten, ForgottenTaken, ForgottenApart                       uint64
 	FrozenFrames, ForgottenFrames                                           uint64
@@ -219,6 +219,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.windowsRead(in)
 	case FramesRead:
 		c.framesRead(in)
+	case OldFrames:
+		c.oldFrames(in)
 	}
 	c.settleRegion()
 	c.startPersist()

@@ -84,5 +84,12 @@ func (n *Node) reads(out *Output) (jobs []func() Event) {
 	for _, want := range out.FrameReads {
 		jobs = append(jobs, func() Event { return ReadFrames(n.cfg.Store, want) })
 	}
+	for _, want := range out.OldFrames {
+		jobs = append(jobs, func() Event {
+			in := ReadOldFrames(n.cfg.Store, want)
+			in.Folded = n.cfg.History.Folded()
+			return in
+		})
+	}
 	return jobs
 }

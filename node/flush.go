@@ -64,6 +64,7 @@ func (c *Core) flushSessions() {
 	if compare {
 		c.age()
 		c.ageWindows()
+		c.trimWindows()
 		c.nextAE = c.now + c.cfg.AntiEntropy
 	}
 }

@@ -90,6 +90,7 @@ type Output struct {
 
 	WindowReads []WindowRead
 	FrameReads  []FrameRead
+	OldFrames   []OldFramesRead
 	Published   []Published // in the order of tags
 	Close       []CloseSession
 	Fatal       error // the process must end, and answer nobody any more: it may start again, as another incarnation
@@ -102,7 +103,7 @@ type Output struct {
 func (o *Output) reset() {
 	*o = Output{
 		Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0], Room: o.Room,
-		WindowReads: o.WindowReads[:0], FrameReads: o.FrameReads[:0], Published: o.Published[:0],
+		WindowReads: o.WindowReads[:0], FrameReads: o.FrameReads[:0], OldFrames: o.OldFrames[:0], Published: o.Published[:0],
 	}
 }
 

@@ -49,6 +49,7 @@ type windows struct {
 	cache   frameCache
 	reads   map[crdt.Origin]bool // frames that are being read from disk
 	totals  windowTotals
+	trim    trimmer
 }
 
 // windowOrigin is how long the stream of one origin is here.
@@ -58,6 +59,8 @@ type windowOrigin struct {
 	tag     uint64 // of the last
 	totaled uint64 // those up to here are in the region's totals
 	aged    uint64 // cursor at the comparison before
+	acked   uint64 // the highest mark of any hub
+	first   uint64 // of those that are kept, once somebody lacked an older one
 }
 
 // WindowKey names one window of one series.
@@ -90,6 +93,7 @@ type FrameRead struct {
 type FramesRead struct {
 	FrameRead
 	Frames [][]byte
+	First  uint64 // if there are none: the lowest number that is there, 0 if there is none
 	Err    error
 }
 
@@ -142,6 +146,11 @@ func (w *windows) origin(o crdt.Origin) *windowOrigin {
 	return s
 }
 
+func (w *windows) forget(o *windowOrigin) {
+	delete(w.origins, o.origin)
+	w.order = slices.DeleteFunc(slices.Clone(w.order), func(s *windowOrigin) bool { return s == o })
+}
+
 // tier returns the place of a width among those that are kept, -1 if it is none of them.
 func (w *windows) tier(width int64) int { return slices.Index(w.widths, width) }
 
@@ -186,6 +195,9 @@ func (p *windowPersist) add(s *windowOrigin, f *wire.Frame, raw []byte) {
 	p.frames = append(p.frames, storedFrame{f, raw, p.tag})
 	p.ops = append(p.ops, windowOps(p.tag, p.wall, s.origin, f.To, raw)...)
 }
+
+// skip notes that a stream has nothing up to a number.
+func (p *windowPersist) skip(s *windowOrigin, to uint64) { p.cursors[s] = to }
 
 // finish returns the writes, with how long the streams are then.
 func (p *windowPersist) finish() []Op {

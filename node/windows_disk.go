@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"meshd/crdt"
@@ -88,6 +89,15 @@ func ReadFrames(r Reader, want FrameRead) (out FramesRead) {
 			break
 		}
 		out.Frames, size = append(out.Frames, raw), size+len(raw)
+	}
+	if len(out.Frames) == 0 && out.Err == nil {
+		err := r.Scan(originKey(prefixWindowIndex, want.Origin), func(key, _ []byte) error {
+			out.First = binary.BigEndian.Uint64(key[len(key)-8:])
+			return errEnough
+		})
+		if !errors.Is(err, errEnough) {
+			out.Err = err
+		}
 	}
 	return out
 }

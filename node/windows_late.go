@@ -132,6 +132,7 @@ func (c *Core) gotLate(in WindowsRead) {
 		return
 	}
 	n := len(in.Values)
+	c.Counts.WindowsReopened += uint64(n)
 	for i, k := range l.keys[:n] {
 		delete(l.asked, k)
 		if c.win.live.get(k.win, k.id) != nil {

@@ -103,7 +103,7 @@ func (c *Core) startWindows() bool {
 	if len(w.left) > 0 {
 		return c.publishLeft(w.left[0])
 	}
-	if c.startTotals() {
+	if c.hub != nil && c.startTotals() || c.startTrim() {
 		return true
 	}
 	if c.now < w.nextPass {

@@ -72,6 +72,9 @@ func (c *Core) gotWindowMarks(s *session, m *wire.WindowMarks) {
 			c.out.Fatal = c.forked(s, "windows", mk.Cursor, own.cursor)
 		}
 		s.win.marks[mk.Origin] = mk.Cursor
+		if o := c.win.origins[mk.Origin]; o != nil {
+			o.acked = max(o.acked, mk.Cursor)
+		}
 		if out := s.win.out[mk.Origin]; out != nil {
 			c.windowsAcked(s, out, mk.Cursor)
 		}
@@ -149,6 +152,11 @@ func (c *Core) pumpStream(s *session, o *windowOrigin, to uint64) bool {
 		if s.win.inflight >= c.cfg.Inflight {
 			return false
 		}
+		if out.sent+1 < o.first {
+			c.sendRaw(s, encode(gap(o.origin, out.sent, o.first-1)).msg, true)
+			out.sent = o.first - 2 // and one more at the end of the loop
+			continue
+		}
 		raw := c.win.cache.frames[frameID{o.origin, out.sent + 1}]
 		if raw == nil {
 			c.readFrames(FrameRead{Origin: o.origin, After: out.sent})
@@ -187,14 +195,23 @@ func (c *Core) framesRead(in FramesRead) {
 		return
 	}
 	delete(c.win.reads, in.Origin)
-	if in.Err != nil || len(in.Frames) == 0 {
+	if in.Err != nil {
 		c.Counts.WindowReadsFailed++
 		return
 	}
 	for i, raw := range in.Frames {
 		c.win.cache.put(frameID{in.Origin, in.After + 1 + uint64(i)}, raw)
 	}
-	o := c.win.origin(in.Origin)
+	o := c.win.origins[in.Origin]
+	if o == nil {
+		return
+	}
+	if len(in.Frames) == 0 {
+		if in.First <= in.After+1 { // nothing is there: it was forgotten, or never was
+			return
+		}
+		o.first = in.First
+	}
 	for _, s := range c.order {
 		if to := c.windowsFor(s, o); s.win.ready && to > s.win.marks[in.Origin] {
 			c.pumpStream(s, o, to)
@@ -211,7 +228,7 @@ func (c *Core) gotWindows(s *session, f *wire.Frame, raw []byte) {
 	case f.Origin.Inc == c.cfg.Inc || c.refuses(f.Origin):
 		return
 	}
-	if err := checkWindows(f); err != nil {
+	if err := checkWindows(f); err != nil && !isGap(f) {
 		c.suspect(f.Origin, err)
 		return
 	}
@@ -237,7 +254,12 @@ func (c *Core) storeWindows(p *pending, q *queuedFrame) {
 		c.Counts.FramesDropped++
 		return
 	}
-	p.win.add(s, q.frame, q.raw)
+	if isGap(q.frame) {
+		c.Counts.WindowGaps += q.frame.To - at
+		p.win.skip(s, q.frame.To)
+	} else {
+		p.win.add(s, q.frame, q.raw)
+	}
 	p.win.from = append(p.win.from, windowSource{q.from, s})
 }
 
