@@ -42,6 +42,7 @@ type proc struct {
 	peers        map[uint64]string // session -> name
 	replies      map[uint64]Result
 	gen          int
+	past         past // its history
 }
 
 type link struct {
@@ -204,6 +205,7 @@ func (w *world) step(p *proc, e Event) {
 		})
 		w.step(p, in)
 	}
+	w.recall(p, &out)
 	p.wake = out.Wake
 }
 
