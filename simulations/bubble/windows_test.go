@@ -1,4 +1,4 @@
-package bridge
+package bubble
 
 import (
 	"context"
@@ -6,11 +6,32 @@ import (
 	"testing/synctest"
 	"time"
 
+	"meshd/buffer"
 	"meshd/crdt"
 	"meshd/history"
+	"meshd/internal/bridge"
 	"meshd/internal/nodetest"
 	"meshd/node"
 )
+
+func openHistory(t *testing.T) (*history.Store, *buffer.Store) {
+	t.Helper()
+	disk, err := buffer.Open(buffer.Config{Dir: t.TempDir(), Mesh: "m", Region: "r", Node: "n", MemoryBytes: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := history.Open(history.Config{KV: bridge.Windows{Store: disk}, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		h.Close()
+		if err := disk.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h, disk
+}
 
 // late is a counter that grew by n an hour ago, or two.
 func late(s *crdt.Series, hours int64, n uint64) node.Item {
@@ -29,12 +50,12 @@ func submit(t *testing.T, n *node.Node, items ...node.Item) {
 // left open: the history of a hub on real disks says what was counted.
 func TestTheHistoryOfALateEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, disk := openHistory(t, t.TempDir(), time.Now())
+		h, disk := openHistory(t)
 		s := &crdt.Series{Name: "clicks", Kind: crdt.KindCounter}
 		start := func() (*node.Node, func()) {
 			return nodetest.Start(t, node.Config{
 				Core:  node.CoreConfig{Region: "r", Node: "n", Role: node.RoleHub, Inc: node.NewIncarnation()},
-				Store: Disk{disk}, History: History{h},
+				Store: bridge.Disk{Store: disk}, History: bridge.History{Store: h},
 			})
 		}
 		want := func(hours int64, total uint64) {
