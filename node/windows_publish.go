@@ -20,9 +20,9 @@ type pass struct {
 	ends  []int64             // by width: the greatest end of any window that is published
 }
 
-// gather collects the windows of a table that due allows. Fine windows enter the wider ones around them first, and wider
+// collect takes the windows of a table that due allows. Fine windows enter the wider ones around them first, and wider
 // ones are published only when no fine window in them waits: so each amount enters each width once.
-func (c *Core) gather(t *openTable, due func(crdt.Window) bool) *pass {
+func (c *Core) collect(t *openTable, due func(crdt.Window) bool) *pass {
 	p := &pass{table: t, cells: map[reconcile.SeriesID][]wire.Cell{}, fed: map[openKey]openSet{}, ends: slices.Clone(c.win.published)}
 	order := t.order()
 	for _, win := range order {
@@ -111,7 +111,7 @@ func (c *Core) startWindows() bool {
 	}
 	w.nextPass = c.now + publishMs
 	c.forgetRead()
-	p := c.gather(w.live, func(win crdt.Window) bool { return win.End()+w.grace <= c.wall })
+	p := c.collect(w.live, func(win crdt.Window) bool { return win.End()+w.grace <= c.wall })
 	if p.n == 0 {
 		return false
 	}

@@ -140,7 +140,7 @@ func (wr *windowRecovery) published(marker *wire.Frame) error {
 // does nothing.
 func (c *Core) publishLeft(t *openTable) bool {
 	w := c.win
-	p := c.gather(t, func(crdt.Window) bool { return true })
+	p := c.collect(t, func(crdt.Window) bool { return true })
 	wp := c.newWindowPersist()
 	c.publish(wp, w.origin(c.own), t.of.Inc, p.cells)
 	gone := 0
