@@ -3,7 +3,7 @@
 package simulations
 
 const (
-	quickSeeds = 600
+	quickSeeds = 1000
 	quickSmall = 400
 	slowSeeds  = true
 )
