@@ -60,6 +60,12 @@ type compiledRule struct {
 	keep  Retention
 }
 
+// CheckRules refuses rules with a pattern that is none.
+func CheckRules(rules []Rule) error {
+	_, err := newRetentions(Retention{}, rules)
+	return err
+}
+
 func newRetentions(all Retention, rules []Rule) (retentions, error) {
 	out := retentions{all: all.or(defaultRetention)}
 	for i, r := range rules {

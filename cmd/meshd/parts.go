@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"meshd/buffer"
 	"meshd/cmd/meshd/internal/config"
 	"meshd/gossip"
+	"meshd/history"
 	"meshd/ingest"
 	"meshd/internal/bridge"
 	"meshd/internal/pki"
@@ -24,6 +26,7 @@ import (
 // parts are what a node is made of, opened and joined but not running.
 type parts struct {
 	store  *buffer.Store
+	past   *history.Store
 	node   *node.Node
 	gossip *gossip.Gossip
 	statsd *ingest.StatsD
@@ -33,6 +36,10 @@ type parts struct {
 	http   *query.Server
 	otlp   *ingest.OTLPgRPC // nil if off
 }
+
+// overlayShare of the memory budget is where windows that are not in chunks yet begin to be folded: an eighth, so that twice as
+// much, where the node itself folds, is a quarter.
+const overlayShare = 8
 
 // openParts opens the parts from the bottom up. On an error it closes what it opened.
 func openParts(cfg *config.Config, s *sockets, log *slog.Logger) (_ *parts, err error) {
@@ -60,6 +67,16 @@ func openParts(cfg *config.Config, s *sockets, log *slog.Logger) (_ *parts, err 
 			return nil, err
 		}
 	}
+	all, rules, err := cfg.Kept()
+	if err != nil {
+		return nil, err
+	}
+	if p.past, err = history.Open(history.Config{
+		KV: bridge.Windows{Store: p.store}, Now: time.Now, Retention: all, Rules: rules, OverlayBytes: cfg.Memory / overlayShare,
+		Logger: log, Registerer: registry,
+	}); err != nil {
+		return nil, fmt.Errorf("--data %s: %w", cfg.Data, err)
+	}
 	if err = p.openMesh(cfg, s, identity, log, registry); err != nil {
 		return nil, err
 	}
@@ -71,7 +88,7 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	patterns, _ := cfg.Patterns()
 	core := node.CoreConfig{
 		Region: cfg.Region, Node: cfg.Node, Role: node.Role(cfg.Role), Inc: node.NewIncarnation(),
-		Flush: cfg.Flush.Milliseconds(), OneFeed: cfg.Link == string(gossip.Metered), Downlink: patterns, Budget: cfg.Budget,
+		Window: cfg.Window.Milliseconds(), Flush: cfg.Flush.Milliseconds(), OneFeed: cfg.Link == string(gossip.Metered), Downlink: patterns, Budget: cfg.Budget,
 	}
 	rand.Read(core.Nonce[:])
 	var meter *gossip.Meter
@@ -82,7 +99,7 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	}
 	b := &bridge.Bridge{}
 	if p.node, err = node.New(node.Config{
-		Mesh: cfg.Mesh, Version: version, Core: core, Store: bridge.Disk{Store: p.store}, Transport: b, Logger: log, Registerer: registry,
+		Mesh: cfg.Mesh, Version: version, Core: core, Store: bridge.Disk{Store: p.store}, History: bridge.History{Store: p.past}, Transport: b, Logger: log, Registerer: registry,
 		Meter: carried,
 	}); err != nil {
 		return err
@@ -125,8 +142,12 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if cfg.HostMetrics {
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
 	}
+	var own history.Owner
+	if cfg.Role == "edge" {
+		own = history.Owner{Region: cfg.Region, Node: cfg.Node}
+	}
 	if p.http, err = query.New(query.Config{
-		Source: p.node, Settings: p.node, Operator: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
+		Source: p.node, History: p.past, OwnWindows: own, Version: version, Settings: p.node, Operator: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
 		Certificates: certificateList(p.gossip),
 		Events:       ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	}); err != nil {
@@ -177,6 +198,9 @@ func (p *parts) close() error {
 	if p.gossip != nil {
 		errs = append(errs, p.gossip.Close())
 	}
+	if p.past != nil {
+		p.past.Close()
+	}
 	if p.store != nil {
 		errs = append(errs, p.store.Close())
 	}
@@ -207,6 +231,7 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 		actor{"graphite", p.graph.Run},
 		actor{"http", func(ctx context.Context) error { return p.http.Serve(ctx, s.http) }},
 		actor{"node", p.node.Run},
+		actor{"history", p.past.Run},
 		actor{"gossip", p.gossip.Run},
 	)
 }

@@ -54,12 +54,16 @@ type Config struct {
 	Budget   node.Budget   // at an edge: bytes that its line may carry in a time; default any
 	LogLevel slog.Level    // default info
 
+	Window    time.Duration // width of the finest windows, whole seconds that divide a minute; default 10 s
+	Retention []string      // how long windows are kept, see Kept; default "7d/30d/366d"
+
 	DemoChild bool // a demo owns this process through its standard input and output
 }
 
 const (
 	defaultMemory = 256 << 20
 	minMemory     = 64 << 20
+	defaultWindow = 10 * time.Second
 )
 
 // newFlags binds every setting to its flag; the usage texts are the reference of the settings.
@@ -98,6 +102,8 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.DurationVar(&c.Flush, "flush", 0, "`pause` between two flushes to a peer (default by --link: 100ms, 1s or 30s)")
 	fs.StringSliceVar(&c.Downlink, "downlink", []string{"all"}, "`all|none|pattern,...`: which series hubs send this edge, as http.*,queue; of others it answers nothing")
 	fs.Var((*budget)(&c.Budget), "budget", "`size/time` that this edge's line may carry, both ways, as 1GB/month; it is used less often when that would be exceeded (default any)")
+	fs.DurationVar(&c.Window, "window", defaultWindow, "`width` of the finest windows of history, 1s to 30s")
+	fs.StringSliceVar(&c.Retention, "retention", []string{defaultRetention}, "`[pattern=]seconds/minutes/hours,...`: how long windows of these widths are kept, as 7d/30d/366d,host.*=1d/7d/")
 	fs.BoolVar(&c.Insecure, "insecure", false, "allow the network without certificates or token: anybody can read and write")
 	fs.Var((*level)(&c.LogLevel), "log-level", "`debug|info|warn|error` (default info)")
 	fs.BoolVar(&c.DemoChild, "demo-child", false, "exit with standard input and take orders from it")
@@ -132,8 +138,13 @@ func (c *Config) complete(hostname func() (string, error)) error {
 		return fmt.Errorf("--role %q: must be hub or edge", c.Role)
 	case c.Data == "":
 		return errors.New("--data: must name a directory")
+	case c.Window < time.Second || c.Window >= time.Minute || c.Window%time.Second != 0 || time.Minute%c.Window != 0:
+		return fmt.Errorf("--window %s: must be whole seconds that divide a minute, from 1s to 30s", c.Window)
 	case c.Memory < minMemory:
 		return fmt.Errorf("--memory %s: must be at least %s", (*size)(&c.Memory), formatSize(minMemory))
+	}
+	if _, _, err := c.Kept(); err != nil {
+		return err
 	}
 	if err := c.completeLink(); err != nil {
 		return err

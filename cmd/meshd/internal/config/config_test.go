@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 		Node: "n1", Region: "default", Role: "hub", Mesh: "default", Data: "meshd-data",
 		Listen: "127.0.0.1:8946", HTTP: "127.0.0.1:8946", StatsD: "127.0.0.1:8125", StatsDTCP: "off", Graphite: "off", OTLPHTTP: "off", OTLPgRPC: "off", ReplicaLabels: []string{"__replica__", "prometheus_replica"}, HostMetrics: true,
 		Memory: 256 << 20, Link: "lan", Downlink: []string{"all"}, Flush: 100 * time.Millisecond, LogLevel: slog.LevelInfo,
+		Window: 10 * time.Second, Retention: []string{"7d/30d/366d"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -67,7 +68,7 @@ func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-tcp": "127.0.0.1:3", "graphite": "127.0.0.1:6", "otlp-http": "127.0.0.1:4", "otlp-grpc": "127.0.0.1:5",
 		"replica-labels": "a,b", "logs": "l",
 		"statsd-unix": "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
-		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "link": "metered", "flush": "1s", "downlink": "a.*,b", "budget": "1GB/month", "insecure": "true", "log-level": "debug",
+		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "link": "metered", "flush": "1s", "downlink": "a.*,b", "budget": "1GB/month", "insecure": "true", "window": "30s", "retention": "1d/2d/3d,a.*=2d//", "log-level": "debug",
 	}
 	var lines, environ, args []string
 	var file string
