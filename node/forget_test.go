@@ -365,3 +365,36 @@ func TestForgettingIsConfigured(t *testing.T) {
 		}
 	}
 }
+
+// TestADropIsOfWhatIsForgotten, too: its sum does not come back with a restart, with a record that a sibling takes, or with the
+// next incarnations that are added to the record.
+func TestADropIsOfWhatIsForgotten(t *testing.T) {
+	w := forgetful(t)
+	hubs := []string{"east-hub0", "east-hub1"}
+	for _, h := range hubs {
+		w.start(h, "east", RoleHub)
+	}
+	restartEdge(w, 10)
+	restartEdge(w, 20)
+	mustForget(w, 1, hubs...)
+	w.step(w.procs["east-hub0"], DropSeries{ID: 1, Metric: "clicks"})
+	w.run(2000)
+	w.count("east-edge0", "clicks", 3, Token{})
+	w.run(2000)
+	w.mustTotal("clicks", 3)
+	for _, h := range hubs {
+		w.kill(h)
+		w.start(h, "east", RoleHub)
+	}
+	w.run(5000)
+	w.mustTotal("clicks", 3)
+	restartEdge(w, 4)
+	mustForget(w, 2, hubs...)
+	w.mustTotal("clicks", 7)
+	w.kill("east-hub1")
+	w.procs["east-hub1"].disk = map[string][]byte{}
+	w.start("east-hub1", "east", RoleHub)
+	w.run(20_000)
+	mustForget(w, 2, hubs...)
+	w.mustTotal("clicks", 7)
+}

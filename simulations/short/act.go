@@ -286,8 +286,18 @@ func (w *World) doForget(a Action) bool {
 	if !w.s.Plan.Forgets {
 		return false
 	}
+	if a.N>>13%4 > 0 { // a hub that is down keeps its region from it
+		for _, m := range w.machines {
+			if m.isHub() {
+				w.start(m)
+			}
+		}
+	}
 	if a.N>>8%4 > 0 {
 		w.redial()
+	}
+	if m := w.pick(a.M>>3, func(m *machine) bool { return m.proc != nil && !m.isHub() }); m != nil && a.P>>12%4 > 0 {
+		w.renew(m, a)
 	}
 	if a.N>>10%4 > 0 {
 		w.now += 1000 // what is long over is told in seconds
@@ -296,7 +306,7 @@ func (w *World) doForget(a Action) bool {
 	if a.N>>12%2 == 0 {
 		away = 0
 	}
-	for range 2 + a.N%8 {
+	for range 4 + a.N%8 {
 		w.now += compareEvery
 		for _, m := range w.machines {
 			if m.proc != nil && away>>(m.index%16)&1 == 0 {
@@ -310,6 +320,23 @@ func (w *World) doForget(a Action) bool {
 		}
 	}
 	return true
+}
+
+// renew lets an edge count something, which mostly gets to where it can, and run as another process from then on.
+func (w *World) renew(m *machine, a Action) {
+	w.submit(m, int(a.N)%3, int(a.P)%3, uint32(1+a.M%5))
+	if m.proc.persist != nil {
+		w.persist(m, false)
+	}
+	w.now += flushEvery
+	w.tickAll(func(m *machine) bool { return w.now >= m.proc.wake })
+	for _, o := range w.machines {
+		if o.proc != nil && a.P>>(o.index%8)&3 > 0 {
+			w.drainOne(o)
+		}
+	}
+	w.crash(m, true)
+	w.start(m)
 }
 
 func (w *World) doWipeAll(a Action) bool {
