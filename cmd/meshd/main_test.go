@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"hold": hold, "free": free, "ready": ready, "count": count, "post": post, "totals": totals,
+			"hold": hold, "free": free, "ready": ready, "count": count, "post": post, "totals": totals, "ago": ago, "answers": answers,
 		},
 	})
 }
@@ -99,6 +99,39 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	fmt.Fprintf(ts.Stdout(), "%d %s", resp.StatusCode, body)
+}
+
+// ago sets a variable to a time before now, in ms since the Unix epoch: ago NAME DURATION.
+func ago(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: ago NAME DURATION")
+	}
+	d, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	ts.Setenv(args[0], fmt.Sprint(time.Now().Add(-d).UnixMilli()))
+}
+
+// answers waits until an expression has one value: answers ADDRESS PROMQL VALUE.
+func answers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: answers ADDRESS PROMQL VALUE")
+	}
+	const attempts, pause = 600, 50 * time.Millisecond
+	var body []byte
+	for range attempts {
+		resp, err := http.Get("http://" + args[0] + "/api/v1/query?query=" + url.QueryEscape(args[1]))
+		ts.Check(err)
+		body, err = io.ReadAll(resp.Body)
+		ts.Check(errors.Join(err, resp.Body.Close()))
+		var answer struct {
+			Data struct{ Result []struct{ Value [2]any } }
+		}
+		if json.Unmarshal(body, &answer) == nil && len(answer.Data.Result) == 1 && answer.Data.Result[0].Value[1] == args[2] {
+			return
+		}
+		time.Sleep(pause) // between two questions to another process
+	}
+	ts.Fatalf("%s does not answer %s to %s within %s, but %s", args[0], args[2], args[1], attempts*pause, body)
 }
 
 // totals waits until a node answers with a total for a metric: totals ADDRESS METRIC VALUE.
