@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"meshd/node"
@@ -31,6 +33,7 @@ type localCore struct {
 	peers    map[uint64]localEnd
 	received int64 // bytes
 	loads    int
+	wake     int64 // when it wants a tick
 }
 
 // localEnd is where messages for a session go.
@@ -39,17 +42,21 @@ type localEnd struct {
 	id uint64
 }
 
-// pass lets virtual time pass, with a session between any two nodes.
+// pass lets virtual time pass, with a session between any two nodes of which one is a hub.
 func (l *local) pass(ctx context.Context, span time.Duration) error {
 	l.now = max(l.now, localStart)
 	for i, a := range l.cores {
 		for _, b := range l.cores[i+1:] {
-			l.connect(a, b)
+			if a.info.Role == node.RoleHub || b.info.Role == node.RoleHub {
+				l.connect(a, b)
+			}
 		}
 	}
 	for end := l.now + span.Milliseconds(); l.now < end; l.now += 50 {
 		for _, c := range l.cores {
-			l.step(c, node.Tick{})
+			if c.wake <= l.now {
+				l.step(c, node.Tick{})
+			}
 		}
 		if err := l.deliver(); err != nil {
 			return err
@@ -99,10 +106,28 @@ func (l *local) step(c *localCore, in node.Event) {
 	var out node.Output
 	c.core.Step(node.Time{Mono: l.now, Wall: l.now}, in, &out)
 	c.loads += len(out.Loads)
+	c.wake = out.Wake
 	if out.Persist != nil {
 		l.step(c, node.Persisted{Token: out.Persist.Token})
 	}
 	for _, s := range out.Sends {
 		l.queue = append(l.queue, localMessage{c.peers[s.Peer], s.Msg})
 	}
+}
+
+// addTo adds the ith node of a region, a hub or an edge, with an empty disk.
+func (l *local) addTo(region string, i int, hub bool, random *rand.Rand) error {
+	cfg := node.CoreConfig{Region: region, Node: fmt.Sprintf("node-%d", i), Role: node.RoleEdge, Flush: 1000}
+	if hub {
+		cfg.Role = node.RoleHub
+	}
+	for j := range cfg.Inc {
+		cfg.Inc[j], cfg.Nonce[j] = byte(random.Uint32()), byte(random.Uint32())
+	}
+	core, err := node.NewCore(cfg)
+	if err != nil {
+		return err
+	}
+	l.cores = append(l.cores, &localCore{core: core, info: node.PeerInfo{Region: region, Node: cfg.Node, Role: cfg.Role, Inc: cfg.Inc}})
+	return nil
 }
