@@ -14,6 +14,9 @@ import (
 	"meshd/node"
 )
 
+// looks is how many edges are looked at.
+const looks = 50
+
 // edgesBar is how much more an edge may receive and keep in the large region than in the small one.
 const edgesBar = 1.1
 
@@ -76,8 +79,8 @@ func (b *edges) measure(ctx context.Context, r *run) (*Report, error) {
 	return rep, nil
 }
 
-// region runs two hubs and edges that all count every second, and looks at one of them: what it received in the span, and
-// what of memory was its own when all others are gone.
+// region runs two hubs and edges that all count every second, and looks at some of them: what one received in the span, and
+// what of memory is its own once all others are gone.
 func (b *edges) region(ctx context.Context, r *run, n int) (use edgeUse, err error) {
 	r.say("a region of %d edges", n)
 	began := time.Now()
@@ -91,19 +94,29 @@ func (b *edges) region(ctx context.Context, r *run, n int) (use edgeUse, err err
 	if err := b.count(ctx, l, random, b.span/2); err != nil {
 		return use, err
 	}
-	one := l.cores[len(l.cores)-1]
-	came := one.received
+	some := l.cores[len(l.cores)-min(n, looks):]
+	came := receivedBy(some)
 	if err := b.count(ctx, l, random, b.span); err != nil {
 		return use, err
 	}
-	use = edgeUse{Edges: n, ReceivedBytes: one.received - came, Seconds: round(time.Since(began).Seconds(), 1)}
-	core := one.core
-	l, one = nil, nil
+	use = edgeUse{Edges: n, ReceivedBytes: (receivedBy(some) - came) / int64(len(some)), Seconds: round(time.Since(began).Seconds(), 1)}
+	cores := make([]*node.Core, len(some))
+	for i, c := range some {
+		cores[i] = c.core
+	}
+	l, some = nil, nil
 	with := heap()
-	runtime.KeepAlive(core)
-	core = nil
-	use.HeapBytes = with - heap()
+	runtime.KeepAlive(cores)
+	clear(cores)
+	use.HeapBytes = (with - heap()) / int64(len(cores))
 	return use, nil
+}
+
+func receivedBy(cores []*localCore) (bytes int64) {
+	for _, c := range cores {
+		bytes += c.received
+	}
+	return bytes
 }
 
 // count lets time pass in which every edge counts once a second.
