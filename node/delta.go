@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 
+	"meshd/crdt"
 	"meshd/internal/mutant"
 	"meshd/internal/wire"
 )
@@ -52,9 +53,10 @@ func sinceBase(s *session, st *outStream, b *builtFrame) *builtFrame {
 	return b.since
 }
 
-// keepBase keeps a frame that came, in case the next of its origin is told by it.
+// keepBase keeps a lifetime frame that came, in case the next of its origin is told by it. Frames of windows go their own way
+// beside them.
 func (s *session) keepBase(f *wire.Frame) {
-	if s.line.bases == nil {
+	if s.line.bases == nil || f.Stream != crdt.StreamLifetime {
 		return
 	}
 	delete(s.line.bases, f.Origin)

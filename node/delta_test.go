@@ -67,3 +67,14 @@ func TestAFrameToldByNoneEndsItsSession(t *testing.T) {
 		t.Error("its session goes on")
 	}
 }
+
+func TestFramesOfWindowsAreNobodysBase(t *testing.T) {
+	s := &session{}
+	s.line.bases = map[crdt.Origin]*wire.Frame{}
+	life, window := &wire.Frame{To: 7}, &wire.Frame{To: 3, Stream: crdt.StreamWindow}
+	s.keepBase(life)
+	s.keepBase(window)
+	if s.line.bases[life.Origin] != life {
+		t.Error("a frame of windows took the place of what the next frame is told by")
+	}
+}
