@@ -31,6 +31,28 @@ func TestACutIsSeenAndItsHealing(t *testing.T) {
 	b.wait("a mesh that is whole again", `document.querySelector("#coverage.good")?.textContent.includes("10 of 10 nodes")`)
 }
 
+// What an application counts at an edge is found, totalled and drawn at a hub of the other region, from the windows on its disk; a cut
+// is said beside the answer, and what was counted behind it is in the curve after.
+func TestWhatIsCountedIsFoundAndDrawnAcrossACut(t *testing.T) {
+	d := startDemo(t)
+	b := open(t, d.sites["west-hub-1"], "/#/explore")
+	d.count("east-edge-1", "page.clicks", 120)
+	b.wait("the metric in the search", `(() => { const i = document.querySelector("#metric"); i.value = "page.cl"; i.focus(); i.dispatchEvent(new Event("input"));
+		return document.querySelector("#found [role=option]")?.textContent === "page.clicks"; })()`)
+	b.do(chromedp.KeyEvent("\ue015"), chromedp.KeyEvent("\r"))
+	b.wait("the total and a curve above zero", `document.querySelector("#now strong")?.textContent === "120" &&
+		Number(document.querySelector("#legend tbody td:last-child")?.textContent) > 0`)
+
+	d.run("cut", "east")
+	d.count("east-edge-1", "page.clicks", 600)
+	b.wait("the gap beside the answer", `document.querySelector("#notices").textContent.includes("east")`)
+	b.picture("history_cut")
+	d.run("heal", "east")
+	b.wait("the exact total", `document.querySelector("#now strong").textContent === "720"`)
+	b.wait("a curve that holds what was counted behind the cut", `Number(document.querySelector("#legend tbody td:last-child").textContent) >= 9`)
+	b.picture("history")
+}
+
 // The same page fits a phone, is dark where its reader wants that, and needs no mouse.
 func TestThePageFitsAPhoneDarkAndByKeyboard(t *testing.T) {
 	d := startDemo(t)
