@@ -247,7 +247,8 @@ type builder struct {
 	c      *Core
 	incs   map[reconcile.SeriesID]*crdt.Value // what is added; for gauges the value that results
 	failed map[reconcile.SeriesID]error
-	wins   map[openKey]*crdt.Value // what is added to fine windows
+	wins   map[crdt.Window]map[reconcile.SeriesID]*crdt.Value // what is added to fine windows
+	placed int                                                // how many of these there are
 	refs   map[reconcile.SeriesID]uint32
 	added  []addedBatch
 }
@@ -261,7 +262,7 @@ type addedBatch struct {
 func newBuilder(c *Core) *builder {
 	return &builder{
 		c: c, incs: map[reconcile.SeriesID]*crdt.Value{}, failed: map[reconcile.SeriesID]error{},
-		wins: map[openKey]*crdt.Value{}, refs: map[reconcile.SeriesID]uint32{},
+		wins: map[crdt.Window]map[reconcile.SeriesID]*crdt.Value{}, refs: map[reconcile.SeriesID]uint32{},
 	}
 }
 

@@ -94,6 +94,10 @@ type openSet struct {
 func (t *openTable) apply(sets []openSet) {
 	for i := range sets {
 		s := &sets[i]
+		if c := t.get(s.win, s.id); c != nil {
+			*c = openCell{v: s.v, counted: s.counted, dirty: true}
+			continue
+		}
 		t.put(s.win, s.id, &openCell{v: s.v, counted: s.counted, dirty: true})
 	}
 }
@@ -137,23 +141,27 @@ func (b *builder) place(id reconcile.SeriesID, it *Item) {
 		b.c.Counts.WindowsFull++ // the commit before this one filled the last place of a series
 		return
 	}
-	v := b.wins[key]
+	in := b.wins[key.win]
+	if in == nil {
+		in = map[reconcile.SeriesID]*crdt.Value{}
+		b.wins[key.win] = in
+	}
+	v := in[id]
 	if v == nil {
-		if w.live.cells+len(w.widths)*len(b.wins) >= b.c.cfg.Limits.Windows {
+		if w.live.cells+len(w.widths)*b.placed >= b.c.cfg.Limits.Windows {
 			b.c.Counts.WindowsFull++
 			return
 		}
 		bottom := crdt.Bottom(it.Inc.Kind.WindowKind())
 		v = &bottom
-		b.wins[key] = v
+		in[id] = v
+		b.placed++
 	}
 	inc := it.Inc
 	if g, ok := inc.X.(*crdt.Gauge); ok {
 		inc = b.setting(id, g, at)
 	}
-	if err := v.AddWindow(&inc); err != nil {
-		b.c.Counts.WindowsFull++
-	}
+	b.c.addWindow(v, &inc)
 }
 
 // setting returns what a setting of a gauge adds to a window: the value that results, also of one that came too late to be
@@ -168,41 +176,57 @@ func (b *builder) setting(id reconcile.SeriesID, g *crdt.Gauge, at int64) crdt.V
 
 // windowSets returns the values of the open windows with what was collected, and the frames of the log that hold them.
 func (b *builder) windowSets() (sets []openSet) {
-	if len(b.wins) == 0 {
+	if b.placed == 0 {
 		return nil
 	}
-	w := b.c.win
-	next := map[openKey]int{} // places in sets
-	grow := func(key openKey, inc *crdt.Value, counted bool) {
-		at, ok := next[key]
-		if !ok {
-			s := openSet{openKey: key, v: crdt.Bottom(inc.Kind), counted: counted}
-			if c := w.live.get(key.win, key.id); c != nil {
-				s.v = c.v.Clone()
+	sets = make([]openSet, 0, b.placed)
+	wide := map[openKey]int{} // places in sets of the windows that several fine ones may enter
+	for _, win := range slices.SortedFunc(maps.Keys(b.wins), compareWindows) {
+		late, open := b.c.late(win), b.c.win.live.windows[win]
+		for _, id := range slices.Sorted(maps.Keys(b.wins[win])) {
+			if b.failed[id] != nil || !b.numbered(id) {
+				continue
 			}
-			at = len(sets)
-			next[key], sets = at, append(sets, s)
-		}
-		if err := sets[at].v.AddWindow(inc); err != nil {
-			b.c.Counts.WindowsFull++
-		}
-	}
-	for _, key := range slices.SortedFunc(maps.Keys(b.wins), compareOpen) {
-		if b.failed[key.id] != nil || !b.numbered(key.id) {
-			continue
-		}
-		counted := b.c.late(key)
-		if c := w.live.get(key.win, key.id); c != nil {
-			counted = c.counted
-		}
-		grow(key, b.wins[key], counted)
-		if counted {
-			for _, width := range w.widths[1:] {
-				grow(openKey{crdt.WindowAt(key.win.Start, width), key.id}, b.wins[key], true)
+			inc, counted := b.wins[win][id], late
+			if c := open[id]; c != nil {
+				counted = c.counted
+			}
+			sets = append(sets, b.grown(openKey{win, id}, inc, counted))
+			for _, width := range b.c.win.widths[1:] {
+				if counted {
+					sets = b.widen(sets, wide, openKey{crdt.WindowAt(win.Start, width), id}, inc)
+				}
 			}
 		}
 	}
 	return sets
+}
+
+// grown returns an open window with inc in it.
+func (b *builder) grown(key openKey, inc *crdt.Value, counted bool) openSet {
+	s := openSet{openKey: key, v: crdt.Bottom(inc.Kind), counted: counted}
+	if c := b.c.win.live.get(key.win, key.id); c != nil {
+		s.v = c.v.Clone()
+	}
+	b.c.addWindow(&s.v, inc)
+	return s
+}
+
+// widen adds inc to a wide window, which may be among sets already.
+func (b *builder) widen(sets []openSet, wide map[openKey]int, key openKey, inc *crdt.Value) []openSet {
+	if at, ok := wide[key]; ok {
+		b.c.addWindow(&sets[at].v, inc)
+		return sets
+	}
+	wide[key] = len(sets)
+	return append(sets, b.grown(key, inc, true))
+}
+
+// addWindow adds inc to a window. What does not fit is counted.
+func (c *Core) addWindow(v, inc *crdt.Value) {
+	if err := v.AddWindow(inc); err != nil {
+		c.Counts.WindowsFull++
+	}
 }
 
 // readIn reports whether what was published of a fine window and of those around it is in the table.
@@ -220,9 +244,9 @@ func (c *Core) readIn(key openKey) bool {
 }
 
 // late reports whether a fine window, or a wider one around it, may have been published.
-func (c *Core) late(key openKey) bool {
+func (c *Core) late(win crdt.Window) bool {
 	for tier, width := range c.win.widths {
-		if c.win.mayBePublished(tier, crdt.WindowAt(key.win.Start, width)) {
+		if c.win.mayBePublished(tier, crdt.WindowAt(win.Start, width)) {
 			return true
 		}
 	}

@@ -78,9 +78,7 @@ func (c *Core) widen(p *pass, key openKey, cell *openCell) {
 				s.v = old.v.Clone()
 			}
 		}
-		if err := s.v.AddWindow(&cell.v); err != nil {
-			c.Counts.WindowsFull++
-		}
+		c.addWindow(&s.v, &cell.v)
 		p.fed[wide] = s
 	}
 }

@@ -256,3 +256,31 @@ func TestWindowsCostACommitAtMostAsMuchAgain(t *testing.T) {
 	}
 	t.Logf("2,000 counters: %d bytes with windows, %d without", written[crdt.FineMillis], written[0])
 }
+
+// BenchmarkCommitOfCounters is one commit of 2,000 counters with their names known, with windows and without.
+func BenchmarkCommitOfCounters(b *testing.B) {
+	for _, width := range []int64{0, crdt.FineMillis} {
+		b.Run(map[bool]string{true: "windows", false: "lifetime"}[width > 0], func(b *testing.B) {
+			c, err := NewCore(CoreConfig{Region: "east", Node: "hub", Role: RoleHub, Inc: crdt.Incarnation{1}, Window: width})
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch := &Batch{}
+			for i := range uint64(2000) {
+				s := &crdt.Series{Name: "requests." + crdt.FixedFromUint(i).String(), Kind: crdt.KindCounter}
+				batch.Items = append(batch.Items, Item{Series: s, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1 + i)}})
+			}
+			var out Output
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				at := Time{Mono: 1_700_000_000_000 + int64(i), Wall: 1_700_000_000_000 + int64(i)%5000}
+				c.Step(at, Submit{ID: 1, Batch: batch}, &out)
+				for out.Persist != nil {
+					p := Persisted{Token: out.Persist.Token}
+					out.Persist = nil
+					c.Step(at, p, &out)
+				}
+			}
+		})
+	}
+}

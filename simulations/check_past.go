@@ -226,4 +226,3 @@ func (w *World) pastExact(region int, past *pastOf, disks held) error {
 	}
 	return nil
 }
-
