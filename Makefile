@@ -86,7 +86,7 @@ mutants: ## how often seeds notice each planted fault: writes the tables into do
 	go test -tags=mutants -count=1 -timeout=3h -v -run='^TestMutantsAreKilled$$' ./simulations/short -args -publish $(MUTANTS)
 
 seeds: ## N=10000 seeds of large meshes from seed FROM, with a line of progress
-	go test -count=1 -timeout=24h -v -run='^TestSeeds$$' ./simulations -args -seeds $(N) -small 0 -from $(FROM) -progress
+	go test -count=1 -timeout=24h -v -run='^TestSeeds$$' ./simulations -args -seeds $(N) -small 0 -biased 0 -from $(FROM) -progress
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt

@@ -21,7 +21,7 @@ const pairsPerPlan = 3
 // drawFaults draws which kinds a run has at all and then the faults, some kinds more often than others: crashes and
 // cuts meet all others. To these come pairs that meet, and what is missing to MinFaults.
 func drawFaults(p *Plan, r *rand.Rand) []Fault {
-	kinds := drawFaultKinds(r)
+	kinds := p.bias.biased(drawFaultKinds(r))
 	own := len(p.Nodes)
 	var out []Fault
 	add := func(k FaultKind, at, last int64) {
@@ -41,6 +41,9 @@ func drawFaults(p *Plan, r *rand.Rand) []Fault {
 		add(pair[1-first], at+r.Int64N(last), length())
 	}
 	gap := max(p.Safety/6, 1000)
+	if p.bias.Name != "" {
+		gap /= 2
+	}
 	for at := int64(300); ; {
 		at += 100 + r.Int64N(gap)
 		if at >= p.Safety-200 {

@@ -53,7 +53,9 @@ const spares = 4
 
 // DrawSmall makes the plan of a seed as a small mesh that does much in a short time: it meets more states in the same
 // computing time than a large one. Every tenth has 20 to 50 nodes.
-func DrawSmall(seed uint64) *Plan {
+func DrawSmall(seed uint64) *Plan { return drawSmall(seed, Profile{}) }
+
+func drawSmall(seed uint64, bias Profile) *Plan {
 	r := stream(seed, "plan")
 	p := &Plan{
 		Seed: seed, Safety: int64(6000 + r.IntN(10_000)),
@@ -70,8 +72,14 @@ func DrawSmall(seed uint64) *Plan {
 		},
 	}
 	p.Load.Kinds = drawKinds(r)
-	drawSmallMesh(p, r, seed%10 == 9)
-	return finish(p)
+	drawSmallMesh(p, r, seed%10 == 9, bias.hubs)
+	p.bias = bias
+	finish(p)
+	if bias.limits != nil {
+		bias.limits(p, r)
+		p.Bound = bound(p)
+	}
+	return p
 }
 
 func drawNet(r *rand.Rand) Net {
@@ -129,7 +137,7 @@ func drawKinds(r *rand.Rand) []crdt.Kind {
 	return out
 }
 
-func drawSmallMesh(p *Plan, r *rand.Rand, large bool) {
+func drawSmallMesh(p *Plan, r *rand.Rand, large bool, wanted int) {
 	regions, hubs, edges := 1+r.IntN(3), 1+r.IntN(3), r.IntN(4)
 	if large {
 		regions, hubs, edges = 2+r.IntN(4), 2+r.IntN(2), 6+r.IntN(4)
@@ -137,6 +145,9 @@ func drawSmallMesh(p *Plan, r *rand.Rand, large bool) {
 		p.Load.Pause *= 4
 	} else if regions*(hubs+edges) < 3 {
 		hubs, edges = 2, 1
+	}
+	if wanted > 0 {
+		hubs, edges = wanted, max(edges, 1)
 	}
 	for i := range regions {
 		p.addRegion(i, hubs, edges)

@@ -24,6 +24,7 @@ type Plan struct {
 	Follow  bool  // measure how updates spread: Report.Spread
 	Warm    int64 // updates are followed from then on: meshes form first
 	Watch   *Watch
+	bias    Profile
 	Workers int // processors that run steps; 0 = all there are if the mesh is large enough. A run does not depend on it
 }
 

@@ -4,7 +4,8 @@ package simulations
 
 // quickSeeds have every pair of faults, see TestDraw.
 const (
-	quickSeeds = 140
-	quickSmall = 60
-	slowSeeds  = false
+	quickSeeds  = 140
+	quickSmall  = 60
+	quickBiased = 6
+	slowSeeds   = false
 )

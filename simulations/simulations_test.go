@@ -13,6 +13,8 @@ var (
 	seeds    = flag.Int("seeds", quickSeeds, "how many seeds of large meshes to run")
 	small    = flag.Int("small", quickSmall, "how many seeds of small meshes to run")
 	from     = flag.Uint64("from", 1, "the first seed")
+	biased   = flag.Int("biased", quickBiased, "how many seeds of small meshes to run with each profile")
+	profile  = flag.String("profile", "", "the profile of those, if not all")
 	verbose  = flag.Bool("trace", false, "write every event")
 	shrink   = flag.Bool("shrink", false, "look for the faults that a failing seed needs")
 	progress = flag.Bool("progress", false, "say after every 100 seeds how far they are")
@@ -42,6 +44,13 @@ func TestSeeds(t *testing.T) {
 	large := runSeeds(t, "seeds", *seeds, Draw)
 	large.again(t)
 	all := runSeeds(t, "small", *small, DrawSmall)
+	for _, p := range Profiles {
+		if *profile != "" && p.Name != *profile {
+			continue
+		}
+		more := runSeeds(t, "profile "+p.Name+" -biased", *biased, func(seed uint64) *Plan { return DrawBiased(seed, p) })
+		all.seen.Add(&more.seen)
+	}
 	if *seeds < quickSeeds || *small < quickSmall {
 		return
 	}
@@ -75,7 +84,7 @@ func runSeeds(t *testing.T, option string, n int, draw func(uint64) *Plan) *seed
 		}
 		for _, v := range rep.Violations {
 			failed++
-			t.Errorf("seed %d: %s\nrun it again: go test ./simulations -run TestSeeds -seeds 0 -small 0 -%s 1 -from %d -trace", seed, v, option, seed)
+			t.Errorf("seed %d: %s\nrun it again: go test ./simulations -run TestSeeds -seeds 0 -small 0 -biased 0 -%s 1 -from %d -trace", seed, v, option, seed)
 			if *shrink {
 				t.Log(schedule(Shrink(draw(seed), v.Rule, 200)))
 			}

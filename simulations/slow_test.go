@@ -3,7 +3,8 @@
 package simulations
 
 const (
-	quickSeeds = 1000
-	quickSmall = 400
-	slowSeeds  = true
+	quickSeeds  = 1000
+	quickSmall  = 400
+	quickBiased = 60
+	slowSeeds   = true
 )

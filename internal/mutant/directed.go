@@ -30,6 +30,7 @@ var Directed = map[string]Test{
 	"config told before it is durable":   {"node", "TestAConfigurationIsDurableBeforeItIsTold"},
 	"cold in part for good":              {"node", "TestWhatAnEdgeThatIsGoneSentInPartReachesSiblings"},
 	"live is whole":                      {"reconcile", "TestALiveIncarnationThatIsColdIsNotWhole"},
+	"siblings tell nothing":              {"node", "TestEveryHubAnswersForEdgesOfOthers"},
 	"clocks follow stamps":               {"node", "TestAStampMovesNoOtherClock"},
 	"gauges of earlier processes count":  {"node", "TestAGaugeIsOfTheProcessesThatRun"},
 	"gauges of silent nodes count":       {"node", "TestAGaugeIsOfTheProcessesThatRun"},
