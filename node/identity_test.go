@@ -23,7 +23,8 @@ func TestAGaugeThatASiblingHearsStaysWarm(t *testing.T) {
 // silentGauge cuts an edge that set a gauge off from some of the two hubs for so long that an incarnation goes cold.
 func silentGauge(t *testing.T, cut []string, cold bool) {
 	w := newWorld(t, 21)
-	w.cfg = CoreConfig{ColdAfter: 2000, Silence: 1000}
+	// A hub that sends the edge totals loads for their pairs what is cold: one of the two does not.
+	w.cfg = CoreConfig{ColdAfter: 2000, Silence: 1000, OneFeed: true}
 	hubs := []string{"east-hub0", "east-hub1"}
 	for _, h := range hubs {
 		w.start(h, "east", RoleHub)
