@@ -104,7 +104,6 @@ func (b *edges) region(ctx context.Context, r *run, n int) (use edgeUse, err err
 	for i, c := range some {
 		cores[i] = c.core
 	}
-	l, some = nil, nil
 	with := heap()
 	runtime.KeepAlive(cores)
 	clear(cores)
