@@ -1,7 +1,9 @@
 package crdt
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -15,6 +17,26 @@ func (i Incarnation) String() string { return hex.EncodeToString(i[:]) }
 
 // Short returns the first 8 hexadecimal digits, for people.
 func (i Incarnation) Short() string { return hex.EncodeToString(i[:4]) }
+
+// processBytes is how much of an incarnation names the process; the rest counts what it writes anew.
+const processBytes = 12
+
+// Anew returns the incarnation of the n-th origin that the process writes anew: what it derives from others' cells, by
+// other rules than before. The 0th is the process' own.
+func (i Incarnation) Anew(n uint32) Incarnation {
+	binary.BigEndian.PutUint32(i[processBytes:], binary.BigEndian.Uint32(i[processBytes:])+n)
+	return i
+}
+
+// SameProcess reports whether one process writes under both.
+func (i Incarnation) SameProcess(o Incarnation) bool {
+	return bytes.Equal(i[:processBytes], o[:processBytes])
+}
+
+// Replaces reports whether the process of both wrote i anew after o. A process writes less than 2^31 times anew.
+func (i Incarnation) Replaces(o Incarnation) bool {
+	return i.SameProcess(o) && int32(binary.BigEndian.Uint32(i[processBytes:])-binary.BigEndian.Uint32(o[processBytes:])) > 0
+}
 
 // Class says what an origin's cells describe.
 type Class uint8

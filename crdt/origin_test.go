@@ -85,3 +85,18 @@ func TestKinds(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAProcessWritesAnewReplacesWhatWasBefore(t *testing.T) {
+	i := Incarnation{15: 0xfe, 14: 0xff, 13: 0xff, 12: 0xff} // the count begins anywhere
+	o := i
+	o[3]++
+	for n := range uint32(4) {
+		a := i.Anew(n)
+		if !a.SameProcess(i) || a.SameProcess(o) || a.Replaces(i) != (n > 0) || i.Replaces(a) || a.Replaces(o) {
+			t.Errorf("the %d-th: %s after %s", n, a, i)
+		}
+	}
+	if i.Anew(0) != i {
+		t.Error("the first is not the process' own")
+	}
+}

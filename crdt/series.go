@@ -29,6 +29,10 @@ type Series struct {
 	Labels []Label
 }
 
+// RollupLabel is the label by which a sum says that it lacks labels: no client may use it. Its value tells which, and how
+// it was made; series of one metric that differ in it are the same counts, told in two ways.
+const RollupLabel = "meshd.rollup"
+
 // ErrSeries is wrapped by every refusal of a series definition.
 var ErrSeries = errors.New("bad series")
 
@@ -41,7 +45,7 @@ func (s *Series) Check() error {
 		return fmt.Errorf("crdt: %w: metric name %q is not UTF-8", ErrSeries, s.Name)
 	case !s.Kind.Valid() || s.Kind == KindRollup:
 		return fmt.Errorf("crdt: %w: %s is not a series kind", ErrSeries, s.Kind)
-	case len(s.Labels) > MaxLabels:
+	case len(s.Labels) > MaxLabels && (len(s.Labels) > MaxLabels+1 || s.Get(RollupLabel) == ""):
 		return fmt.Errorf("crdt: %w: %d labels, want at most %d", ErrSeries, len(s.Labels), MaxLabels)
 	}
 	for i, l := range s.Labels {

@@ -73,6 +73,7 @@ type Core struct {
 	drops  drops
 	config meshConfig
 	win    *windows // nil: no windows are kept
+	scopes scopes
 
 	sessions map[uint64]*session
 	order    []*session
@@ -103,6 +104,8 @@ type hubState struct {
 	entries  *reconcile.Entries
 	watch    *reconcile.Watch
 	floor    *reconcile.Floor
+	export   *reconcile.Export // the totals for other regions; nil: the same as for its own
+	exports  uint32            // how often it was begun anew
 	cold     coldStore
 	aged     map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
 	removals removals
@@ -118,7 +121,7 @@ type Counters struct {
 	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut             uint64
 	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
 	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
-	ConfigsUnread                                                           uint64
+	ConfigsUnread, ExportsFull                                              uint64
 	EntriesDropped, RolledBack, SeriesDropped, CellsDropped, CellsLate      uint64
 	WindowsEarly, WindowsLate, WindowsFull, WindowsRefused                  uint64
 	WindowReadsFailed, WindowsPublished, WindowsReopened, WindowGaps        uint64
@@ -154,6 +157,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 			return nil, fmt.Errorf("node: downlink: %w", err)
 		}
 	}
+	c.scopes.choices = map[string]*reconcile.Choice{}
 	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series, forgetMs: cfg.ForgetAfter}
 	c.config.own.Forget.Alone = cfg.ForgetAlone
 	if cfg.Role == RoleEdge {
@@ -270,8 +274,7 @@ func (c *Core) settleRegion() {
 	if c.hub == nil {
 		return
 	}
-	changed := c.hub.region.Total.Close()
-	changed = c.hub.floor.Cells.Close() || changed
+	changed := c.closeTotals()
 	for _, r := range c.hub.entries.Regions() {
 		changed = c.hub.entries.View(r).Close() || changed
 	}

@@ -24,13 +24,25 @@ func (c *Core) running() map[process]map[crdt.Incarnation]bool {
 }
 
 // deadHubs returns a test for entries of hub processes that are over, and one for those of processes that run: over is
-// what runs as another process now, or was removed. One that is only silent is neither.
+// what runs as another process now, or was removed. One that is only silent is neither. In its own region a process has its totals for an entry,
+// elsewhere the latest that it wrote anew.
 func (c *Core) deadHubs() (dead, live func(crdt.Origin) bool) {
 	now := c.running()
-	live = func(o crdt.Origin) bool { return now[process{o.Region, o.Node}][o.Inc] }
+	live = func(o crdt.Origin) bool {
+		if o.Region == c.cfg.Region {
+			return now[process{o.Region, o.Node}][o.Inc]
+		}
+		for inc := range now[process{o.Region, o.Node}] {
+			if inc.SameProcess(o.Inc) {
+				return !c.hub.entries.Superseded(o)
+			}
+		}
+		return false
+	}
 	dead = func(o crdt.Origin) bool {
 		p := process{o.Region, o.Node}
-		return (len(now[p]) > 0 || c.removed(p)) && !live(o)
+		over := len(now[p]) > 0 || c.removed(p) || o.Region != c.cfg.Region && c.hub.entries.Superseded(o)
+		return over && !live(o)
 	}
 	return dead, live
 }
@@ -51,7 +63,7 @@ func (c *Core) judgeDead() {
 		contained := c.hub.floor.Contains(r)
 		if o.Region != c.cfg.Region { // of its own region a hub believes its own sum only
 			var err error
-			contained, err = c.hub.entries.Dominated(o, live)
+			contained, err = c.hub.entries.Dominated(o, live, c.passed(o.Region))
 			c.check(err)
 		}
 		switch {
@@ -73,7 +85,7 @@ type retired struct {
 // before it said, its region is not known to be complete.
 func (c *Core) replacedHub(peer PeerInfo) {
 	for _, o := range c.hub.entries.Origins() {
-		if o.Region == peer.Region && o.Node == peer.Node && o.Inc != peer.Inc {
+		if o.Region == peer.Region && o.Node == peer.Node && !o.Inc.SameProcess(peer.Inc) {
 			c.hub.beyond[peer.Region] = true
 		}
 	}
@@ -113,12 +125,23 @@ func (c *Core) startDropping() bool {
 		c.hub.entries.Forget(len(excess))
 		_, live := c.deadHubs()
 		for _, o := range done {
-			if !live(o) { // one that came back meanwhile stays in memory; should this process end, it is asked for again
+			if !live(o) && c.contains(o, live) { // one that came back meanwhile stays in memory; should this process end, it is asked for again
 				c.dropped(o)
+				c.renewViews(o.Region)
 			}
 		}
 	})
 	return true
+}
+
+// contains reports whether the living entries still contain a dead one: versions that are answered with may have changed.
+func (c *Core) contains(o crdt.Origin, live func(crdt.Origin) bool) bool {
+	if o.Region == c.cfg.Region {
+		return true
+	}
+	contained, err := c.hub.entries.Dominated(o, live, c.passed(o.Region))
+	c.check(err)
+	return contained
 }
 
 // dropped takes an entry out of memory whose cells are not on disk any more.
@@ -169,7 +192,7 @@ func (c *Core) replaced() func(crdt.Origin) bool {
 			now[s.peer.Node] = s.peer.Inc
 		}
 	}
-	return func(o crdt.Origin) bool { inc, ok := now[o.Node]; return ok && inc != o.Inc }
+	return func(o crdt.Origin) bool { inc, ok := now[o.Node]; return ok && !inc.SameProcess(o.Inc) }
 }
 
 // forgetHubs lets an edge forget what the processes of hubs said that run as another process now.

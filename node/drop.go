@@ -141,6 +141,9 @@ func (c *Core) takeDrop(d wire.Drop) bool {
 	c.drops.all[key] = d
 	c.drops.highest = max(c.drops.highest, d.Gen)
 	gone := c.cat.Drop(d)
+	if c.hub != nil && c.hub.export != nil {
+		c.renewExport() // sums cannot go on without what is gone of them
+	}
 	if len(gone) == 0 {
 		return true
 	}

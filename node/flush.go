@@ -177,7 +177,8 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 	if s.peer.Region == c.cfg.Region {
 		return []*reconcile.Replica{c.live, &c.hub.region.Total.Replica}
 	}
-	return []*reconcile.Replica{&c.hub.region.Total.Replica}
+	entry, _ := c.entryFor(s.peer.Region)
+	return []*reconcile.Replica{&entry.Replica}
 }
 
 // serve sends a session what it is due: up to about limit bytes of cells, what is held, and how fresh it is.
@@ -397,6 +398,7 @@ func (c *Core) rewind(s *session, o crdt.Origin, st *outStream) {
 func (c *Core) age() {
 	if c.hub == nil {
 		c.forgetHubs()
+		c.forgetVersions()
 		return
 	}
 	c.judgeDead()
@@ -458,7 +460,7 @@ func (c *Core) relayAll(s *session) {
 		_, live = c.deadHubs()
 	}
 	for _, r := range c.hub.entries.Replicas() {
-		if r.Origin.Inc != s.peer.Inc && !live(r.Origin) && !mutant.On("entries from their writers only") {
+		if !r.Origin.Inc.SameProcess(s.peer.Inc) && !live(r.Origin) && c.mayRelay(s, r.Origin) && !mutant.On("entries from their writers only") {
 			c.relay(s, r)
 		}
 	}

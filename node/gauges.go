@@ -12,7 +12,7 @@ func (c *Core) rollup() {
 		return
 	}
 	c.check(c.hub.region.Rollup(c.clock.Tick(c.wall), c.liveNode, c.runs))
-	if c.hub.region.Total.Close() {
+	if c.closeTotals() {
 		c.epoch++
 	}
 }
@@ -48,13 +48,26 @@ func (c *Core) recount() {
 	c.rollup()
 }
 
-// hearsHub reports whether there is a session on which the process that writes an entry or a view says what it holds.
+// hearsHub reports whether there is a session on which the process that writes an entry or a view says what it holds, and
+// not in another that it wrote anew.
 func (c *Core) hearsHub(o crdt.Origin) bool {
+	if o.Class == crdt.ClassRegion && o.Region == c.cfg.Region { // of its own region a process says its totals
+		s := c.sessions[c.feed]
+		if c.hub == nil && c.cfg.OneFeed {
+			return s != nil && s.peer.Inc == o.Inc
+		}
+		return c.hubs[o.Inc] > 0
+	}
 	if c.hub == nil && c.cfg.OneFeed {
 		s := c.sessions[c.feed]
-		return s != nil && s.peer.Inc == o.Inc
+		return s != nil && s.peer.Inc.SameProcess(o.Inc) && !c.views.Superseded(o)
 	}
-	return c.hubs[o.Inc] > 0
+	for inc := range c.hubs {
+		if inc.SameProcess(o.Inc) {
+			return c.hub != nil && !c.hub.entries.Superseded(o) || c.hub == nil && !c.views.Superseded(o)
+		}
+	}
+	return false
 }
 
 // hear counts the sessions with the processes of hubs, which say what gauges are worth: by is 1 or -1.

@@ -20,15 +20,21 @@ func (c *Core) Replicas() []*reconcile.Replica {
 // Entry returns a hub's totals of its region, which are its entry at other hubs. For tests and simulations.
 func (c *Core) Entry() *reconcile.Replica { return &c.hub.region.Total.Replica }
 
-// FromDead reports whether this edge's answer for a series of its own region may be what hub processes that are over
-// had, to which nothing of its own is added. For tests and simulations.
-func (c *Core) FromDead(s *crdt.Series) bool {
-	id, ok := c.cat.Find(s)
-	if !ok {
-		return false
+// Exported returns the totals that other regions get. For tests and simulations.
+func (c *Core) Exported() *reconcile.Replica {
+	if c.hub.export != nil {
+		return &c.hub.export.Replica
 	}
-	_, ok = cellOf(c.views.Region(c.cfg.Region), id)
-	return ok
+	return c.Entry()
+}
+
+// FromDead reports whether this edge's answer for a metric of its own region may be what hub processes that are over
+// had, to which nothing of its own is added. For tests and simulations.
+func (c *Core) FromDead(metric string) (dead bool) {
+	if d := c.views.Region(c.cfg.Region); d != nil {
+		d.Each(func(id reconcile.SeriesID, _ *crdt.Value, _ uint64) { dead = dead || c.cat.Series(id).Name == metric })
+	}
+	return dead
 }
 
 // Cold returns the origins that are on disk only, in order.
@@ -53,6 +59,7 @@ func (c *Core) Peek(s *crdt.Series, region string) (crdt.Value, bool) {
 	if !ok {
 		return crdt.Value{}, false
 	}
+	c.choice(region)
 	v, ok, err := c.answer(id, region)
 	return v, ok && err == nil
 }
@@ -74,6 +81,9 @@ func (c *Core) Derived(f func(*reconcile.Replica)) {
 		return
 	}
 	f(&c.hub.region.Total.Replica)
+	if c.hub.export != nil {
+		f(&c.hub.export.Replica)
+	}
 	f(&c.hub.floor.Cells.Replica)
 	for _, r := range c.hub.entries.Regions() {
 		if r != c.cfg.Region {

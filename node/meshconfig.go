@@ -157,6 +157,7 @@ func (c *Core) applyConfig(m *wire.MeshConfig) {
 		c.Counts.ConfigsUnread++
 		return
 	}
+	c.setRules(set.rules)
 	c.cfg.Silence = cmp.Or(set.silenceMs, c.config.own.silenceMs)
 	c.cfg.ForgetAfter, c.cfg.ForgetAlone = cmp.Or(set.forgetMs, c.config.own.forgetMs), set.Forget.Alone || c.config.own.Forget.Alone
 	c.cfg.Limits.Series = cmp.Or(set.Series, c.config.own.Series)

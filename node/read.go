@@ -17,13 +17,14 @@ const defaultRows = 100_000
 func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	c.tell(at)
 	c.rollup()
+	c.settleChoices()
 	limit := cmp.Or(sel.Limit, defaultRows)
 	withheld, err := c.withholds(sel)
 	if err != nil {
 		return nil, err
 	}
 	regions := c.regions()
-	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld}
+	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
 	if sel.Match == nil {
 		t.Rows = make([]Row, 0, min(c.cat.Len()*len(regions), limit+1))
 	}
@@ -45,7 +46,7 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 				t.Rows, err = c.byNode(t.Rows, id, v)
 				slices.SortFunc(t.Rows[first:], func(a, b Row) int { return cmp.Compare(a.Node, b.Node) })
 			} else {
-				t.Rows = append(t.Rows, Row{Series: s, Region: region, Value: filled(v)})
+				t.Rows = append(t.Rows, Row{Series: c.cat.Plain(id), Region: region, Value: filled(v)})
 			}
 			if err != nil {
 				return nil, err
@@ -81,8 +82,17 @@ func (c *Core) regions() []string {
 	return slices.Compact(out)
 }
 
-// answer returns the total of series id in a region as far as it is known here; the value is the caller's.
+// answer returns the total of series id in a region as far as it is known here, if it is of the version that counts; the value
+// is the caller's.
 func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
+	if choice := c.scopes.choices[region]; choice != nil && !choice.Counts(id) || region != c.cfg.Region && c.stays(id) {
+		return crdt.Value{}, false, nil
+	}
+	return c.known(id, region)
+}
+
+// known returns what is known here of series id in a region, whatever version of its metric it is.
+func (c *Core) known(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
 	if c.hub == nil {
 		v, ok := cellOf(c.views.Region(region), id)
 		if region != c.cfg.Region {
@@ -142,7 +152,7 @@ func (c *Core) raws() []*reconcile.Replica {
 // byNode splits the region's total by node, as far as single origins are held here. What they do not add up to, such
 // as cold incarnations, keeps a row without a node: the rows always add up to the total.
 func (c *Core) byNode(rows []Row, id reconcile.SeriesID, total crdt.Value) ([]Row, error) {
-	s := c.cat.Series(id)
+	s := c.cat.Plain(id)
 	held := map[string]*crdt.Value{}
 	sum := crdt.Bottom(total.Kind)
 	for _, r := range c.raws() {
@@ -289,18 +299,19 @@ func (c *Core) lost(region string) uint64 {
 func (c *Core) Explain(at Time, sel Select) (*Explanation, error) {
 	c.tell(at)
 	c.rollup()
+	c.settleChoices()
 	limit := cmp.Or(sel.Limit, defaultRows)
 	withheld, err := c.withholds(sel)
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Coverage: c.Coverage(), Withheld: withheld}
+	e := &Explanation{Coverage: c.Coverage(), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
 	for id := range reconcile.SeriesID(c.cat.Len()) {
 		s := c.cat.Series(id)
 		if sel.Match != nil && !sel.Match(s) {
 			continue
 		}
-		x := ExplainedSeries{Series: s}
+		x := ExplainedSeries{Series: c.cat.Plain(id)}
 		for _, region := range c.regions() {
 			v, ok, err := c.answer(id, region)
 			if err != nil {
@@ -308,6 +319,7 @@ func (c *Core) Explain(at Time, sel Select) (*Explanation, error) {
 			}
 			if ok {
 				rule, in := c.inputs(id, region)
+				rule += c.ruleText(id, region)
 				x.Answers = append(x.Answers, RegionAnswer{Region: region, Value: filled(v), Rule: rule, Inputs: in})
 				limit -= 1 + len(in)
 			}

@@ -10,7 +10,7 @@ import (
 // mayWrite reports whether a session's peer may bring cells of an origin (I12): an edge its own, a hub its region's
 // nodes and, as every hub relays every entry, totals of all regions; towards edges its own totals and views.
 func (c *Core) mayWrite(s *session, o crdt.Origin) bool {
-	own := o.Node == s.peer.Node && o.Inc == s.peer.Inc
+	own := o.Node == s.peer.Node && o.Inc.SameProcess(s.peer.Inc)
 	switch {
 	case c.hub == nil:
 		return s.peer.Role == RoleHub && s.peer.Region == c.cfg.Region && own &&
@@ -42,7 +42,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 		c.Counts.Refused++
 		return
 	}
-	if o.Inc == c.cfg.Inc { // its own cells come back by a relay: nobody knows them better
+	if o.Inc.SameProcess(c.cfg.Inc) { // its own cells come back by a relay: nobody knows them better
 		return
 	}
 	if c.refuses(o) {
@@ -88,10 +88,10 @@ func (c *Core) owesMark(s *session, o crdt.Origin) {
 
 // heldWhole reports whether all that a frame speaks of is here, on disk only, or was, of an entry that was dropped.
 func (c *Core) heldWhole(f *wire.Frame) bool {
-	p, ok := c.hub.entries.Dropped(f.Origin)
-	if !ok {
-		p, ok = c.hub.cold.index.progress(f.Origin)
+	if c.hub.entries.Whole(f) {
+		return true
 	}
+	p, ok := c.hub.cold.index.progress(f.Origin)
 	return ok && max(f.To, f.Head) <= p[f.Stream].Covered
 }
 
@@ -142,6 +142,7 @@ func (c *Core) repeated(s *session, o crdt.Origin) {
 // join puts a frame that its replica can take into it, and into what is derived from it.
 func (c *Core) join(f *wire.Frame) (rose int, err error) {
 	if f.Origin.Class == crdt.ClassRegion {
+		c.begunAnew(f.Origin)
 		return c.hub.entries.Apply(f)
 	}
 	c.hub.watch.Expect(f.Origin.Node)

@@ -119,7 +119,7 @@ func (c *Core) peerUp(in PeerUp) {
 	}
 	if c.hub != nil && in.Peer.Role == RoleHub {
 		// A session with the process before it may have outlived that, so that this one passed for dead.
-		c.hub.entries.Back(crdt.Origin{Class: crdt.ClassRegion, Region: in.Peer.Region, Node: in.Peer.Node, Inc: in.Peer.Inc})
+		c.hub.entries.Runs(crdt.Origin{Class: crdt.ClassRegion, Region: in.Peer.Region, Node: in.Peer.Node, Inc: in.Peer.Inc})
 		if in.Peer.Region != c.cfg.Region {
 			c.replacedHub(in.Peer)
 		}
@@ -304,12 +304,12 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 	}
 	if c.hub == nil {
 		for _, sl := range c.slots.All() {
-			if o := &sl.Total.Origin; o.Inc == s.peer.Inc && o.Node == s.peer.Node {
+			if o := &sl.Total.Origin; o.Inc.SameProcess(s.peer.Inc) && o.Node == s.peer.Node {
 				one(&sl.Total)
 			}
 		}
 		for _, v := range c.views.All() {
-			if v.Origin.Inc == s.peer.Inc && v.Origin.Node == s.peer.Node {
+			if v.Origin.Inc.SameProcess(s.peer.Inc) && v.Origin.Node == s.peer.Node {
 				f(v.Origin, v.Progress[crdt.StreamLifetime])
 			}
 		}
@@ -337,6 +337,9 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 		one(r)
 	}
 	one(&c.hub.region.Total.Replica)
+	if c.hub.export != nil {
+		one(&c.hub.export.Replica)
+	}
 }
 
 // sendMarks says what this node holds, of the origins that want allows, where it changed since it was said; with

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"meshd/reconcile"
 )
 
 // Bounds of what a configuration may set.
@@ -25,6 +27,8 @@ type meshSettings struct {
 	Silence string `json:"silence,omitempty"`
 	// Series is how many series of its own a node takes; further ones go to the overflow series.
 	Series int `json:"series,omitempty"`
+	// Rollup says how far totals travel and with which labels. Of a metric the first rule that matches counts.
+	Rollup []reconcile.Rule `json:"rollup,omitempty"`
 
 	// Forget says when hubs forget incarnations that are over: a length of time as in "720h" or "30d" since they changed
 	// last, or "off"; and whether a hub that knows of no other hub of its region may, too.
@@ -35,6 +39,7 @@ type meshSettings struct {
 
 	silenceMs int64
 	forgetMs  int64 // less than 0: never
+	rules     *reconcile.Rules
 }
 
 // parseSettings reads a document. Fields that it does not know belong to later versions, and with strict are refused:
@@ -64,7 +69,9 @@ func parseSettings(doc []byte, strict bool) (*meshSettings, error) {
 	if s.Series < 0 || s.Series > maxOwnSeries {
 		return nil, fmt.Errorf("series %d: want 1 to %d, or nothing", s.Series, maxOwnSeries)
 	}
-	return s, nil
+	var err error
+	s.rules, err = reconcile.ParseRules(s.Rollup)
+	return s, err
 }
 
 func (s *meshSettings) parseForget() error {

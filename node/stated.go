@@ -127,11 +127,14 @@ func (c *Core) best(region string) *wire.RegionCoverage {
 	for _, who := range slices.SortedFunc(maps.Keys(byHub), heardName.compare) {
 		h := byHub[who]
 		c.settleStated(h)
-		if h.current != nil && (best == nil || c.better(h.current, best)) {
-			best = h.current
+		if h.current == nil {
+			continue
+		}
+		if rc := c.undated(h.current); best == nil || c.better(rc, best) {
+			best = rc
 		}
 	}
-	if best != nil && c.hub != nil && c.hub.beyond[region] && !mutant.On("region complete below a dead entry") {
+	if best != nil && (c.hub != nil && c.hub.beyond[region] || c.undecided(region)) && !mutant.On("region complete below a dead entry") {
 		short := *best // a process that is over knew more: until when anything is complete is unknown
 		short.CompleteUntilMs = 0
 		return &short
@@ -160,7 +163,7 @@ func (n heardName) compare(o heardName) int {
 
 // covers reports whether everything that a statement speaks of is held.
 func (c *Core) covers(rc *wire.RegionCoverage) bool {
-	o := crdt.Origin{Class: crdt.ClassRegion, Region: rc.Region, Node: rc.Hub, Inc: rc.Inc}
+	o := crdt.Origin{Class: crdt.ClassRegion, Region: rc.Region, Node: rc.Hub, Inc: rc.Inc.Anew(rc.Anew)}
 	if c.hub == nil && rc.Region != c.cfg.Region {
 		o.Class = crdt.ClassView
 	}
@@ -219,9 +222,9 @@ func (c *Core) beat(s *session) {
 	if s.peer.Role == RoleEdge && (s.peer.Region != c.cfg.Region || !s.fed()) {
 		return
 	}
-	b := c.coverageFor(s.peer.Role)
+	b := c.coverageFor(s.peer)
 	if lag, ok := s.unchanged(b.regions); ok {
-		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{c.hub.region.Total.Seq()}, WallMs: c.wall, LagMs: lag})
+		c.send(s, &wire.Heartbeat{Head: [crdt.NumStreams]uint64{b.regions[0].Seq}, WallMs: c.wall, LagMs: lag})
 		return
 	}
 	if b.msg == nil {
@@ -236,21 +239,25 @@ func (c *Core) beat(s *session) {
 	c.sendRaw(s, b.msg, false)
 }
 
-// statement is the coverage that a hub states to all peers of one role in one step.
+// statement is the coverage that a hub states in one step to all peers of one role and side.
 type statement struct {
 	role    Role
+	away    bool // hubs of other regions
 	regions []wire.RegionCoverage
 	msg     []byte // made when the first peer needs it
 }
 
-// coverageFor returns what this step states to peers of a role: to hubs of its own region, to edges of all regions.
-func (c *Core) coverageFor(role Role) *statement {
+// coverageFor returns what this step states to peers as one is: to hubs of its own region, to edges of all regions.
+func (c *Core) coverageFor(peer PeerInfo) *statement {
+	role, away := peer.Role, peer.Region != c.cfg.Region
 	for _, b := range c.beats {
-		if b.role == role {
+		if b.role == role && b.away == away {
 			return b
 		}
 	}
 	now := []wire.RegionCoverage{c.inWall(c.extent())}
+	entry, anew := c.entryFor(peer.Region)
+	now[0].Seq, now[0].Anew, now[0].Rules = entry.Seq(), anew, c.scopes.rules.Sum()
 	if role == RoleEdge {
 		for _, r := range c.regions() { // also those in which nothing was counted yet: an answer must say whether they are heard
 			if rc := c.best(r); r != c.cfg.Region && rc != nil {
@@ -261,15 +268,15 @@ func (c *Core) coverageFor(role Role) *statement {
 						v.OldestMissingMs = v.AtMs
 					}
 				}
-				v.Hub, v.Inc, v.Seq, v.AtMs = c.cfg.Node, c.cfg.Inc, 0, c.wall
+				v.Hub, v.Inc, v.Seq, v.AtMs, v.Rules = c.cfg.Node, c.cfg.Inc, 0, c.wall, c.scopes.rules.Sum()
 				if view := c.hub.entries.View(r); view != nil {
-					v.Seq = view.Seq()
+					v.Seq, v.Anew = view.Seq(), c.hub.entries.Anew(r)
 				}
 				now = append(now, v)
 			}
 		}
 	}
-	b := &statement{role: role, regions: now}
+	b := &statement{role: role, away: away, regions: now}
 	c.beats = append(c.beats, b)
 	return b
 }
@@ -294,7 +301,7 @@ func (s *session) unchanged(now []wire.RegionCoverage) (lagMs uint32, ok bool) {
 	passed := int64(math.MaxInt64)
 	for i := range now {
 		n, was := &now[i], s.stated[now[i].Region]
-		same := n.Inc == was.Inc && n.Seq == was.Seq && n.Expected == was.Expected && n.Heard == was.Heard &&
+		same := n.Inc == was.Inc && n.Anew == was.Anew && n.Rules == was.Rules && n.Seq == was.Seq && n.Expected == was.Expected && n.Heard == was.Heard &&
 			n.OldestMissingMs == was.OldestMissingMs && n.Lost == was.Lost && slices.Equal(n.Missing, was.Missing) &&
 			n.ClocksOff == was.ClocksOff && slices.Equal(n.Clocks, was.Clocks)
 		if !same || (n.CompleteUntilMs == 0) != (was.CompleteUntilMs == 0) {

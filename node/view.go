@@ -15,6 +15,8 @@ type Select struct {
 	// ByNode also splits rows by node, where the node's own cells are held: the own region at a hub, the own cells at an
 	// edge. Rows of other regions keep Node "".
 	ByNode bool
+	// Labels are the labels that Match, or what is made of the rows, depends on, "*" for all: Totals.Shortfalls is about them.
+	Labels []string
 	// Limit bounds the rows of the answer; 0 takes 100,000 (about 100 MB of labels and values at the largest). More
 	// is refused with ErrTooMany, never cut short: a total of some of the rows would look like a total.
 	Limit int
@@ -30,6 +32,8 @@ type Totals struct {
 	// Withheld is not empty at an edge that asked its hubs for some series only, if others may be asked for: which it has,
 	// for people. Rows of others are left out: they would be its own counts and look like totals.
 	Withheld string
+	// Shortfalls say what rows of other regions lack because rollup rules keep it there, by region and rule.
+	Shortfalls []Shortfall
 }
 
 // Row is the lifetime value of one series in one region, or on one node of it.
@@ -65,9 +69,10 @@ type ClockOffset struct {
 
 // Explanation shows what a total was made from.
 type Explanation struct {
-	Series   []ExplainedSeries // sorted by series key
-	Coverage []Coverage        // as in Totals
-	Withheld string            // as in Totals
+	Series     []ExplainedSeries // sorted by series key
+	Coverage   []Coverage        // as in Totals
+	Withheld   string            // as in Totals
+	Shortfalls []Shortfall       // as in Totals
 }
 
 // ExplainedSeries is one series with the answer for each region.

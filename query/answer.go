@@ -97,6 +97,8 @@ type RegionCoverage struct {
 	// ClocksOff is how many heard nodes have a wall clock out of bounds: 0.5 s ahead of their hub's or 1.5 s behind.
 	ClocksOff int           `json:"clocks_off"`
 	Clocks    []ClockOffset `json:"clocks"` // the first 20 of them
+	// Lacks says what of the answer stays in that region by rollup rules: metrics, or labels that were asked for.
+	Lacks []string `json:"lacks,omitempty"`
 }
 
 // ClockOffset is by how much a node's wall clock is ahead of that of the hub that measured it.

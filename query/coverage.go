@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"meshd/node"
@@ -40,7 +41,20 @@ func newCoverage(from []node.Coverage, withheld string, sel *selection) Coverage
 // complete reports whether every expected node is heard and nothing that is known to exist is missing. Samples lost at
 // the door do not make a region incomplete: they can never be waited for, and Lost counts them.
 func (r *RegionCoverage) complete() bool {
-	return r.NodesHeard >= r.NodesExpected && len(r.Missing) == 0 && r.OldestMissing.IsZero() && !r.CompleteUntil.IsZero()
+	return r.NodesHeard >= r.NodesExpected && len(r.Missing) == 0 && r.OldestMissing.IsZero() && !r.CompleteUntil.IsZero() && len(r.Lacks) == 0
+}
+
+// lack enters what rows of other regions lack by rollup rules: an answer without that is not complete.
+func (c *Coverage) lack(shortfalls []node.Shortfall) {
+	for i := range c.Regions {
+		r := &c.Regions[i]
+		for _, s := range shortfalls {
+			if s.Region == r.Region {
+				r.Lacks = append(r.Lacks, s.Metric+" "+s.Why)
+				c.Complete = false
+			}
+		}
+	}
 }
 
 // nodes returns how many of how many nodes are heard. A region that nothing is known of has at least one.
@@ -67,6 +81,11 @@ func (c *Coverage) age() (oldest time.Duration, known bool) {
 func (c *Coverage) shortOf(d demand) string {
 	if c.Withheld != "" && d != (demand{}) {
 		return c.Withheld + ": ask a hub, or another node"
+	}
+	for i := range c.Regions {
+		if r := &c.Regions[i]; len(r.Lacks) > 0 && d != (demand{}) {
+			return fmt.Sprintf("of region %s %s", r.Region, strings.Join(r.Lacks, ", "))
+		}
 	}
 	heard, expected := c.nodes()
 	if float64(heard) < d.share*float64(max(expected, 1)) {

@@ -8,6 +8,7 @@ const maxExplained = 1000
 // newExplainAnswer renders the regions of e that sel is about.
 func newExplainAnswer(e *node.Explanation, sel *selection) *ExplainAnswer {
 	a := &ExplainAnswer{Series: []Explained{}, Coverage: newCoverage(e.Coverage, e.Withheld, sel)}
+	a.Coverage.lack(e.Shortfalls)
 	for _, s := range e.Series {
 		out := Explained{
 			Metric:  s.Series.Name,

@@ -102,7 +102,7 @@ func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
 
 // lifetimes answers for all time.
 func (s *Server) lifetimes(ctx context.Context, q *totalQuery) (*TotalAnswer, error) {
-	t, err := s.cfg.Source.Totals(ctx, node.Select{Match: q.sel.series, ByNode: q.splitsByNode(), Names: q.sel.names})
+	t, err := s.cfg.Source.Totals(ctx, node.Select{Match: q.sel.series, ByNode: q.splitsByNode(), Names: q.sel.names, Labels: q.dependsOn()})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,9 @@ func (s *Server) lifetimes(ctx context.Context, q *totalQuery) (*TotalAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	return &TotalAnswer{Results: results, Coverage: newCoverage(t.Coverage, t.Withheld, &q.sel)}, nil
+	cov := newCoverage(t.Coverage, t.Withheld, &q.sel)
+	cov.lack(t.Shortfalls)
+	return &TotalAnswer{Results: results, Coverage: cov}, nil
 }
 
 // overTime answers for periods.

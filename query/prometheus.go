@@ -73,6 +73,7 @@ func (s *Server) extents(ctx context.Context, sel *selection) ([]prom.Region, Co
 	}
 	now := time.Now().UnixMilli()
 	cov := newCoverage(from.Coverage, from.Withheld, sel)
+	cov.lack(from.Shortfalls)
 	out := make([]prom.Region, 0, len(cov.Regions))
 	for i := range cov.Regions {
 		r := &cov.Regions[i]

@@ -231,6 +231,7 @@ func regionText(r *RegionCoverage) string {
 	if r.ClocksOff > 0 {
 		parts = append(parts, clocksText(r))
 	}
+	parts = append(parts, r.Lacks...)
 	if len(parts) == 0 {
 		return ""
 	}

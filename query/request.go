@@ -145,6 +145,17 @@ func cutAggregate(metric string) (gauge, agg string, ok bool) {
 	return metric[:i], metric[i+1:], true
 }
 
+// dependsOn returns the labels that the answer depends on, "*" for all.
+func (q *totalQuery) dependsOn() (names []string) {
+	for i := range q.sel.labels {
+		names = append(names, q.sel.labels[i].label)
+	}
+	if q.byAll {
+		names = append(names, "*")
+	}
+	return append(names, q.by...)
+}
+
 // splitsByNode reports whether rows are needed node by node.
 func (q *totalQuery) splitsByNode() bool {
 	return len(q.sel.node) > 0 || slices.Contains(q.by, labelNode)

@@ -29,11 +29,16 @@ type Catalog struct {
 	gone   []bool                  // by SeriesID: dropped
 	next   map[string]*crdt.Series // by key: where what is counted on a series goes, since the last drop
 	Late   uint64                  // cells of dropped series that came and were refused
+
+	versions versions
 }
 
 // NewCatalog returns an empty catalog.
 func NewCatalog() *Catalog {
-	return &Catalog{byKey: map[string]SeriesID{}, next: map[string]*crdt.Series{}}
+	return &Catalog{
+		byKey: map[string]SeriesID{}, next: map[string]*crdt.Series{},
+		versions: versions{metrics: map[metricKey]*Metric{}, plain: map[SeriesID]*crdt.Series{}},
+	}
 }
 
 // Intern returns the number of s, a new one if s is new. It keeps a copy of s, never s itself. At MaxSeries it
@@ -54,6 +59,7 @@ func (c *Catalog) Intern(s *crdt.Series) (SeriesID, error) {
 	c.series = append(c.series, own)
 	c.gone = append(c.gone, own.Gen < c.generation(own))
 	c.byKey[string(c.key)] = id
+	c.enter(id, own)
 	return id, nil
 }
 

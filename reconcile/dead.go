@@ -24,10 +24,26 @@ func newDead() dead {
 	return dead{dropped: map[crdt.Origin][crdt.NumStreams]crdt.Progress{}, lacking: map[crdt.Origin]SeriesID{}}
 }
 
+// Superseded reports whether the process that writes the entry o wrote another one anew after it, as far as is known here.
+func (e *Entries) Superseded(o crdt.Origin) bool {
+	later := func(p crdt.Origin) bool {
+		return p.Class == o.Class && p.Region == o.Region && p.Node == o.Node && p.Inc.Replaces(o.Inc)
+	}
+	if slices.ContainsFunc(e.Origins(), later) {
+		return true
+	}
+	for p := range e.dead.dropped {
+		if later(p) {
+			return true
+		}
+	}
+	return false
+}
+
 // Dominated reports whether, of every cell of the entry o, one living entry holds as much in every monotone part. Then
 // the maximum over all entries is the same without o, and stays so: living entries only rise. Rollups are of the
-// moment: those of a dead process are old.
-func (e *Entries) Dominated(o crdt.Origin, live func(crdt.Origin) bool) (bool, error) {
+// moment: those of a dead process are old. Series that passed holds for are not asked about: nothing is answered with them.
+func (e *Entries) Dominated(o crdt.Origin, live func(crdt.Origin) bool, passed func(SeriesID) bool) (bool, error) {
 	r := e.all[o]
 	var by []*Replica
 	for _, l := range e.Origins() {
@@ -36,14 +52,14 @@ func (e *Entries) Dominated(o crdt.Origin, live func(crdt.Origin) bool) (bool, e
 		}
 	}
 	// What was lacking last time mostly still is: then nothing else is compared.
-	if id, ok := e.dead.lacking[o]; ok {
+	if id, ok := e.dead.lacking[o]; ok && !passed(id) {
 		if held, err := holdsAll(by, id, r); !held || err != nil {
 			return false, err
 		}
 		delete(e.dead.lacking, o)
 	}
 	for ref := range r.cells {
-		if !r.cells[ref].linked {
+		if !r.cells[ref].linked || passed(r.series[ref]) {
 			continue
 		}
 		if held, err := holdsAll(by, r.series[ref], r); !held || err != nil {
@@ -74,8 +90,11 @@ func holdsAll(by []*Replica, id SeriesID, r *Replica) (bool, error) {
 }
 
 // Settled reports whether the copy of an entry is all that was promised of it: nothing is under way from somebody who
-// holds more.
+// holds more. Of what its process wrote anew since, the rest may never come: nobody waits for that.
 func (e *Entries) Settled(o crdt.Origin) bool {
+	if e.Superseded(o) {
+		return true
+	}
 	r := e.all[o]
 	p := r.Progress[crdt.StreamLifetime]
 	return p.Covered == p.Cursor && r.Top() <= p.Cursor
@@ -130,16 +149,29 @@ func (e *Entries) Back(o crdt.Origin) {
 	e.dead.order = slices.DeleteFunc(slices.Clone(e.dead.order), func(d crdt.Origin) bool { return d == o })
 }
 
-// Late reports whether f is a late frame of a dropped entry: all of it was held. A frame that brings more than was held
-// makes the entry a new one, which has to come from its beginning: what its later cells continue is gone.
-func (e *Entries) Late(f *wire.Frame) bool {
-	p, ok := e.dead.dropped[f.Origin]
-	if !ok {
-		return false
+// Runs takes what a process writes out of the entries that were dropped: it runs.
+func (e *Entries) Runs(o crdt.Origin) {
+	for _, d := range slices.Clone(e.dead.order) {
+		if d.Region == o.Region && d.Node == o.Node && d.Inc.SameProcess(o.Inc) {
+			e.Back(d)
+		}
 	}
-	if max(f.To, f.Head) <= p[f.Stream].Covered {
+}
+
+// Late reports whether f is a late frame of a dropped entry: all of it was held. A frame that brings more than was held
+// makes the entry a new one, which has to come from its beginning: what its later cells continue is gone. Not so if its
+// process wrote all of it anew since: hubs that let go of it at different times would go on giving it to each other.
+func (e *Entries) Late(f *wire.Frame) bool {
+	if e.Whole(f) {
 		return true
 	}
 	e.Back(f.Origin)
 	return false
+}
+
+// Whole reports whether nothing that a frame brings is wanted: it is of an entry that was dropped, and all of it was held or
+// is written anew.
+func (e *Entries) Whole(f *wire.Frame) bool {
+	p, ok := e.dead.dropped[f.Origin]
+	return ok && (max(f.To, f.Head) <= p[f.Stream].Covered || e.Superseded(f.Origin))
 }

@@ -113,7 +113,7 @@ func (m *deadMesh) drop() {
 		if live(o) || !m.e.Settled(o) {
 			continue
 		}
-		if ok, err := m.e.Dominated(o, live); err != nil {
+		if ok, err := m.e.Dominated(o, live, none); err != nil {
 			m.t.Fatal(err)
 		} else if ok {
 			m.e.Drop(o)
@@ -201,3 +201,5 @@ func TestDroppedEntriesAreRememberedUpToALimit(t *testing.T) {
 		t.Errorf("%d entries still have cells", len(e.Origins()))
 	}
 }
+
+func none(SeriesID) bool { return false }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"strings"
 
 	"meshd/crdt"
@@ -16,8 +17,9 @@ func matches(d *wire.Drop, s *crdt.Series) bool {
 	if strings.HasPrefix(s.Name, ownMetrics) || !glob(d.Metric, s.Name) {
 		return false
 	}
+	lacks := Lacks(s) // a sum contains what is dropped, and cannot go on without it
 	for _, l := range d.Labels {
-		if !glob(l.Value, s.Get(l.Name)) {
+		if !slices.Contains(lacks, l.Name) && !glob(l.Value, s.Get(l.Name)) {
 			return false
 		}
 	}

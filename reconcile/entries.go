@@ -23,13 +23,14 @@ type Entries struct {
 	all   map[crdt.Origin]*Replica
 	order ordered[*Replica]
 	views map[string]*Derived // by region: the join of its entries
+	anew  map[string]uint32   // by region: how often its view was made anew
 	names []string            // of the views, in order
 	dead  dead
 }
 
 // NewEntries returns an empty set. node and inc name the hub that writes the views.
 func NewEntries(node string, inc crdt.Incarnation, cat *Catalog) *Entries {
-	return &Entries{cat: cat, node: node, inc: inc, all: map[crdt.Origin]*Replica{}, views: map[string]*Derived{}, dead: newDead()}
+	return &Entries{cat: cat, node: node, inc: inc, all: map[crdt.Origin]*Replica{}, views: map[string]*Derived{}, anew: map[string]uint32{}, dead: newDead()}
 }
 
 // Replica returns the copy of an entry, an empty new one if it was not heard of.
@@ -72,6 +73,9 @@ func (e *Entries) Regions() []string { return e.names }
 
 // View returns the join of a region's entries, or nil if there is none.
 func (e *Entries) View(region string) *Derived { return e.views[region] }
+
+// Anew returns how often the view of a region was made anew.
+func (e *Entries) Anew(region string) uint32 { return e.anew[region] }
 
 // Apply joins a frame of an entry that passed Check, and raises the region's view.
 func (e *Entries) Apply(f *wire.Frame) (int, error) {
@@ -124,9 +128,50 @@ func (e *Entries) raise(r *Replica, ref uint32, d *crdt.Value) error {
 func (e *Entries) view(region string) *Derived {
 	v := e.views[region]
 	if v == nil {
-		v = NewDerived(crdt.Origin{Class: crdt.ClassView, Region: region, Node: e.node, Inc: e.inc}, e.cat)
+		v = NewDerived(crdt.Origin{Class: crdt.ClassView, Region: region, Node: e.node, Inc: e.inc.Anew(e.anew[region])}, e.cat)
 		e.views[region] = v
 		e.names = slices.Sorted(maps.Keys(e.views))
 	}
 	return v
+}
+
+// Renew makes the view of a region anew, under an origin of its own, of the entries that are held: so series that none of
+// them has any more are passed on to nobody. It does nothing and returns false if the view has no such series.
+func (e *Entries) Renew(region string) (bool, error) {
+	old := e.views[region]
+	if old == nil || !e.outgrown(old) {
+		return false, nil
+	}
+	e.anew[region]++
+	delete(e.views, region)
+	e.view(region)
+	for _, r := range e.Replicas() {
+		if r.Origin.Region != region {
+			continue
+		}
+		for ref := range r.cells {
+			if r.cells[ref].linked {
+				if err := e.raise(r, uint32(ref), &r.cells[ref].v); err != nil {
+					return true, err
+				}
+			}
+		}
+	}
+	return true, nil
+}
+
+// outgrown reports whether a view has a cell that no entry has.
+func (e *Entries) outgrown(view *Derived) bool {
+	var rs []*Replica
+	for _, r := range e.Replicas() {
+		if r.Origin.Region == view.Origin.Region {
+			rs = append(rs, r)
+		}
+	}
+	for ref, id := range view.series {
+		if view.cells[ref].linked && !slices.ContainsFunc(rs, func(r *Replica) bool { v, _ := r.Cell(id); return v != nil }) {
+			return true
+		}
+	}
+	return false
 }

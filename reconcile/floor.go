@@ -62,15 +62,16 @@ func (f *Floor) Forget(o crdt.Origin) { delete(f.below, o) }
 // moment: those of a dead hub are old.
 func (f *Floor) compare(r *Replica, total *Derived) (contained bool, err error) {
 	contained = true
+	sums := sumsOf{}
 	r.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
 		if err != nil || v.Kind == crdt.KindRollup {
 			return
 		}
-		have := crdt.Bottom(v.Kind)
-		if t, _ := total.Cell(id); t != nil {
-			have = t.Clone()
+		have, e := sums.have(id, v.Kind, total)
+		rose := false
+		if e == nil {
+			rose, e = have.Join(v, 0, nil, 0)
 		}
-		rose, e := have.Join(v, 0, nil, 0)
 		if e == nil && rose {
 			contained = false
 			_, e = f.Cells.Raise(id, v)
@@ -78,4 +79,34 @@ func (f *Floor) compare(r *Replica, total *Derived) (contained bool, err error) 
 		err = e
 	})
 	return contained, err
+}
+
+// sumsOf are the sums of totals that dead entries may have exported, by metric and version and by labels.
+type sumsOf map[told]map[string]*crdt.Value
+
+// have returns what totals say of a series that may be a sum without some labels; the value is the caller's.
+func (s sumsOf) have(id SeriesID, k crdt.Kind, total *Derived) (crdt.Value, error) {
+	t := total.cat.versions.told[id]
+	if t.version == "" {
+		if v, _ := total.Cell(id); v != nil {
+			return v.Clone(), nil
+		}
+		return crdt.Bottom(k), nil
+	}
+	drop := append(lacking(t.version), crdt.RollupLabel)
+	if s[t] == nil {
+		s[t] = map[string]*crdt.Value{}
+		for _, of := range t.metric.series[""] {
+			if v, _ := total.Cell(of); v != nil {
+				if err := addTo(s[t], total.cat.Series(of), drop, v); err != nil {
+					return crdt.Value{}, err
+				}
+			}
+		}
+	}
+	key := string((&crdt.Series{Labels: without(total.cat.Series(id).Labels, drop)}).AppendKey(nil))
+	if v := s[t][key]; v != nil {
+		return v.Clone(), nil
+	}
+	return crdt.Bottom(k), nil
 }

@@ -49,13 +49,78 @@ func (v *Views) Regions() []string { return v.names }
 // Region returns the joined cells of a region, or nil.
 func (v *Views) Region(region string) *Derived { return v.joined[region] }
 
-// Forget drops the numbering of the views of hub incarnations other than live ones; their cells stay joined.
+// Forget drops the numbering of the views of hub incarnations other than live ones, and of those that a hub made anew since;
+// their cells stay joined.
 func (v *Views) Forget(live func(crdt.Origin) bool) {
 	was := len(v.from)
-	maps.DeleteFunc(v.from, func(o crdt.Origin, _ *View) bool { return !live(o) })
+	all := v.All()
+	for _, from := range all {
+		if !live(from.Origin) || superseded(all, from.Origin) {
+			delete(v.from, from.Origin)
+		}
+	}
 	if len(v.from) != was {
 		v.order.forget()
 	}
+}
+
+// Superseded reports whether a hub made a view anew after one.
+func (v *Views) Superseded(o crdt.Origin) bool { return superseded(v.All(), o) }
+
+func superseded(views []*View, o crdt.Origin) bool {
+	return slices.ContainsFunc(views, func(p *View) bool {
+		return p.Origin.Region == o.Region && p.Origin.Node == o.Node && p.Origin.Inc.Replaces(o.Inc)
+	})
+}
+
+// Prune lets go of a region's cells that passed holds for and no view has. It moves the others: what is held of the region is
+// another Derived afterwards.
+func (v *Views) Prune(region string, passed func(SeriesID) bool) error {
+	old, sent := v.joined[region], map[SeriesID]bool{}
+	for _, from := range v.All() {
+		if from.Origin.Region == region {
+			for _, id := range from.series {
+				sent[id] = true
+			}
+		}
+	}
+	kept := NewDerived(old.Origin, v.cat)
+	gone := false
+	for ref := range old.cells {
+		c := &old.cells[ref]
+		if !c.linked {
+			continue
+		}
+		if id := old.series[ref]; sent[id] || !passed(id) {
+			if _, err := kept.Raise(id, &c.v); err != nil {
+				return err
+			}
+			continue
+		}
+		gone = true
+	}
+	if !gone {
+		return nil
+	}
+	v.joined[region] = kept
+	for _, from := range v.All() {
+		if from.Origin.Region != region {
+			continue
+		}
+		rollups := map[uint32]*crdt.Rollup{}
+		for ref, id := range from.series {
+			if id == noSeries {
+				continue
+			}
+			was := from.at[ref]
+			from.at[ref] = kept.ref(id)
+			if r := from.rollups[was]; r != nil {
+				rollups[from.at[ref]] = r
+			}
+		}
+		from.rollups = rollups
+	}
+	return nil
 }
 
 // Apply joins a frame of a view. It refuses one that contradicts what the hub said before (ErrFrame), or names more

@@ -291,7 +291,7 @@ func (w *Watch) succeed(n *watched) (changed bool) {
 			if asOf < 0 || p.asOf < asOf {
 				asOf = p.asOf
 			}
-		case p.last < now-2*w.patience(p):
+		case p.last < now-2*w.patience(p) && p.since != math.MaxInt64: // of what was only named so far, a claim comes next
 			w.remove(n, p)
 		}
 	}

@@ -33,6 +33,24 @@ func TestASiblingsWordCountsWithItsCells(t *testing.T) {
 	}
 }
 
+// What a sibling names comes in one message with claims of other processes of the node, which are settled first.
+func TestWhatWasNamedIsNeededWhateverIsClaimedBefore(t *testing.T) {
+	first, old, live := crdt.Incarnation{1}, crdt.Incarnation{2}, crdt.Incarnation{3}
+	w := NewWatch(2000)
+	covered := func(i crdt.Incarnation) uint64 { return map[crdt.Incarnation]uint64{first: 9, old: 6, live: 9}[i] }
+	w.Told("e", Claim{Inc: first, Head: 9, AtMs: 100_000}, 0)
+	w.Names("e", live, []Named{{Inc: old, Head: [crdt.NumStreams]uint64{7}}}, 0)
+	w.Told("e", Claim{Inc: first, Head: 9, AtMs: 100_500}, 0)
+	w.Settle("e", covered)
+	w.Told("e", Claim{Inc: live, Head: 3, AtMs: 101_000}, 0)
+	w.Settle("e", covered)
+	for _, p := range w.nodes["e"].procs {
+		if p.Inc == live && p.asOf != 0 {
+			t.Errorf("complete up to %d without what the process named", p.asOf)
+		}
+	}
+}
+
 func TestProcessesOfOneName(t *testing.T) {
 	x, y, z := crdt.Incarnation{1}, crdt.Incarnation{2}, crdt.Incarnation{3}
 	const silence = 1000

@@ -52,6 +52,7 @@ type answers struct {
 	sums     [][]amounts
 	values   [][]*crdt.Value
 	coverage []node.Coverage
+	short    []string // regions of which something is missing by a rule, as the node says
 }
 
 // ask reads the totals of a machine.
@@ -116,7 +117,10 @@ func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
 		return &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
 	}
 	a.reset(len(w.regions), len(w.truth.series))
-	a.coverage = t.Coverage
+	a.coverage, a.short = t.Coverage, a.short[:0]
+	for _, s := range t.Shortfalls {
+		a.short = append(a.short, s.Region)
+	}
 	for i := range t.Rows {
 		row := &t.Rows[i]
 		at, ok := w.truth.index[row.Series.Name]
@@ -129,7 +133,11 @@ func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
 			return &Violation{Rule: "I3", What: fmt.Sprintf("counts samples of %s that nobody observed", row.Series)}
 		}
 		a.sums[region][at].add(&sums) // two generations, at a node that has not heard of a drop
-		a.values[region][at] = &row.Value
+		if v := a.values[region][at]; v == nil {
+			a.values[region][at] = &row.Value
+		} else if err := v.Combine(&row.Value); err != nil {
+			return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s what does not add up: %v", row.Series, err)}
+		}
 	}
 	return nil
 }
@@ -154,6 +162,7 @@ func (w *World) check(m *machine, a *answers) bool {
 			case !got.within(&upper.sums[i]):
 				w.failSum("I3", m, region, i, "more than was written", got, &upper.sums[i])
 			case w.truth.drops[i].ordered:
+			case w.checkStays(m, a, region, i):
 			case !last.within(got):
 				w.failSum("I4", m, region, i, "less than it answered before", got, last)
 			case region == m.region && !m.acked[i].within(got):
@@ -259,7 +268,7 @@ func (w *World) checkCoverage(m *machine, a *answers, c *node.Coverage) {
 	want := w.acceptedBy(region, until, without)
 	w.saw(sawComplete)
 	for i := range want {
-		if w.truth.drops[i].ordered {
+		if w.truth.drops[i].ordered || w.stays(m, region, i) {
 			continue
 		}
 		got := &a.sums[region][i]

@@ -27,7 +27,8 @@ func (w *World) checkColdSums(m *machine) {
 				return
 			}
 			if at, ok := w.truth.index[f.Defs[0].Series.Name]; ok {
-				sums[at], _ = amountsOf(&f.Cells[0].Value)
+				a, _ := amountsOf(&f.Cells[0].Value)
+				sums[at].add(&a)
 			}
 		case strings.HasPrefix(k, "o/"):
 			cells.kv[k] = v

@@ -5,14 +5,25 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"meshd/crdt"
 	"meshd/node"
 	"meshd/reconcile"
 )
 
-// cells are the canonical bytes of one origin's cells, by the name of the series.
+// cells are the canonical bytes of one origin's cells, by the series.
 type cells map[string][]byte
+
+// ofName returns the bytes of all series of a name, in order.
+func (c cells) ofName(name string) (out []byte) {
+	for _, s := range slices.Sorted(maps.Keys(c)) {
+		if n, _, _ := strings.Cut(s, "{"); n == name {
+			out = append(append(append(out, s...), '='), c[s]...)
+		}
+	}
+	return out
+}
 
 // shared compares what hubs hold of the same origins, byte by byte (I1): the hubs of a region every cell of the
 // region's nodes, cold ones included; all hubs the entries of processes that run.
@@ -25,7 +36,7 @@ func (w *World) shared() error {
 		}
 		held[m] = w.holds(m)
 		for o := range held[m] {
-			if who[o] == nil {
+			if who[o] == nil && (o.Class == crdt.ClassNode || w.lives(o) && w.goesTo(o, m)) {
 				who[o] = m
 			}
 		}
@@ -36,11 +47,11 @@ func (w *World) shared() error {
 			continue
 		}
 		for _, y := range w.hubs {
-			if held[y] == nil || o.Class == crdt.ClassNode && y.spec.Region != o.Region {
+			if held[y] == nil || o.Class == crdt.ClassNode && y.spec.Region != o.Region || o.Class == crdt.ClassRegion && !w.goesTo(o, y) {
 				continue
 			}
 			for i, s := range w.truth.series {
-				a, b := held[x][o][s.Name], held[y][o][s.Name]
+				a, b := held[x][o].ofName(s.Name), held[y][o].ofName(s.Name)
 				if !bytes.Equal(a, b) && !w.truth.drops[i].ordered {
 					w.suspect = i
 					return &Violation{Rule: "I1", What: fmt.Sprintf("%s and %s hold different cells of %s of %s: %x and %x",
@@ -54,8 +65,35 @@ func (w *World) shared() error {
 
 // lives reports whether the process that writes an origin runs, and no other one of its name, which would replace it.
 func (w *World) lives(o crdt.Origin) bool {
-	by := w.truth.origins[o.Inc]
-	return by != nil && !by.m.lost && by.m.proc != nil && by.m.proc.by == by
+	by := w.writerOf(o)
+	if by == nil || by.m.lost || by.m.proc == nil || by.m.proc.by != by {
+		return false
+	}
+	c := by.m.proc.core
+	return o == c.Entry().Origin || o == c.Exported().Origin
+}
+
+// writerOf returns the process that writes an origin, be it anew.
+func (w *World) writerOf(o crdt.Origin) *written {
+	for i := len(w.truth.order) - 1; i >= 0; i-- {
+		if by := w.truth.order[i]; by.inc.SameProcess(o.Inc) {
+			return by
+		}
+	}
+	return nil
+}
+
+// goesTo reports whether a hub gets an entry: its region the totals, the others what is exported. The writer has both.
+func (w *World) goesTo(o crdt.Origin, y *machine) bool {
+	by := w.writerOf(o)
+	c := by.m.proc.core
+	switch {
+	case y == by.m:
+		return true
+	case y.spec.Region == o.Region:
+		return o == c.Entry().Origin
+	}
+	return o == c.Exported().Origin
 }
 
 // holds returns what a hub holds: in memory, and on disk of what is cold.
@@ -66,9 +104,9 @@ func (w *World) holds(m *machine) map[crdt.Origin]cells {
 		if out[o] == nil {
 			out[o] = cells{}
 		}
-		out[o][s.Name] = canonical(v)
+		out[o][s.String()[len(s.Kind.String())+1:]] = canonical(v)
 	}
-	for _, r := range append(c.Replicas(), c.Entry()) {
+	for _, r := range append(c.Replicas(), c.Entry(), c.Exported()) {
 		r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) { put(r.Origin, c.Series(id), v) })
 	}
 	for _, o := range c.Cold() {
@@ -101,7 +139,7 @@ func (w *World) checkFresh(m *machine, series int, got *amounts) bool {
 	want := m.proc.last[m.region][series]
 	want.add(&m.acked[series])
 	want.sub(&before)
-	if w.truth.drops[series].ordered || want.within(got) || m.proc.core.FromDead(w.truth.series[series]) {
+	if w.truth.drops[series].ordered || want.within(got) || m.proc.core.FromDead(w.truth.series[series].Name) {
 		return true
 	}
 	w.failSum("I5", m, m.region, series, "less than before and what it accepted since", got, &want)

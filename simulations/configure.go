@@ -1,6 +1,7 @@
 package simulations
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"meshd/node"
@@ -12,10 +13,11 @@ type settings struct {
 	asked map[uint64]*process        // requests without an answer yet
 	acked uint64                     // the highest version at a node when it said that a document is on disk
 	byVer map[uint64]map[string]bool // documents by version, as answers showed them
+	rules map[string]rulesOf         // by document
 }
 
 func newSettings() *settings {
-	return &settings{docs: map[string]bool{}, asked: map[uint64]*process{}, byVer: map[uint64]map[string]bool{}}
+	return &settings{docs: map[string]bool{}, asked: map[uint64]*process{}, byVer: map[uint64]map[string]bool{}, rules: map[string]rulesOf{}}
 }
 
 // planConfigs plans when somebody sets the mesh's configuration.
@@ -33,6 +35,13 @@ func (w *World) configure() {
 	}
 	w.ids++
 	doc := fmt.Sprintf(`{"series":%d}`, 100_000+len(w.settings.docs))
+	if w.plan.Load.Rollups {
+		rules, err := json.Marshal(w.drawRules())
+		if err != nil {
+			panic(err) // of plain strings
+		}
+		doc = fmt.Sprintf(`{"series":%d,"rollup":%s}`, 100_000+len(w.settings.docs), rules)
+	}
 	w.settings.docs[doc] = true
 	w.settings.asked[w.ids] = m.proc
 	w.trace("%s is configured: %s", m.spec.Name, doc)

@@ -99,14 +99,14 @@ func (w *World) unconverged() error {
 			who = m
 		}
 	}
-	first, set := w.ask(who), w.lastSet()
+	first, set, inside := w.ask(who), w.lastSet(), w.insiders()
 	for ms := range slices.Chunk(w.awake(), w.batch()) {
 		as := w.askAll(ms)
 		for i, m := range ms {
 			if first == nil || as[i] == nil {
 				return fmt.Errorf("%s or %s does not answer", who.spec.Name, m.spec.Name)
 			}
-			if err := w.differ(who, first, m, as[i]); err != nil {
+			if err := w.differ(who, first, m, as[i], inside); err != nil {
 				return err
 			}
 			if err := w.covered(m, as[i]); err != nil {
@@ -124,7 +124,7 @@ func (w *World) unconverged() error {
 	if err := w.undropped(who, first); err != nil {
 		return err
 	}
-	if err := w.exact(who, first); err != nil {
+	if err := w.exact(who, first, inside); err != nil {
 		return err
 	}
 	if err := w.shared(); err != nil {
@@ -137,13 +137,17 @@ func (w *World) unconverged() error {
 // set. A region whose disks were destroyed lives on in the
 // entries that other hubs hold of it; its own edges add their cells to the totals of hubs that are gone, which nobody
 // else can.
-func (w *World) differ(x *machine, a *answers, y *machine, b *answers) error {
+func (w *World) differ(x *machine, a *answers, y *machine, b *answers, inside []*answers) error {
 	for region := range w.regions {
 		for i, s := range w.truth.series {
-			if s.Kind == crdt.KindGauge {
+			if s.Kind == crdt.KindGauge || w.stays(y, region, i) {
 				continue
 			}
-			va, vb := canonical(a.values[region][i]), canonical(b.values[region][i])
+			of := a
+			if w.stays(x, region, i) {
+				of = inside[region]
+			}
+			va, vb := canonical(of.values[region][i]), canonical(b.values[region][i])
 			if bytes.Equal(va, vb) {
 				continue
 			}
@@ -206,7 +210,7 @@ func (w *World) covered(m *machine, a *answers) error {
 
 // exact compares the answers with the disks: per process and series what is there lies between what was accepted and
 // what was asked for (I2, I3), and the totals are the sums of it.
-func (w *World) exact(m *machine, a *answers) error {
+func (w *World) exact(m *machine, a *answers, inside []*answers) error {
 	disks := w.gatherAll()
 	total := make([][]amounts, len(w.regions))
 	for i := range total {
@@ -235,6 +239,9 @@ func (w *World) exact(m *machine, a *answers) error {
 	for region := range w.regions {
 		for i, s := range w.truth.series {
 			got, want := &a.sums[region][i], &total[region][i]
+			if w.stays(m, region, i) {
+				got = &inside[region].sums[region][i]
+			}
 			if *got != *want && !w.truth.drops[i].ordered && (!w.destroyed[region] || !want.within(got)) {
 				w.suspect = i
 				return &Violation{Rule: "I2", What: fmt.Sprintf("%s answers %s of %s: +%s -%s %v, the disks say +%s -%s %v", m.spec.Name, s, w.regions[region],
@@ -242,11 +249,11 @@ func (w *World) exact(m *machine, a *answers) error {
 			}
 		}
 	}
-	return w.exactUniques(m, a)
+	return w.exactUniques(m, a, inside)
 }
 
 // exactUniques: all registers that clients were told are set, are.
-func (w *World) exactUniques(m *machine, a *answers) error {
+func (w *World) exactUniques(m *machine, a *answers, inside []*answers) error {
 	for _, by := range w.truth.order {
 		if by.gone {
 			continue
@@ -256,6 +263,9 @@ func (w *World) exactUniques(m *machine, a *answers) error {
 				continue
 			}
 			v := a.values[by.m.region][i]
+			if w.stays(m, by.m.region, i) {
+				v = inside[by.m.region].values[by.m.region][i]
+			}
 			if v == nil || !registersWithin(u, v.X.(*crdt.Unique)) {
 				return &Violation{Rule: "I2", What: fmt.Sprintf("%s lacks registers of %s that %s accepted", m.spec.Name, w.truth.series[i], by.m.spec.Name)}
 			}

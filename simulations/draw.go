@@ -105,6 +105,7 @@ func finish(p *Plan) *Plan {
 	drawThrift(p, stream(p.Seed, "thrift"))
 	p.Load.Configs = stream(p.Seed, "configurations").IntN(6)
 	drawWindows(p, stream(p.Seed, "windows"))
+	p.Load.Rollups = stream(p.Seed, "rollups").IntN(2) == 0
 	p.Bound = bound(p)
 	return p
 }

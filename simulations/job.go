@@ -146,7 +146,7 @@ func (w *World) prepare(ev *event) *job {
 func (j *job) leak(d node.Decoded) (what string) {
 	m, inc := j.m, j.proc.by.inc
 	durable := func(how string, o crdt.Origin, seq uint64) {
-		if o.Inc == inc && o.Class != crdt.ClassNode || o.Class == crdt.ClassView {
+		if o.Inc.SameProcess(inc) && o.Class != crdt.ClassNode || o.Class == crdt.ClassView {
 			return // derived: it has no disk
 		}
 		if have := m.disk.heads[o]; seq > have {

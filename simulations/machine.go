@@ -31,10 +31,11 @@ type machine struct {
 	client        *client
 	acked         []amounts // own cells that clients of this machine were told are accepted, as far as its disk kept them
 	history       *history
-	queue         []*event    // near events about its core, in order
-	job           *job        // the first of them, running or over
-	lost          bool        // a disaster destroyed writes of this node's name
-	late          lateBuckets // how late statements of others were dated
+	series        []*crdt.Series // what it counts on, see seriesOf; nil before that is asked
+	queue         []*event       // near events about its core, in order
+	job           *job           // the first of them, running or over
+	lost          bool           // a disaster destroyed writes of this node's name
+	late          lateBuckets    // how late statements of others were dated
 }
 
 // trap says where in its next persist a machine is to crash.

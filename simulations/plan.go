@@ -71,6 +71,7 @@ type Load struct {
 	Amount  uint64  // largest increment; 0 = 2^40
 	Edges   bool    // only edges have clients
 	Configs int     // how often somebody sets the mesh's configuration
+	Rollups bool    // configurations have rollup rules, and every machine a label of its own
 	Probes  int     // so many more series are counters that one machine of a region writes alone, with every request
 }
 

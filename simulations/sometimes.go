@@ -39,6 +39,7 @@ const (
 	sawWindowTotals
 	sawWindowReopened
 	sawWindowsLeft
+	sawStays
 	numSights
 )
 
@@ -53,6 +54,7 @@ var sightNames = [numSights]string{
 	"accepted with the word of a hub", "no hub's word in time",
 	"writer lost between two frames of a flush",
 	"totals of windows", "published window reopened by a late event", "windows of a dead process published by the next",
+	"totals that stay in their region",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.

@@ -205,7 +205,7 @@ func (w *World) submit(m *machine, rq *request) {
 		e.pending++
 		rq.entries = append(rq.entries, e)
 		b.Items = append(b.Items, node.Item{
-			Series: w.truth.series[it.series], Inc: w.increment(&it.write, at), Token: it.token.node(), At: it.at,
+			Series: w.seriesOf(m, it.series), Inc: w.increment(&it.write, at), Token: it.token.node(), At: it.at,
 		})
 	}
 	if m.spec.Role == node.RoleEdge && w.rng.hub.IntN(8) == 0 {

@@ -80,6 +80,11 @@ var Names = []string{
 	"windows not relayed",
 	"published windows recovered as open",
 	"totals of windows forgotten at a crash",
+	"all versions answered at once",
+	"newest version answered",
+	"sums without a version",
+	"scope ignored",
+	"complete by other rules",
 }
 
 // Rules lists mutants that need so rare a turn of events that only package simulations/short demands their death: variants of

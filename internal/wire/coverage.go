@@ -10,6 +10,8 @@ type RegionCoverage struct {
 	Region, Hub     string
 	Inc             crdt.Incarnation // of the hub: who states it
 	Seq             uint64           // of the hub's ClassRegion origin at which this was read
+	Anew            uint32           // which of its process' origins that is, see crdt.Incarnation.Anew
+	Rules           uint64           // names the rollup rules by which it was made; 0: none
 	Expected, Heard uint32           // nodes: ever seen and not forgotten or removed; heard of
 	CompleteUntilMs int64            // everything that the heard nodes counted before is contained
 	AtMs            int64            // when it was read
@@ -28,7 +30,7 @@ type ClockOffset struct {
 
 const (
 	coverageFields         = 1
-	regionCoverageFields   = 13
+	regionCoverageFields   = 15
 	clockFields            = 2
 	regionCoverageBytesMin = 1 + 2 + 2 + 18 + 10
 )
@@ -64,6 +66,8 @@ func (m *Coverage) append(dst []byte) ([]byte, error) {
 			w.name(o.Node)
 			w.int(o.OffsetMs)
 		}
+		w.uint(uint64(c.Anew))
+		w.uint(c.Rules)
 	}
 	return w.done()
 }
@@ -102,5 +106,6 @@ func (r *reader) regionCoverage(c *RegionCoverage) {
 		c.Clocks[i] = ClockOffset{Node: r.name(), OffsetMs: r.int()}
 		r.skip(extra)
 	}
+	c.Anew, c.Rules = r.uint32("origins"), r.uint()
 	r.skip(extra)
 }

@@ -15,7 +15,7 @@ func drawCoverage(t *rapid.T) *Coverage {
 			CompleteUntilMs: rapid.Int64().Draw(t, "complete"), AtMs: rapid.Int64().Draw(t, "at"),
 			OldestMissingMs: rapid.Int64().Draw(t, "oldest"), Lost: rapid.Uint64().Draw(t, "lost"),
 			Missing:   rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,9}`), 0, MaxMissing).Draw(t, "missing"),
-			ClocksOff: rapid.Uint32().Draw(t, "off"),
+			ClocksOff: rapid.Uint32().Draw(t, "off"), Anew: rapid.Uint32().Draw(t, "anew"), Rules: rapid.Uint64().Draw(t, "rules"),
 		})
 		if rapid.Bool().Draw(t, "clock") {
 			m.Regions[len(m.Regions)-1].Clocks = []ClockOffset{{Node: drawName(t, "node"), OffsetMs: rapid.Int64().Draw(t, "offset")}}

@@ -131,7 +131,7 @@ func goldens(t *testing.T) []golden {
 		goldenMessage("message_coverage", &Coverage{Regions: []RegionCoverage{{
 			Region: "eu", Hub: "hub-1", Inc: inc, Seq: 9, Expected: 3, Heard: 2, CompleteUntilMs: 1_800_000_000_000,
 			AtMs: 1_800_000_000_500, OldestMissingMs: 1_799_999_000_000, Missing: []string{"n3"}, Lost: 4,
-			ClocksOff: 1, Clocks: []ClockOffset{{Node: "n2", OffsetMs: -4000}},
+			ClocksOff: 1, Clocks: []ClockOffset{{Node: "n2", OffsetMs: -4000}}, Anew: 2, Rules: 7,
 		}}}),
 		goldenMessage("message_heard", &Heard{
 			WallMs: 1_800_000_000_000, Gone: []uint32{3},

@@ -1,0 +1,236 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"meshd/crdt"
+	"meshd/internal/mutant"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// scopes is how far totals travel, and which version of them is answered with. Rules come with the mesh's configuration. What
+// a hub sends to other regions follows its own rules; what of other regions a node answers for follows the node's.
+type scopes struct {
+	rules   *reconcile.Rules
+	choices map[string]*reconcile.Choice // by region
+}
+
+// Shortfall says what an answer lacks by a rollup rule.
+type Shortfall struct {
+	Region string // that it lacks it of
+	Metric string // or a pattern of metrics
+	Why    string // for people
+}
+
+// String names all of it.
+func (s Shortfall) String() string {
+	return fmt.Sprintf("%s of region %s %s", s.Metric, s.Region, s.Why)
+}
+
+// setRules puts rules in force.
+func (c *Core) setRules(rules *reconcile.Rules) {
+	if rules.Sum() == c.scopes.rules.Sum() {
+		return
+	}
+	c.scopes.rules = rules
+	c.renewExport()
+}
+
+// renewExport begins what other regions get of the totals anew, as an origin of its own. As long as there never was a rule
+// they get the totals themselves.
+func (c *Core) renewExport() {
+	if c.hub == nil || c.scopes.rules == nil && c.hub.export == nil {
+		return
+	}
+	if old := c.hub.export; old != nil {
+		c.unlearn(old.Origin)
+	}
+	c.hub.exports++
+	o := c.hub.region.Total.Origin
+	o.Inc = o.Inc.Anew(c.hub.exports)
+	c.hub.export = reconcile.NewExport(o, c.scopes.rules, c.cat, c.hub.region.Total, c.hub.floor.Cells)
+}
+
+// closeTotals makes what changed in the totals visible under a seq of its own, and takes it over into what other regions get.
+func (c *Core) closeTotals() (changed bool) {
+	changed = c.hub.region.Total.Close()
+	changed = c.hub.floor.Cells.Close() || changed
+	if x := c.hub.export; x != nil {
+		c.check(x.Update())
+		changed = x.Close() || changed
+		c.Counts.ExportsFull = x.Full
+	}
+	return changed
+}
+
+// entryFor returns the totals that a region's nodes get, and how often they were begun anew.
+func (c *Core) entryFor(region string) (*reconcile.Derived, uint32) {
+	if c.hub.export != nil && region != c.cfg.Region {
+		return &c.hub.export.Derived, c.hub.exports
+	}
+	return c.hub.region.Total, 0
+}
+
+// mayRelay reports whether an entry may go to a peer. While rules are in force an entry of the own region is for the region
+// only: other regions get exports, by whoever holds one. And exports of a process that runs are not sent back to its
+// region, which has the totals that they were made of.
+func (c *Core) mayRelay(s *session, o crdt.Origin) bool {
+	if o.Region == c.cfg.Region {
+		return s.peer.Region == c.cfg.Region || c.hub.export == nil
+	}
+	if o.Region != s.peer.Region {
+		return true
+	}
+	for inc := range c.running()[process{o.Region, o.Node}] {
+		if inc.SameProcess(o.Inc) && inc != o.Inc {
+			return false
+		}
+	}
+	return true
+}
+
+// begunAnew is told that there is an entry that was not heard of. If its process wrote another one before, the region is not
+// known to be complete until this one, or another, is found to contain what that one said.
+func (c *Core) begunAnew(o crdt.Origin) {
+	for _, p := range c.hub.entries.Origins() {
+		if p.Region == o.Region && p.Node == o.Node && p.Inc != o.Inc && p.Inc.SameProcess(o.Inc) {
+			c.hub.beyond[o.Region] = true
+		}
+	}
+}
+
+// passed returns a test for series of a region that nothing is answered with, and nothing will be.
+func (c *Core) passed(region string) func(reconcile.SeriesID) bool {
+	choice := c.choice(region)
+	return func(id reconcile.SeriesID) bool { return region != c.cfg.Region && c.stays(id) || choice.Passed(id) }
+}
+
+// stays reports whether a metric of other regions is not answered for.
+func (c *Core) stays(id reconcile.SeriesID) bool {
+	s := c.cat.Series(id)
+	_, travels := c.scopes.rules.Version(s.Name, s.Kind)
+	return !travels
+}
+
+// choice returns which versions of a region's metrics are answered with, as of now.
+func (c *Core) choice(region string) *reconcile.Choice {
+	choice := c.scopes.choices[region]
+	if choice == nil {
+		choice = reconcile.NewChoice(c.cat)
+		c.scopes.choices[region] = choice
+	}
+	var d *reconcile.Derived
+	if c.hub != nil {
+		d = c.hub.entries.View(region)
+	} else {
+		d = c.views.Region(region)
+	}
+	c.check(choice.Settle(d, region == c.cfg.Region, func(id reconcile.SeriesID) (*crdt.Value, error) {
+		v, ok, err := c.known(id, region)
+		if !ok || err != nil {
+			return nil, err
+		}
+		return &v, nil
+	}, c.scopes.rules))
+	return choice
+}
+
+// settleChoices settles which versions the next answers are of.
+func (c *Core) settleChoices() {
+	for _, region := range c.regions() {
+		c.choice(region)
+	}
+}
+
+// undated returns a statement without its time if that does not hold for what is answered. By other rules than this node's
+// its author may have kept something for itself that this node would answer for.
+func (c *Core) undated(rc *wire.RegionCoverage) *wire.RegionCoverage {
+	if rc.Region == c.cfg.Region || rc.Rules == c.scopes.rules.Sum() || mutant.On("complete by other rules") {
+		return rc
+	}
+	short := *rc
+	short.CompleteUntilMs = 0
+	return &short
+}
+
+// undecided reports whether of a region something is held that is not in what is answered.
+func (c *Core) undecided(region string) bool { return c.choice(region).Open() }
+
+// renewViews makes views anew that have what no entry has any more.
+func (c *Core) renewViews(region string) {
+	old := c.hub.entries.View(region)
+	if old == nil {
+		return
+	}
+	renewed, err := c.hub.entries.Renew(region)
+	c.check(err)
+	if renewed {
+		c.unlearn(old.Origin)
+		c.hub.entries.View(region).Close()
+		c.epoch++
+	}
+}
+
+// forgetVersions lets an edge forget versions of metrics that no hub sends any more.
+func (c *Core) forgetVersions() {
+	for _, region := range c.views.Regions() {
+		if choice := c.choice(region); choice.Several() {
+			c.check(c.views.Prune(region, choice.Passed))
+		}
+	}
+}
+
+// shortfalls says what an answer for a selection lacks of other regions.
+func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
+	rules := c.scopes.rules
+	for _, region := range c.regions() {
+		if region == c.cfg.Region {
+			continue
+		}
+		for _, n := range rules.May(sel.Names) {
+			rule := rules.Rule(n)
+			if rule.Scope != reconcile.ScopeGlobal {
+				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("stays there by rollup rule %d: ask a node of that region", n)})
+			} else if lacks := named(rule.Drop, sel.Labels); len(lacks) > 0 {
+				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("comes without %s by rollup rule %d", strings.Join(lacks, ", "), n)})
+			}
+		}
+	}
+	return out
+}
+
+func named(names, among []string) (out []string) {
+	for _, n := range names {
+		if slices.Contains(among, n) || slices.Contains(among, "*") {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// ruleText says which rule a metric has and in which version it is answered, for people.
+func (c *Core) ruleText(id reconcile.SeriesID, region string) string {
+	s := c.cat.Series(id)
+	rule, n := c.scopes.rules.Find(s.Name)
+	var parts []string
+	if n > 0 {
+		text := fmt.Sprintf("rollup rule %d (%s) of configuration %d: %s", n, rule.Match, c.config.have.ID.Version, rule.Scope)
+		if len(rule.Drop) > 0 {
+			text += ", without " + strings.Join(rule.Drop, ", ")
+		}
+		parts = append(parts, text)
+	}
+	if lacks := reconcile.Lacks(s); len(lacks) > 0 {
+		parts = append(parts, "sums without "+strings.Join(lacks, ", "))
+	}
+	if c.scopes.choices[region].Open() {
+		parts = append(parts, "versions of another rule hold more of something")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(parts, "; ")
+}

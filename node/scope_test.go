@@ -1,0 +1,144 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"meshd/crdt"
+)
+
+// hit counts at a node on a series of its own.
+func (w *world) hit(name, metric string, n uint64) {
+	w.ids++
+	w.step(w.procs[name], Submit{ID: w.ids, Batch: &Batch{Items: []Item{{
+		Series: &crdt.Series{Name: metric, Kind: crdt.KindCounter, Labels: []crdt.Label{{Name: "till", Value: name}}},
+		Inc:    crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)},
+	}}}})
+}
+
+func (w *world) configure(name, doc string) {
+	w.t.Helper()
+	w.ids++
+	w.step(w.procs[name], SetConfig{ID: w.ids, Doc: []byte(doc)})
+	w.run(5000)
+	for _, p := range w.sorted() {
+		if got := string(p.core.Config().Doc); got != doc {
+			w.t.Fatalf("%s has the configuration %s", p.name, got)
+		}
+	}
+}
+
+// series returns how many rows of a metric and region a node answers with, of which none shows how it was exported.
+func (w *world) series(name, metric, region string) (n int) {
+	t, err := w.procs[name].core.Totals(w.at(), Select{Match: func(s *crdt.Series) bool { return s.Name == metric }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range t.Rows {
+		if r.Series.Get(crdt.RollupLabel) != "" {
+			w.t.Errorf("%s answers with %s", name, r.Series)
+		}
+		if r.Region == region {
+			n++
+		}
+	}
+	return n
+}
+
+func TestRulesSayWhatTravelsAndWithWhichLabels(t *testing.T) {
+	w := newWorld(t, 91)
+	mesh(w)
+	w.run(3000)
+	all := func() {
+		for _, p := range w.sorted() {
+			w.hit(p.name, "web.hits", 1)
+			w.hit(p.name, "host.reads", 1)
+		}
+		w.run(5000)
+	}
+	all()
+	w.mustTotal("web.hits", 10)
+	w.configure("east-edge0", `{"rollup":[{"match":"web.*","drop":["till"]},{"match":"host.*","scope":"region"}]}`)
+	all()
+	w.mustTotal("web.hits", 20)
+	w.mustTotal("host.reads", 10) // of the own region
+	for _, name := range []string{"east-hub0", "east-edge1"} {
+		if own, far := w.series(name, "web.hits", "east"), w.series(name, "web.hits", "west"); own != 5 || far != 1 {
+			t.Errorf("%s answers web.hits with %d series of its region and %d of the other, want 5 and 1", name, own, far)
+		}
+		got, err := w.procs[name].core.Totals(w.at(), Select{Labels: []string{"till"}})
+		if err != nil || len(got.Shortfalls) != 2 || !strings.Contains(fmt.Sprint(got.Shortfalls), "host.* of region west stays there") {
+			t.Errorf("%s lacks %v, %v", name, got.Shortfalls, err)
+		}
+		if got, _ = w.ask(name, "web.hits", "web.hits"); len(got.Shortfalls) != 0 {
+			t.Errorf("%s lacks %v of a sum without the label", name, got.Shortfalls)
+		}
+		w.wholeSince(name, "west", 5, w.now-5000)
+	}
+	w.configure("west-hub1", `{"rollup":[]}`)
+	w.mustTotal("web.hits", 20)
+	w.mustTotal("host.reads", 20)
+	if n := w.series("east-edge2", "web.hits", "west"); n != 5 {
+		t.Errorf("%d series without rules, want 5", n)
+	}
+}
+
+// What an older rule let travel does not outlive it: hubs let go of the entries that were written before, and of the views,
+// and edges of the series.
+func TestWhatRulesCutIsForgotten(t *testing.T) {
+	w := newWorld(t, 92)
+	mesh(w)
+	w.run(3000)
+	for _, p := range w.sorted() {
+		w.hit(p.name, "web.hits", 1)
+	}
+	w.run(5000)
+	w.configure("east-hub0", `{"rollup":[{"match":"web.*","drop":["till"]}]}`)
+	w.run(20_000)
+	for _, name := range []string{"east-hub0", "east-edge0"} {
+		c := w.procs[name].core
+		if c.hub != nil {
+			for _, o := range c.hub.entries.Origins() {
+				if o.Region == "west" && c.hub.entries.Held(o).Len() != 1 {
+					t.Errorf("%s holds %d series of %s", name, c.hub.entries.Held(o).Len(), o)
+				}
+			}
+			if n := c.hub.entries.View("west").Len(); n != 1 {
+				t.Errorf("%s has a view of %d series", name, n)
+			}
+			continue
+		}
+		if n := c.views.Region("west").Len(); n != 1 {
+			t.Errorf("%s holds %d series of the other region", name, n)
+		}
+	}
+}
+
+// A hub that takes other rules than its peers is not believed to be complete until they are the same.
+func TestARegionIsNotCompleteByOtherRules(t *testing.T) {
+	w := newWorld(t, 93)
+	mesh(w)
+	w.run(3000)
+	w.configure("west-hub0", `{"rollup":[{"match":"host.*","scope":"region"}]}`)
+	for _, p := range w.sorted() {
+		w.hit(p.name, "host.reads", 1)
+	}
+	w.run(5000)
+	for _, name := range []string{"west-hub0", "west-hub1"} {
+		for _, far := range []string{"east-hub0", "east-hub1"} {
+			w.setCut(name, far, true)
+		}
+	}
+	w.run(1000)
+	w.ids++
+	w.step(w.procs["east-hub0"], SetConfig{ID: w.ids, Doc: []byte(`{}`)})
+	w.run(4000)
+	for _, name := range []string{"east-hub0", "east-edge0"} {
+		for _, c := range w.procs[name].core.Coverage() {
+			if c.Region == "west" && !c.CompleteUntil.IsZero() {
+				t.Errorf("%s says that west is complete until %v, of which host.reads stayed there", name, c.CompleteUntil)
+			}
+		}
+	}
+}

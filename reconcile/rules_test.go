@@ -1,0 +1,73 @@
+package reconcile
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"meshd/crdt"
+)
+
+func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
+	r, err := ParseRules([]Rule{
+		{Match: "host.cpu", Drop: []string{"core", "core"}},
+		{Match: "host.*", Scope: ScopeRegion},
+		{Match: "{a,b}.hits", Scope: ScopeGlobal, Drop: []string{"user", "ad"}},
+		{Match: "*"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		metric  string
+		kind    crdt.Kind
+		number  int
+		version string
+		travels bool
+	}{
+		{"host.cpu", crdt.KindGauge, 1, "sum-core", true},
+		{"host.disk", crdt.KindGauge, 2, "", false},
+		{"a.hits", crdt.KindCounter, 3, "sum-ad,user", true},
+		{"a.hits", crdt.KindObserved, 3, "sum-ad,user", false}, // its parts need their labels
+		{"a.hits", crdt.KindSet, 3, "sum-ad,user", false},
+		{"c.hits", crdt.KindObserved, 4, "", true},
+		{"meshd.lost", crdt.KindCounter, 0, "", true},
+	} {
+		version, travels := r.Version(c.metric, c.kind)
+		if _, n := r.Find(c.metric); n != c.number || version != c.version || travels != c.travels {
+			t.Errorf("%s %s: rule %d, version %q, travels %v; want %d, %q, %v", c.kind, c.metric, n, version, travels, c.number, c.version, c.travels)
+		}
+	}
+	for _, c := range []struct {
+		names []string
+		want  []int
+	}{{nil, []int{1, 2, 3}}, {[]string{"c.hits"}, nil}, {[]string{"host.disk", "b.hits"}, []int{2, 3}}} {
+		if got := r.May(c.names); !slices.Equal(got, c.want) {
+			t.Errorf("rules that keep something of %v: %v, want %v", c.names, got, c.want)
+		}
+	}
+}
+
+func TestRulesAreChecked(t *testing.T) {
+	many := make([]string, maxDropLabels+1)
+	for i := range many {
+		many[i] = strings.Repeat("x", i+1)
+	}
+	for _, bad := range []Rule{
+		{}, {Match: "a{"}, {Match: "a", Scope: "mesh"}, {Match: "a", Drop: []string{""}}, {Match: "a", Drop: []string{"a,b"}},
+		{Match: "a", Drop: []string{crdt.RollupLabel}}, {Match: "a", Drop: many},
+	} {
+		if _, err := ParseRules([]Rule{bad}); err == nil {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+	if _, err := ParseRules(make([]Rule, MaxRules+1)); err == nil {
+		t.Error("more rules than there may be are taken")
+	}
+	a, _ := ParseRules([]Rule{{Match: "a"}})
+	b, _ := ParseRules([]Rule{{Match: "a", Drop: []string{"x"}}})
+	var none *Rules
+	if a.Sum() == b.Sum() || a.Sum() == 0 || none.Sum() != 0 {
+		t.Errorf("sums of rules: %d, %d, %d", a.Sum(), b.Sum(), none.Sum())
+	}
+}

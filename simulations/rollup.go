@@ -1,0 +1,119 @@
+package simulations
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"meshd/crdt"
+)
+
+// rollupLabel tells, in plans with rollup rules, which machine wrote a series: other regions get sums without it when a
+// rule says so.
+const rollupLabel = "at"
+
+// seriesOf returns what a machine counts on.
+func (w *World) seriesOf(m *machine, i int) *crdt.Series {
+	if !w.plan.Load.Rollups {
+		return w.truth.series[i]
+	}
+	if m.series == nil {
+		for _, s := range w.truth.series {
+			own := *s
+			own.Labels = append([]crdt.Label{{Name: rollupLabel, Value: fmt.Sprint(m.index)}}, s.Labels...)
+			m.series = append(m.series, &own)
+		}
+	}
+	return m.series[i]
+}
+
+// rulesOf are the rollup rules of a configuration as the oracle reads them.
+type rulesOf []struct {
+	Match string   `json:"match"`
+	Scope string   `json:"scope,omitempty"`
+	Drop  []string `json:"drop,omitempty"`
+}
+
+// drawRules draws rollup rules: about one metric, one kind or all; scopes, and labels that are dropped.
+func (w *World) drawRules() (rules rulesOf) {
+	r := w.rng.conf
+	for range r.IntN(3) {
+		s := w.truth.series[r.IntN(len(w.truth.series))]
+		rules = append(rules, rulesOf{{Match: pick(r, s.Name, s.Kind.String()+".*", "*")}}...)
+		rule := &rules[len(rules)-1]
+		switch r.IntN(4) {
+		case 0:
+			rule.Scope = "region"
+		case 1:
+			rule.Scope, rule.Drop = "global", []string{rollupLabel, "l0"}
+		default:
+			rule.Drop = []string{pick(r, rollupLabel, rollupLabel, "l1")}
+		}
+	}
+	return rules
+}
+
+// stays reports whether, by the configuration that a machine has, totals of a series of another region stay there.
+func (w *World) stays(m *machine, region, i int) bool {
+	if region == m.region || !w.plan.Load.Rollups {
+		return false
+	}
+	doc := string(m.proc.core.Config().Doc)
+	rules, ok := w.settings.rules[doc]
+	if !ok {
+		var c struct {
+			Rollup rulesOf `json:"rollup"`
+		}
+		if err := json.Unmarshal([]byte(doc), &c); err != nil {
+			w.fail("I6", "%s has a configuration that is not JSON: %s", m.spec.Name, doc)
+		}
+		rules = c.Rollup
+		w.settings.rules[doc] = rules
+	}
+	name := w.truth.series[i].Name
+	for _, r := range rules {
+		if prefix, all := strings.CutSuffix(r.Match, "*"); r.Match == name || all && strings.HasPrefix(name, prefix) {
+			return r.Scope == "region"
+		}
+	}
+	return false
+}
+
+// checkStays holds a machine to its rules: what stays in another region is not answered for, and that is said. It reports
+// whether series i of a region stays there.
+func (w *World) checkStays(m *machine, a *answers, region, i int) bool {
+	if !w.stays(m, region, i) {
+		return false
+	}
+	w.saw(sawStays)
+	if a.values[region][i] != nil {
+		w.fail("I13", "%s answers for %s of %s, which stays there", m.spec.Name, w.truth.series[i], w.regions[region])
+	}
+	if !slices.Contains(a.short, w.regions[region]) && w.covers(a, region) {
+		w.fail("I13", "%s does not say that it lacks %s of %s", m.spec.Name, w.truth.series[i], w.regions[region])
+	}
+	delete(m.proc.uniques, [2]int{region, i})
+	return true
+}
+
+// covers reports whether a node knows of a region.
+func (w *World) covers(a *answers, region int) bool {
+	for i := range a.coverage {
+		if a.coverage[i].Region == w.regions[region] {
+			return true
+		}
+	}
+	return false
+}
+
+// insiders returns the answers of one machine of each region: for what stays there.
+func (w *World) insiders() []*answers {
+	out := make([]*answers, len(w.regions))
+	for _, m := range w.machines {
+		if out[m.region] == nil && !m.dormant && w.plan.Load.Rollups {
+			out[m.region] = w.ask(m)
+		}
+	}
+	return out
+}
