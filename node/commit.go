@@ -321,6 +321,9 @@ func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
 	if err := s.Check(); err != nil {
 		return 0, err
 	}
+	if s.Get(crdt.RollupLabel) != "" {
+		return 0, fmt.Errorf("node: %w: the label %s says what a sum lacks, nobody counts on it", crdt.ErrSeries, crdt.RollupLabel)
+	}
 	if b.c.live.Len()+len(b.incs) >= b.c.cfg.Limits.Series {
 		b.c.Counts.Overflowed++
 		s = &crdt.Series{Name: OverflowMetric, Kind: s.Kind}

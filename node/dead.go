@@ -63,7 +63,7 @@ func (c *Core) judgeDead() {
 		contained := c.hub.floor.Contains(r)
 		if o.Region != c.cfg.Region { // of its own region a hub believes its own sum only
 			var err error
-			contained, err = c.hub.entries.Dominated(o, live, c.passed(o.Region))
+			contained, err = c.hub.entries.Dominated(o, live, c.givenUp(o.Region))
 			c.check(err)
 		}
 		switch {
@@ -139,7 +139,7 @@ func (c *Core) contains(o crdt.Origin, live func(crdt.Origin) bool) bool {
 	if o.Region == c.cfg.Region {
 		return true
 	}
-	contained, err := c.hub.entries.Dominated(o, live, c.passed(o.Region))
+	contained, err := c.hub.entries.Dominated(o, live, c.givenUp(o.Region))
 	c.check(err)
 	return contained
 }

@@ -102,8 +102,8 @@ func (c *Core) begunAnew(o crdt.Origin) {
 	}
 }
 
-// passed returns a test for series of a region that nothing is answered with, and nothing will be.
-func (c *Core) passed(region string) func(reconcile.SeriesID) bool {
+// givenUp returns a test for series of a region that nothing is answered with, and nothing will be.
+func (c *Core) givenUp(region string) func(reconcile.SeriesID) bool {
 	choice := c.choice(region)
 	return func(id reconcile.SeriesID) bool { return region != c.cfg.Region && c.stays(id) || choice.Passed(id) }
 }

@@ -1,11 +1,14 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
 )
 
 // hit counts at a node on a series of its own.
@@ -140,5 +143,21 @@ func TestARegionIsNotCompleteByOtherRules(t *testing.T) {
 				t.Errorf("%s says that west is complete until %v, of which host.reads stayed there", name, c.CompleteUntil)
 			}
 		}
+	}
+}
+
+func TestNobodyCountsOnASum(t *testing.T) {
+	w := newWorld(t, 94)
+	mesh(w)
+	w.run(3000)
+	s := &crdt.Series{Name: "m", Kind: crdt.KindCounter, Labels: []crdt.Label{{Name: crdt.RollupLabel, Value: "sum-x"}}}
+	w.ids++
+	w.step(w.procs["east-edge0"], Submit{ID: w.ids, Batch: &Batch{Items: []Item{{Series: s, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}}}}})
+	w.run(3000)
+	w.mustTotal("m", 0)
+	o := crdt.Origin{Class: crdt.ClassNode, Region: "east", Node: "east-edge0", Inc: crdt.Incarnation{7}}
+	f := &wire.Frame{Origin: o, To: 1, Head: 1, Defs: []wire.Def{{Seq: 1, Series: *s}}}
+	if err := reconcile.NewReplica(o, reconcile.NewCatalog()).Check(f); !errors.Is(err, reconcile.ErrFrame) {
+		t.Errorf("a node's frame defines a sum: %v", err)
 	}
 }

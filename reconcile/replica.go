@@ -107,6 +107,9 @@ func (r *Replica) Check(f *wire.Frame) error {
 		if d.Ref >= MaxRefs {
 			return fmt.Errorf("reconcile: %w: series number %d, at most %d", ErrFrame, d.Ref, MaxRefs-1)
 		}
+		if r.Origin.Class == crdt.ClassNode && d.Series.Get(crdt.RollupLabel) != "" {
+			return fmt.Errorf("reconcile: %w: a node counts on %s, which only a hub sums up", ErrFrame, &d.Series)
+		}
 		id, err := r.cat.Intern(&d.Series)
 		if err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 )
 
 // rollupLabel tells, in plans with rollup rules, which machine wrote a series: other regions get sums without it when a
-// rule says so.
+// rule says so. Gauges have none: of one that several nodes set, the oracle knows what there is to say.
 const rollupLabel = "at"
 
 // seriesOf returns what a machine counts on.
@@ -21,7 +21,9 @@ func (w *World) seriesOf(m *machine, i int) *crdt.Series {
 	if m.series == nil {
 		for _, s := range w.truth.series {
 			own := *s
-			own.Labels = append([]crdt.Label{{Name: rollupLabel, Value: fmt.Sprint(m.index)}}, s.Labels...)
+			if s.Kind != crdt.KindGauge {
+				own.Labels = append([]crdt.Label{{Name: rollupLabel, Value: fmt.Sprint(m.index)}}, s.Labels...)
+			}
 			m.series = append(m.series, &own)
 		}
 	}

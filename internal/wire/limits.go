@@ -139,7 +139,7 @@ const (
 
 	// maxKeyBytes bounds the key of a definition, from the limits of its parts: kind, generation, name, labels, each
 	// string behind a length of at most two bytes.
-	maxKeyBytes = 1 + 5 + 2 + crdt.MaxMetricBytes + crdt.MaxLabels*(2+crdt.MaxLabelBytes+2+crdt.MaxValueBytes)
+	maxKeyBytes = 1 + 5 + 2 + crdt.MaxMetricBytes + (crdt.MaxLabels+1)*(2+crdt.MaxLabelBytes+2+crdt.MaxValueBytes)
 
 	// maxWindowSeconds bounds the width of a window: a day, the widest tier there could be.
 	maxWindowSeconds = 86400
