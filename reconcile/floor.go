@@ -104,8 +104,8 @@ func (s sumsOf) have(id SeriesID, k crdt.Kind, total *Derived) (crdt.Value, erro
 			}
 		}
 	}
-	key := string((&crdt.Series{Labels: without(total.cat.Series(id).Labels, drop)}).AppendKey(nil))
-	if v := s[t][key]; v != nil {
+	key := (&crdt.Series{Labels: without(total.cat.Series(id).Labels, drop)}).AppendKey(nil)
+	if v := s[t][string(key)]; v != nil {
 		return v.Clone(), nil
 	}
 	return crdt.Bottom(k), nil

@@ -54,8 +54,13 @@ func TestRulesAreChecked(t *testing.T) {
 		many[i] = strings.Repeat("x", i+1)
 	}
 	for _, bad := range []Rule{
-		{}, {Match: "a{"}, {Match: "a", Scope: "mesh"}, {Match: "a", Drop: []string{""}}, {Match: "a", Drop: []string{"a,b"}},
-		{Match: "a", Drop: []string{crdt.RollupLabel}}, {Match: "a", Drop: many},
+		{},
+		{Match: "a{"},
+		{Match: "a", Scope: "mesh"},
+		{Match: "a", Drop: []string{""}},
+		{Match: "a", Drop: []string{"a,b"}},
+		{Match: "a", Drop: []string{crdt.RollupLabel}},
+		{Match: "a", Drop: many},
 	} {
 		if _, err := ParseRules([]Rule{bad}); err == nil {
 			t.Errorf("%+v is taken", bad)

@@ -75,8 +75,8 @@ func (w *World) lives(o crdt.Origin) bool {
 
 // writerOf returns the process that writes an origin, be it anew.
 func (w *World) writerOf(o crdt.Origin) *written {
-	for i := len(w.truth.order) - 1; i >= 0; i-- {
-		if by := w.truth.order[i]; by.inc.SameProcess(o.Inc) {
+	for _, by := range slices.Backward(w.truth.order) {
+		if by.inc.SameProcess(o.Inc) {
 			return by
 		}
 	}
