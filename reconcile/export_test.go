@@ -69,6 +69,9 @@ func TestExportsAreTheSumsOfWhatTravels(t *testing.T) {
 		got := map[string]float64{}
 		x.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
 			s := cat.Series(id)
+			if (s.Name == "sum") != (s.Get(crdt.RollupLabel) == versionSum+"user") {
+				t.Fatalf("%s is exported", s)
+			}
 			got[s.Name+s.Get("code")+s.Get("user")] += v.P.Float64()
 		})
 		want := map[string]float64{}
