@@ -32,6 +32,7 @@ func (c *Core) flushSessions() {
 		if !s.ready {
 			continue
 		}
+		c.noteEmptied(s)
 		if compare && c.now >= s.compareAt {
 			c.retry(s)
 			c.retryWindows(s)

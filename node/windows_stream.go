@@ -13,6 +13,7 @@ type windowSession struct {
 	out      map[crdt.Origin]*windowOut // what was sent
 	ready    bool                       // the peer listed what it holds
 	inflight int
+	emptied  int64 // when none of it waited in this node any more
 }
 
 // windowOut is how far one stream was sent on a session.
@@ -98,10 +99,18 @@ func (c *Core) compareWindows(s *session) {
 	}
 }
 
-// retryWindows sends again what a peer did not take for long: it may have had no room.
+// noteEmptied remembers when the queue that publications go through was empty: what was sent before is under way, or was
+// not kept. At a comparison alone it may be found in use every time, by what else goes out on the same grid.
+func (c *Core) noteEmptied(s *session) {
+	if s.win.inflight > 0 && c.room(s, true).Empty {
+		s.win.emptied = c.now
+	}
+}
+
+// retryWindows sends again what a peer did not take for long: it may have had no room, or its disk none.
 func (c *Core) retryWindows(s *session) {
 	for o, out := range s.win.out { // in any order: nothing is sent here
-		if len(out.unacked) == 0 || c.now < out.since+c.cfg.Retry || !c.drained(s) {
+		if len(out.unacked) == 0 || c.now < out.since+c.cfg.Retry || s.win.emptied <= out.since {
 			continue
 		}
 		for _, f := range out.unacked {

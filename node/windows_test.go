@@ -179,6 +179,36 @@ func TestFramesOfWindowsGoWhenNobodyNeedsThem(t *testing.T) {
 	}
 }
 
+// TestPublicationsThatAFullDiskRefusedComeAgain, also when something else is on its way to the hub at each comparison of the
+// edge, and not when they still wait themselves.
+func TestPublicationsThatAFullDiskRefusedComeAgain(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		w := newWindowWorld(t, 5)
+		w.full = map[string]bool{}
+		w.start("hub", "east", RoleHub)
+		edge := w.start("edge", "east", RoleEdge)
+		w.busy = func(c *Core) bool { return c == edge.core && (waits || c.now >= c.nextAE) }
+		w.run(5000)
+		at := w.now
+		w.count("edge", "clicks", 7, Token{})
+		w.run(500)
+		w.full["hub"] = true
+		w.run(8000)
+		w.full["hub"] = false
+		w.run(60_000)
+		want, resyncs := "7", uint64(1)
+		if waits {
+			want, resyncs = "0", 0
+		}
+		if got := w.procs["hub"].past.region("east", "clicks", crdt.WindowAt(at, crdt.FineMillis)); got != want {
+			t.Errorf("waits %t: the hub has %s in the window, want %s", waits, got, want)
+		}
+		if n := edge.core.Counts.Resyncs; n != resyncs {
+			t.Errorf("waits %t: %d streams began again, want %d", waits, n, resyncs)
+		}
+	}
+}
+
 // TestEventsThatNoWindowTakes are counted in the lifetime cell alone, and as such.
 func TestEventsThatNoWindowTakes(t *testing.T) {
 	w := newWindowWorld(t, 3)

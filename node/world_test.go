@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -25,10 +26,12 @@ type world struct {
 	cfg   CoreConfig
 	each  func(name string, cfg *CoreConfig) // of the next processes; may be nil
 	tap   func(to string, raw []byte)
-	skew  map[string]int64 // by how much wall clocks are ahead
-	slow  map[string]int64 // by how much disks take longer than 2 ms
-	limit int              // of the bytes that wait for one peer; beyond it the session ends; 0 = none
-	ended int              // sessions that ended so
+	skew  map[string]int64   // by how much wall clocks are ahead
+	slow  map[string]int64   // by how much disks take longer than 2 ms
+	full  map[string]bool    // disks that take no write
+	busy  func(c *Core) bool // whether something waits for each peer of a core; may be nil
+	limit int                // of the bytes that wait for one peer; beyond it the session ends; 0 = none
+	ended int                // sessions that ended so
 }
 
 type proc struct {
@@ -223,6 +226,9 @@ func (w *world) room(p *proc) func(uint64, bool) Room {
 	return func(peer uint64, _ bool) Room {
 		to := p.peers[peer]
 		l := w.links[pairKey(p.name, to)]
+		if w.busy != nil && w.busy(p.core) {
+			return Room{Peer: unbounded.Peer, All: unbounded.All}
+		}
 		if w.limit == 0 || l == nil {
 			return unbounded
 		}
@@ -237,6 +243,11 @@ func (w *world) run(d int64) {
 		w.connect()
 		for _, p := range w.sorted() {
 			if p.core != nil && p.persist != nil && w.now >= p.persistAt {
+				if tok := p.persist.Token; w.full[p.name] {
+					p.persist = nil
+					w.step(p, Persisted{Token: tok, Err: errors.New("no space left")})
+					continue
+				}
 				for _, op := range p.persist.Ops {
 					if op.Delete {
 						delete(p.disk, string(op.Key))
