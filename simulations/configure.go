@@ -33,7 +33,6 @@ func (w *World) configure() {
 	if m.proc == nil || m.paused(w.now) || w.healed {
 		return
 	}
-	w.ids++
 	doc := fmt.Sprintf(`{"series":%d}`, 100_000+len(w.settings.docs))
 	if w.plan.Load.Rollups {
 		rules, err := json.Marshal(w.drawRules())
@@ -42,6 +41,12 @@ func (w *World) configure() {
 		}
 		doc = fmt.Sprintf(`{"series":%d,"rollup":%s}`, 100_000+len(w.settings.docs), rules)
 	}
+	w.set(m, doc)
+}
+
+// set lets an operator make a document the mesh's configuration at a machine.
+func (w *World) set(m *machine, doc string) {
+	w.ids++
 	w.settings.docs[doc] = true
 	w.settings.asked[w.ids] = m.proc
 	w.trace("%s is configured: %s", m.spec.Name, doc)

@@ -188,7 +188,10 @@ func (w *World) did(j *job) {
 	if w.follow != nil {
 		w.follow.stepped(w, m, j.in)
 	}
-	persisted, _ := j.in.(node.Persisted)
+	persisted, written := j.in.(node.Persisted)
+	if written { // a configuration counts once it is on disk
+		w.ruled(m)
+	}
 	for i := range out.Sends {
 		w.send(m, &out.Sends[i], &j.sent[i])
 	}

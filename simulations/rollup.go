@@ -82,6 +82,22 @@ func (w *World) stays(m *machine, region, i int) bool {
 	return false
 }
 
+// ruled takes note of the rules that a machine has now. By them it answers nothing for what stays in another region, and
+// lets go of it: so what it answers once they are lifted begins anew (I4). It is no matter whether somebody reads in between.
+func (w *World) ruled(m *machine) {
+	if !w.plan.Load.Rollups || m.proc == nil || m.proc.last == nil {
+		return
+	}
+	for region := range w.regions {
+		for i := range w.truth.series {
+			if w.stays(m, region, i) {
+				m.proc.last[region][i] = amounts{}
+				delete(m.proc.uniques, [2]int{region, i})
+			}
+		}
+	}
+}
+
 // checkStays holds a machine to its rules: what stays in another region is not answered for, and that is said. It reports
 // whether series i of a region stays there.
 func (w *World) checkStays(m *machine, a *answers, region, i int) bool {
