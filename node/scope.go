@@ -146,9 +146,13 @@ func (c *Core) settleChoices() {
 }
 
 // undated returns a statement without its time if that does not hold for what is answered. By other rules than this node's
-// its author may have kept something for itself that this node would answer for.
+// its author may have kept something for itself that this node would answer for. And a statement about an entry that was let
+// go of under rules in between, which needed less of it, says nothing once they are lifted: the rules are the same again, the cells gone.
 func (c *Core) undated(rc *wire.RegionCoverage) *wire.RegionCoverage {
-	if rc.Region == c.cfg.Region || rc.Rules == c.scopes.rules.Sum() || mutant.On("complete by other rules") {
+	if rc.Region == c.cfg.Region || mutant.On("complete by other rules") {
+		return rc
+	}
+	if rc.Rules == c.scopes.rules.Sum() && !c.isDropped(statedOf(rc)) {
 		return rc
 	}
 	short := *rc

@@ -146,6 +146,50 @@ func TestARegionIsNotCompleteByOtherRules(t *testing.T) {
 	}
 }
 
+// A hub lets go of what stays in another region. When that rule is lifted, and a hub there has not stated anything since it was
+// made, its statement from before names the same rules, but nothing is held of what it speaks of.
+func TestAStatementAboutWhatWasLetGoOfHasNoDate(t *testing.T) {
+	w := newWorld(t, 95)
+	mesh(w)
+	w.run(3000)
+	for _, p := range w.sorted() {
+		w.hit(p.name, "web.hits", 1)
+		w.hit(p.name, "host.reads", 1)
+	}
+	w.run(5000)
+	c := w.procs["east-hub0"].core
+	if c.coverage("west").CompleteUntil.IsZero() {
+		t.Fatal("west is not complete to begin with")
+	}
+	before := map[heardName]wire.RegionCoverage{}
+	for who, h := range c.stated["west"] {
+		before[who] = *h.current
+	}
+	w.configure("east-edge0", `{"rollup":[{"match":"host.*","scope":"region"}]}`)
+	w.run(20_000)
+	w.ids++
+	w.step(w.procs["east-hub0"], SetConfig{ID: w.ids, Doc: []byte(`{}`)})
+	for range 1000 {
+		if c.scopes.rules == nil {
+			break
+		}
+		w.run(1)
+	}
+	for who, h := range c.stated["west"] {
+		old, ok := before[who]
+		if !ok {
+			t.Fatalf("%s began anew", who.node)
+		}
+		h.current, h.waiting = &old, nil
+	}
+	if n := w.series("east-hub0", "host.reads", "west"); n != 0 {
+		t.Fatalf("%d series of host.reads were not let go of", n)
+	}
+	if until := c.coverage("west").CompleteUntil; !until.IsZero() {
+		t.Errorf("west is complete until %v without host.reads", until)
+	}
+}
+
 func TestNobodyCountsOnASum(t *testing.T) {
 	w := newWorld(t, 94)
 	mesh(w)

@@ -163,12 +163,17 @@ func (n heardName) compare(o heardName) int {
 
 // covers reports whether everything that a statement speaks of is held.
 func (c *Core) covers(rc *wire.RegionCoverage) bool {
-	o := crdt.Origin{Class: crdt.ClassRegion, Region: rc.Region, Node: rc.Hub, Inc: rc.Inc.Anew(rc.Anew)}
+	o := statedOf(rc)
 	if c.hub == nil && rc.Region != c.cfg.Region {
 		o.Class = crdt.ClassView
 	}
 	p, ok := c.held(o)
 	return ok && p.Covered >= rc.Seq || rc.Seq == 0
+}
+
+// statedOf returns the entry that a hub's statement is about.
+func statedOf(rc *wire.RegionCoverage) crdt.Origin {
+	return crdt.Origin{Class: crdt.ClassRegion, Region: rc.Region, Node: rc.Hub, Inc: rc.Inc.Anew(rc.Anew)}
 }
 
 // extent returns the coverage of the hub's own region as it sees it.
