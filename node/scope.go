@@ -190,6 +190,7 @@ func (c *Core) forgetVersions() {
 // shortfalls says what an answer for a selection lacks of other regions.
 func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
 	rules := c.scopes.rules
+	sumless := c.sumless(sel)
 	for _, region := range c.regions() {
 		if region == c.cfg.Region {
 			continue
@@ -198,9 +199,46 @@ func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
 			rule := rules.Rule(n)
 			if rule.Scope != reconcile.ScopeGlobal {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("stays there by rollup rule %d: ask a node of that region", n)})
-			} else if lacks := named(rule.Drop, sel.Labels); len(lacks) > 0 {
+				continue
+			}
+			if lacks := named(rule.Drop, sel.Labels); len(lacks) > 0 {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("comes without %s by rollup rule %d", strings.Join(lacks, ", "), n)})
 			}
+			if sumless[n] {
+				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf(
+					"stays there if it is a set, an observed counter or a cumulative histogram: they have no sum without labels, which rollup rule %d drops", n)})
+			}
+		}
+	}
+	return out
+}
+
+// sumless returns the numbers of the rules that drop labels of something that is selected and has no sum without them. What is
+// asked for by a name that was never heard of here may be such a thing.
+func (c *Core) sumless(sel *Select) map[int]bool {
+	out := map[int]bool{}
+	rules := c.scopes.rules
+	if rules == nil {
+		return out
+	}
+	unknown := map[string]bool{}
+	for _, name := range sel.Names {
+		unknown[name] = true
+	}
+	for id := range reconcile.SeriesID(c.cat.Len()) {
+		s := c.cat.Series(id)
+		delete(unknown, s.Name)
+		if _, travels := rules.Version(s.Name, s.Kind); travels {
+			continue
+		}
+		_, n := rules.Find(s.Name)
+		if !out[n] && (len(sel.Names) == 0 || slices.Contains(sel.Names, s.Name)) && (sel.Match == nil || sel.Match(s)) {
+			out[n] = true
+		}
+	}
+	for name := range unknown { // in any order: it is about all of them
+		if rule, n := rules.Find(name); len(rule.Drop) > 0 {
+			out[n] = true
 		}
 	}
 	return out

@@ -146,6 +146,28 @@ func TestARegionIsNotCompleteByOtherRules(t *testing.T) {
 	}
 }
 
+// What has no sum stays in its region under a rule that drops labels, and a total of it says so, whatever labels are asked for.
+func TestATotalSaysThatItsKindHasNoSum(t *testing.T) {
+	w := newWorld(t, 96)
+	mesh(w)
+	w.run(3000)
+	w.hit("west-edge0", "hits", 1)
+	w.observe("east-edge0", "src", 1, 5)
+	w.observe("west-edge0", "src", 1, 7)
+	w.run(5000)
+	w.configure("east-hub0", `{"rollup":[{"match":"web.*"},{"match":"*","drop":["till"]}]}`)
+	for name, want := range map[string]int{"seen": 1, "hits": 0, "": 1, "never.heard.of": 1, "web.seen": 0} {
+		sel := Select{Names: []string{name}, Match: func(s *crdt.Series) bool { return s.Name == name }}
+		if name == "" {
+			sel = Select{}
+		}
+		got, err := w.procs["east-edge1"].core.Totals(w.at(), sel)
+		if err != nil || len(got.Shortfalls) != want || want > 0 && !strings.Contains(fmt.Sprint(got.Shortfalls), "of region west stays there if it is a set") {
+			t.Errorf("%q lacks %v, %v; want %d", name, got.Shortfalls, err, want)
+		}
+	}
+}
+
 // A hub lets go of what stays in another region. When that rule is lifted, and a hub there has not stated anything since it was
 // made, its statement from before names the same rules, but nothing is held of what it speaks of.
 func TestAStatementAboutWhatWasLetGoOfHasNoDate(t *testing.T) {
