@@ -208,7 +208,8 @@ func (w *World) submit(m *machine, rq *request) {
 			Series: w.seriesOf(m, it.series), Inc: w.increment(&it.write, at), Token: it.token.node(), At: it.at,
 		})
 	}
-	if m.spec.Role == node.RoleEdge && w.rng.hub.IntN(8) == 0 {
+	// What is followed has to be answered in the order in which it was counted, not when a hub says so.
+	if m.spec.Role == node.RoleEdge && w.rng.hub.IntN(8) == 0 && w.follow == nil {
 		rq.ackHub, b.AckHub = true, 2000
 	}
 	p.asked[w.ids] = rq

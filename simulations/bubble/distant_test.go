@@ -19,8 +19,8 @@ type distant struct {
 
 	mu    sync.Mutex
 	core  *node.Core
-	peers map[uint64]*process // by session, which has the same number at both ends
-	sends chan node.Send      // on their way, far fewer than it takes
+	peers sync.Map       // *process by session, which has the same number at both ends
+	sends chan node.Send // on their way, far fewer than it takes
 }
 
 // firstDistant is the first session of a distant hub, far above those of the transport.
@@ -33,7 +33,7 @@ type crossing struct {
 }
 
 func (c crossing) Send(peer uint64, bulk bool, msg []byte) bool {
-	if d := c.m.distant[peer]; d != nil {
+	if d := c.m.distantOf(peer); d != nil {
 		d.step(node.Received{ID: peer, Msg: decoded(d.t, msg)})
 		return true
 	}
@@ -41,10 +41,17 @@ func (c crossing) Send(peer uint64, bulk bool, msg []byte) bool {
 }
 
 func (c crossing) Room(peer uint64, bulk bool) node.Room {
-	if c.m.distant[peer] != nil {
+	if c.m.distantOf(peer) != nil {
 		return node.Room{Peer: 1 << 30, All: 1 << 30, Empty: true}
 	}
 	return c.Transport.Room(peer, bulk)
+}
+
+// distantOf returns the distant hub that a session is with, or nil.
+func (m *mesh) distantOf(session uint64) *distant {
+	d, _ := m.distant.Load(session)
+	found, _ := d.(*distant)
+	return found
 }
 
 func decoded(t *testing.T, msg []byte) node.Decoded {
@@ -57,7 +64,7 @@ func decoded(t *testing.T, msg []byte) node.Decoded {
 
 // newDistant starts a hub of a region with sessions with some machines.
 func (m *mesh) newDistant(region string, flush time.Duration) *distant {
-	d := &distant{t: m.t, region: region, inc: node.NewIncarnation(), peers: map[uint64]*process{}, sends: make(chan node.Send, 1<<14)}
+	d := &distant{t: m.t, region: region, inc: node.NewIncarnation(), sends: make(chan node.Send, 1<<14)}
 	cfg := node.CoreConfig{Region: region, Node: region + "-h1", Role: node.RoleHub, Inc: d.inc, Flush: flush.Milliseconds()}
 	_, _ = rand.Read(cfg.Nonce[:])
 	var err error
@@ -66,7 +73,9 @@ func (m *mesh) newDistant(region string, flush time.Duration) *distant {
 	}
 	go func() { // the other end may wait for this one
 		for s := range d.sends {
-			d.peers[s.Peer].node.Message(s.Peer, s.Msg)
+			if p, ok := d.peers.Load(s.Peer); ok {
+				p.(*process).node.Message(s.Peer, s.Msg)
+			}
 		}
 	}()
 	m.distants = append(m.distants, d)
@@ -79,10 +88,10 @@ func (d *distant) end() { close(d.sends) }
 // meet makes a session with a machine that runs.
 func (d *distant) meet(h *machine) {
 	m := h.m
-	id := firstDistant + uint64(len(m.distant))
-	m.distant[id] = d
+	id := firstDistant + m.sessions.Add(1)
+	m.distant.Store(id, d)
 	p := h.proc.Load()
-	d.peers[id] = p
+	d.peers.Store(id, p)
 	p.node.PeerUp(id, node.PeerInfo{Region: d.region, Node: d.region + "-h1", Role: node.RoleHub, Inc: d.inc})
 	d.step(node.PeerUp{ID: id, Peer: node.PeerInfo{Region: h.region, Node: h.name, Role: node.RoleHub, Inc: p.inc}})
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,8 @@ type mesh struct {
 	valid     time.Duration // of the first certificates; 0: the usual time
 	ledger    *ledger
 	machines  map[string]*machine
-	distant   map[uint64]*distant // by session
+	distant   sync.Map      // *distant by session
+	sessions  atomic.Uint64 // with distant hubs, so far
 	distants  []*distant
 	dying     sync.WaitGroup // killed processes, of which the outside sees nothing any more
 }
@@ -42,7 +44,7 @@ type mesh struct {
 func bubble(t *testing.T, test func(t *testing.T, m *mesh)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := &mesh{t: t, net: memnet.New(1), log: &lockedBuffer{}, ledger: newLedger(), machines: map[string]*machine{}, distant: map[uint64]*distant{}}
+		m := &mesh{t: t, net: memnet.New(1), log: &lockedBuffer{}, ledger: newLedger(), machines: map[string]*machine{}}
 		m.net.SetDefault(link)
 		defer func() {
 			m.stop()
