@@ -3,7 +3,7 @@
 package simulations
 
 const (
-	quickSeeds  = 1000
+	quickSeeds  = 500
 	quickSmall  = 400
 	quickBiased = 60
 	slowSeeds   = true
