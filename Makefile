@@ -56,7 +56,7 @@ race: ## all quick tests, under the race detector
 	$(AHEAD)
 	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
-slow: ## race detector, scenarios with real processes, 500 large seeds, mutants, the page in a browser, coverage, fuzzing; goes on after a failure
+slow: ## race detector, scenarios with real processes, 260 large seeds, mutants, the page in a browser, coverage, fuzzing; goes on after a failure
 	status=0; for step in slow-tests slow-seeds slow-mutants browser coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 20s || status=1; exit $$status
 

@@ -151,8 +151,8 @@ func (w *World) differ(x *machine, a *answers, y *machine, b *answers, inside []
 			if bytes.Equal(va, vb) {
 				continue
 			}
-			if w.destroyed[region] && w.plan.Load.Rollups && (x.region == region) != (y.region == region) {
-				continue // what is left in sums only cannot be placed where all labels are
+			if w.destroyed[region] && w.plan.Load.Rollups {
+				continue // what is left in sums only cannot be placed where all labels are, and which sums are left depends on who held them
 			}
 			if w.destroyed[region] && y.region == region && y.spec.Role == node.RoleEdge {
 				continue

@@ -3,8 +3,8 @@
 package simulations
 
 const (
-	quickSeeds  = 500
-	quickSmall  = 400
-	quickBiased = 60
+	quickSeeds  = 260
+	quickSmall  = 150
+	quickBiased = 8
 	slowSeeds   = true
 )
