@@ -165,9 +165,6 @@ func (c *Core) gotHeard(s *session, m *wire.Heard) {
 		claim := reconcile.Claim{Inc: p.inc, Head: cl.Head, AtMs: now - int64(cl.AgeMs), HeardMs: c.now}
 		c.hub.watch.Told(p.node, claim, int64(cl.OffsetMs)+c.clockOffset(s))
 		moved = append(moved, p.node)
-		if mutant.On("siblings' words settled one by one") {
-			c.settleNode(p.node)
-		}
 	}
 	// Not one by one: between two, a process that was only named would pass for one that is silent for ever.
 	slices.Sort(moved)

@@ -54,7 +54,6 @@ var Directed = map[string]Test{
 	"record beside the cells":            {"node", "TestHubsForgetWhatIsOver"},
 	"totals keep what a record replaces": {"node", "TestHubsForgetWhatIsOver"},
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
-	"siblings' words settled one by one": {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
 
 	"window lost at a crash":                    {"simulations", "TestWindowsOfEveryHubAreTheTruth"},

@@ -69,7 +69,6 @@ var Names = []string{
 	"newest rollup counts",
 	"late gauge counts",
 	"forgotten process believed",
-	"siblings' words settled one by one",
 	"window lost at a crash",
 	"wider window lost at a crash",
 	"late change not published",
