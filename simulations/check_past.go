@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"meshd/crdt"
-	"meshd/node"
 )
 
 // checkPast compares what a hub's disk says of the past with what was asked for: no window of a node is ever above what
@@ -17,7 +16,7 @@ func (w *World) checkPast(m *machine) {
 	if w.plan.Core.Window == 0 {
 		return
 	}
-	past := w.truth.readPast(m.disk)
+	past := w.truth.pastOn(m.disk)
 	for _, o := range slices.SortedFunc(maps.Keys(past.nodes), crdt.Origin.Compare) {
 		by := w.truth.origins[o.Inc]
 		if by == nil || by.m.spec.Name != o.Node || by.m.spec.Region != o.Region {
@@ -58,34 +57,61 @@ func (p pastWindows) order() []windowOf {
 // publication, which are at most 3 s, and room for a comparison.
 const closes = 4000
 
-// pastDiffers says what is wrong with the past at hubs, nil if nothing is: of every process all hubs of its region say
-// the same (I1), and what it is known to have counted (I2); of every region all hubs say the sum of that, window by window.
-func (w *World) pastDiffers() error {
+// openFor returns for how many milliseconds hubs may not have all windows of a process yet; 0 where nothing is judged by
+// that: a disaster may have destroyed what no window says, or a clock was set back, and it is not over for long.
+func (w *World) openFor(by *written) (left int64, judged bool) {
+	m, longest := by.m, closes+w.plan.Core.Window
+	if by.gone || m.lost || m.proc == nil {
+		return 0, false
+	}
+	left = by.asked.latest + longest - m.clock.at(w.now).Wall
+	return max(left, 0), left <= 2*longest
+}
+
+// openWindows says which process has windows that are not over, nil if none has: until then pastDiffers is sure to say that
+// something is wrong, and need not read all disks for it.
+func (w *World) openWindows() error {
 	if w.plan.Core.Window == 0 {
 		return nil
 	}
-	disks := held{}
-	for _, o := range w.machines {
-		w.truth.gather(disks, o.disk)
-	}
-	pasts := map[*machine]*pastOf{}
-	for _, m := range w.machines {
-		if m.spec.Role == node.RoleHub && !m.dormant {
-			pasts[m] = w.truth.readPast(m.disk)
+	for _, by := range w.truth.order {
+		if left, judged := w.openFor(by); judged && left > 0 && w.firstHub(by.m.region) != nil {
+			return openError(by)
 		}
 	}
+	return nil
+}
+
+func openError(by *written) error { return fmt.Errorf("windows of %s are open", by.m.spec.Name) }
+
+// firstHub returns a hub of a region, nil if all are spare ones.
+func (w *World) firstHub(region int) *machine {
+	for _, m := range w.hubs {
+		if m.region == region && !m.dormant {
+			return m
+		}
+	}
+	return nil
+}
+
+// pastDiffers says what is wrong with the past at hubs, nil if nothing is: of every process all hubs of its region say
+// the same (I1), and what it is known to have counted (I2); of every region all hubs say the sum of that, window by window.
+func (w *World) pastDiffers(disks held) error {
+	if w.plan.Core.Window == 0 {
+		return nil
+	}
+	pasts := w.pasts()
 	for region, name := range w.regions {
-		var first *machine
+		first := w.firstHub(region)
+		if first == nil {
+			continue
+		}
 		for _, m := range w.hubs {
 			if m.region == region && !m.dormant {
-				first = cmp.Or(first, m)
 				if err := samePast(first, m, pasts); err != nil {
 					return err
 				}
 			}
-		}
-		if first == nil {
-			continue
 		}
 		if err := w.pastExact(region, pasts[first], disks); err != nil {
 			return err
@@ -177,13 +203,11 @@ func (w *World) sameRegion(m *machine, region int, have, sum pastWindows) error 
 func (w *World) pastExact(region int, past *pastOf, disks held) error {
 	for _, by := range w.truth.order {
 		m := by.m
-		if m.region != region || by.gone || m.lost || m.proc == nil {
+		left, judged := w.openFor(by)
+		if m.region != region || !judged {
 			continue
-		}
-		if open := by.asked.latest + closes + w.plan.Core.Window - m.clock.at(w.now).Wall; open > 2*(closes+w.plan.Core.Window) {
-			continue // its clock was set back: it is not over for long
-		} else if open > 0 {
-			return fmt.Errorf("windows of %s are open", m.spec.Name)
+		} else if left > 0 {
+			return openError(by)
 		}
 		o := crdt.Origin{Class: crdt.ClassNode, Region: m.spec.Region, Node: m.spec.Name, Inc: by.inc}
 		sums := make([]amounts, len(w.truth.series))

@@ -20,8 +20,8 @@ func (w *World) probe() {
 	if w.done {
 		return
 	}
-	missing := w.unconverged()
 	after := w.now/1000 - w.plan.Safety
+	missing := w.unconverged(after > w.plan.Bound)
 	switch {
 	case missing == nil:
 		w.stats.ConvergedMs = after
@@ -84,8 +84,8 @@ func (w *World) checkAll() {
 // Error makes a Violation an error.
 func (v *Violation) Error() string { return v.What }
 
-// unconverged says what is still wrong, nil if nothing is.
-func (w *World) unconverged() error {
+// unconverged says what is still wrong, nil if nothing is; if it is late, what is worst.
+func (w *World) unconverged(late bool) error {
 	var who *machine
 	for _, m := range w.machines {
 		switch {
@@ -121,16 +121,20 @@ func (w *World) unconverged() error {
 			w.spent(as[i])
 		}
 	}
+	if err := w.openWindows(); err != nil && !late {
+		return err
+	}
 	if err := w.undropped(who, first); err != nil {
 		return err
 	}
-	if err := w.exact(who, first, inside); err != nil {
+	disks := w.gatherAll()
+	if err := w.exact(who, first, inside, disks); err != nil {
 		return err
 	}
 	if err := w.shared(); err != nil {
 		return err
 	}
-	return w.pastDiffers()
+	return w.pastDiffers(disks)
 }
 
 // differ compares the answers of two machines byte by byte (I1), but for gauges, which present compares with what was
@@ -213,8 +217,7 @@ func (w *World) covered(m *machine, a *answers) error {
 
 // exact compares the answers with the disks: per process and series what is there lies between what was accepted and
 // what was asked for (I2, I3), and the totals are the sums of it.
-func (w *World) exact(m *machine, a *answers, inside []*answers) error {
-	disks := w.gatherAll()
+func (w *World) exact(m *machine, a *answers, inside []*answers, disks held) error {
 	total := make([][]amounts, len(w.regions))
 	for i := range total {
 		total[i] = make([]amounts, len(w.truth.series))

@@ -21,6 +21,8 @@ type disk struct {
 	slow  int64            // writes take so much longer, in milliseconds
 	inc   crdt.Incarnation // used by a mutant only
 	index *index           // nil: nobody asked
+	cells held             // what gather finds, nil: to be read anew
+	past  *pastOf          // what readPast finds, nil: to be read anew
 }
 
 func newDisk() *disk { return &disk{kv: map[string][]byte{}, heads: map[crdt.Origin]uint64{}} }
@@ -32,6 +34,7 @@ func (d *disk) copy() *disk {
 
 // write makes operations durable, whose frames reach as far as reaches says.
 func (d *disk) write(ops []node.Op, reaches []reach) {
+	d.cells, d.past = nil, nil
 	for i, op := range ops {
 		if d.index != nil {
 			d.index.drop(string(op.Key))
@@ -106,43 +109,50 @@ func eachFrame(key string, value []byte, f func(fr *wire.Frame, raw []byte)) {
 // held is what some disks hold of each process' cells.
 type held map[crdt.Incarnation][]amounts
 
-// gather joins into h the cells of node origins that a disk holds: the oracle's own recovery, which knows nothing of
-// cursors, sums or cold origins.
-func (t *truth) gather(h held, d *disk) {
-	keys := slices.Sorted(maps.Keys(d.kv))
-	names := map[crdt.Origin]map[uint32]int{}
-	each := func(f func(*wire.Frame)) {
-		for _, k := range keys {
-			eachFrame(k, d.kv[k], func(fr *wire.Frame, _ []byte) {
-				if fr.Origin.Class == crdt.ClassNode {
-					f(fr)
-				}
-			})
-		}
+// gathered returns what gather finds on a disk. It is the disk's own, and read anew only after a write.
+func (t *truth) gathered(d *disk) held {
+	if d.cells == nil {
+		d.cells = held{}
+		t.gather(d.cells, d)
 	}
-	each(func(f *wire.Frame) {
-		m := names[f.Origin]
-		if m == nil {
-			m = map[uint32]int{}
-			names[f.Origin] = m
-		}
-		for i := range f.Defs {
-			if at, ok := t.index[f.Defs[i].Series.Name]; ok {
-				m[f.Defs[i].Ref] = at
+	return d.cells
+}
+
+// gather joins into h the cells of node origins that a disk holds, in any order: the oracle's own recovery, which knows
+// nothing of cursors, sums or cold origins.
+func (t *truth) gather(h held, d *disk) {
+	var frames []*wire.Frame
+	names := map[crdt.Origin]map[uint32]int{}
+	for k, v := range d.kv {
+		eachFrame(k, v, func(f *wire.Frame, _ []byte) {
+			if f.Origin.Class != crdt.ClassNode {
+				return
 			}
-		}
-	})
-	each(func(f *wire.Frame) {
+			frames = append(frames, f)
+			m := names[f.Origin]
+			if m == nil {
+				m = map[uint32]int{}
+				names[f.Origin] = m
+			}
+			for i := range f.Defs {
+				if at, ok := t.index[f.Defs[i].Series.Name]; ok {
+					m[f.Defs[i].Ref] = at
+				}
+			}
+		})
+	}
+	for _, f := range frames {
 		cells := h[f.Origin.Inc]
 		if cells == nil {
 			cells = make([]amounts, len(t.series))
 			h[f.Origin.Inc] = cells
 		}
+		of := names[f.Origin]
 		for i := range f.Cells {
-			if at, ok := names[f.Origin][f.Cells[i].Ref]; ok {
+			if at, ok := of[f.Cells[i].Ref]; ok {
 				a, _ := amountsOf(&f.Cells[i].Value)
 				cells[at].max(&a)
 			}
 		}
-	})
+	}
 }

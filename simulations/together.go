@@ -43,17 +43,12 @@ func (w *World) askAll(ms []*machine) []*answers {
 
 // gatherAll gathers the cells on the disks of all machines.
 func (w *World) gatherAll() held {
-	parts := make([]held, len(w.machines))
-	w.together(len(parts), func(i int) {
-		parts[i] = held{}
-		w.truth.gather(parts[i], w.machines[i].disk)
-	})
+	w.together(len(w.machines), func(i int) { w.truth.gathered(w.machines[i].disk) })
 	all := held{}
-	for _, h := range parts {
-		for inc, cells := range h { // in any order: all of it is joined
+	for _, m := range w.machines {
+		for inc, cells := range m.disk.cells { // in any order: all of it is joined
 			if all[inc] == nil {
-				all[inc] = cells
-				continue
+				all[inc] = make([]amounts, len(cells))
 			}
 			for i := range cells {
 				all[inc][i].max(&cells[i])
@@ -61,4 +56,16 @@ func (w *World) gatherAll() held {
 		}
 	}
 	return all
+}
+
+// pasts returns what the disks of all hubs say of the past.
+func (w *World) pasts() map[*machine]*pastOf {
+	w.together(len(w.hubs), func(i int) { w.truth.pastOn(w.hubs[i].disk) })
+	out := map[*machine]*pastOf{}
+	for _, m := range w.hubs {
+		if !m.dormant {
+			out[m] = m.disk.past
+		}
+	}
+	return out
 }

@@ -60,13 +60,25 @@ func (p *pastOf) join(owner crdt.Origin, at windowOf, v *crdt.Value) {
 	_, _ = have.Join(v, 0, nil, 0) // honest values are within all limits
 }
 
+// pastOn returns what readPast finds on a disk. It is the disk's own, and read anew only after a write.
+func (t *truth) pastOn(d *disk) *pastOf {
+	if d.past == nil {
+		d.past = t.readPast(d)
+	}
+	return d.past
+}
+
 // readPast reads the publications on a disk.
 func (t *truth) readPast(d *disk) *pastOf {
 	p := newPast()
-	for _, k := range slices.Sorted(maps.Keys(d.kv)) {
-		if !strings.HasPrefix(k, "w/") {
-			continue
+	var keys []string
+	for k := range d.kv {
+		if strings.HasPrefix(k, "w/") {
+			keys = append(keys, k)
 		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
 		f, err := wire.ParseFrame(d.kv[k][8+1+16+8:])
 		if err != nil {
 			continue
