@@ -17,7 +17,7 @@ RACED    = $(filter-out meshd/simulations meshd/simulations/short,$(shell go lis
 AHEAD    = go test $(RACE) -run=RunAhead ./simulations
 # The laws of the system live in these packages: what no test reaches there is a promise nobody checks.
 COVERED := ./crdt ./internal/wire ./reconcile
-FLOOR   := 80
+FLOOR   := 90
 T       ?= 60s
 N       ?= 200000
 FROM    ?= 1

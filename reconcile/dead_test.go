@@ -202,4 +202,33 @@ func TestDroppedEntriesAreRememberedUpToALimit(t *testing.T) {
 	}
 }
 
+// What a process wrote anew is its own, however often: once it runs after all, none of it was dropped, and all of it may come again.
+func TestAProcessThatRunsAfterAllWasNeverDropped(t *testing.T) {
+	e := NewEntries("reader", crdt.Incarnation{255}, NewCatalog())
+	o := crdt.Origin{Class: crdt.ClassRegion, Region: "r", Node: "h", Inc: crdt.Incarnation{1}}
+	anew, other := o, o
+	anew.Inc, other.Node = o.Inc.Anew(1), "i"
+	for _, o := range []crdt.Origin{o, anew, other} {
+		if _, err := e.Apply(frame(o, 0, 1, []string{"a"}, 0, 1)); err != nil {
+			t.Fatal(err)
+		}
+		e.Drop(o)
+		e.Drop(o) // twice is once
+	}
+	f := frame(o, 0, 2, []string{"a"}, 0, 2)
+	if !e.Superseded(o) || e.Superseded(anew) || !e.Late(f) || e.Late(frame(anew, 1, 2, nil, 0, 2)) {
+		t.Error("what was written anew since is taken, or what is new is not")
+	}
+	e.Drop(anew)
+	e.Runs(anew)
+	for o, want := range map[crdt.Origin]bool{o: false, anew: false, other: true} {
+		if _, dropped := e.Dropped(o); dropped != want {
+			t.Errorf("%s is remembered as dropped: %v, want %v", o, dropped, want)
+		}
+	}
+	if e.Late(f) {
+		t.Error("a process that runs is not heard")
+	}
+}
+
 func none(SeriesID) bool { return false }

@@ -161,3 +161,125 @@ func TestSumsGoWithTheSeriesThatAreDropped(t *testing.T) {
 func wireDrop(metric, label, value string) wire.Drop {
 	return wire.Drop{Metric: metric, Labels: []crdt.Label{{Name: label, Value: value}}, Gen: 5}
 }
+
+// TestSumsOfGaugesDescribeAllTheirSeries: a sum of gauges is the description of all values, in whatever order they came.
+func TestSumsOfGaugesDescribeAllTheirSeries(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cat := NewCatalog()
+		o := crdt.Origin{Class: crdt.ClassRegion, Region: "eu", Node: "h", Inc: crdt.Incarnation{1}}
+		total := NewDerived(o, cat)
+		x := NewExport(o, rulesFor(t, Rule{Match: "load", Drop: []string{"core"}}), cat, total)
+		said := map[int]*crdt.Rollup{}
+		for step := range rapid.IntRange(1, 30).Draw(t, "steps") {
+			core := rapid.IntRange(0, 3).Draw(t, "core")
+			id, err := cat.Intern(&crdt.Series{Name: "load", Kind: crdt.KindGauge, Labels: []crdt.Label{{Name: "core", Value: fmt.Sprint(core)}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := float64(rapid.IntRange(-9, 9).Draw(t, "value"))
+			said[core] = &crdt.Rollup{Stamp: crdt.HLCFrom(int64(1000+step), 0), Count: 1, Expected: 2, Sum: n, Min: n, Max: n, Last: crdt.HLCFrom(int64(step), 0), LastValue: n}
+			if _, err := total.Raise(id, &crdt.Value{Kind: crdt.KindRollup, X: said[core].Clone()}); err != nil {
+				t.Fatal(err)
+			}
+			if !rapid.Bool().Draw(t, "update") {
+				continue
+			}
+			total.Close()
+			if err := x.Update(); err != nil {
+				t.Fatal(err)
+			}
+			want := &crdt.Rollup{Min: 99, Max: -99}
+			for _, r := range said {
+				want.Count, want.Expected, want.Sum = want.Count+r.Count, want.Expected+r.Expected, want.Sum+r.Sum
+				want.Min, want.Max = min(want.Min, r.Min), max(want.Max, r.Max)
+			}
+			x.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
+				got := v.X.(*crdt.Rollup)
+				if got.Count != want.Count || got.Expected != want.Expected || got.Sum != want.Sum || got.Min != want.Min || got.Max != want.Max || got.LastValue != said[core].LastValue {
+					t.Fatalf("%s is %+v, want %+v", cat.Series(id), got, want)
+				}
+			})
+			if x.Len() != 1 || total.Len() != len(said) {
+				t.Fatalf("%d series are exported of %d", x.Len(), total.Len())
+			}
+		}
+	})
+}
+
+// TestASumAtItsLimitStays: what does not fit is left out and counted, and the sum is what it was: less than there is.
+func TestASumAtItsLimitStays(t *testing.T) {
+	cat := NewCatalog()
+	o := crdt.Origin{Class: crdt.ClassRegion, Region: "eu", Node: "h", Inc: crdt.Incarnation{1}}
+	total := NewDerived(o, cat)
+	x := NewExport(o, rulesFor(t, Rule{Match: "m", Drop: []string{"user"}}), cat, total)
+	half := crdt.Fixed{Hi: 1 << 63} // of what a sum has room for
+	var sum SeriesID
+	for i := range 3 {
+		id, err := cat.Intern(counterOf("m", "user", fmt.Sprint(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := total.Raise(id, &crdt.Value{Kind: crdt.KindCounter, P: half}); err != nil {
+			t.Fatal(err)
+		}
+		total.Close()
+		if err := x.Update(); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			sum, _ = cat.Find(counterOf("m", crdt.RollupLabel, versionSum+"user"))
+		}
+		if v, _ := x.Cell(sum); v.P != half || x.Full != uint64(i) {
+			t.Fatalf("after %d series the sum is %s, %d were left out", i+1, v.P, x.Full)
+		}
+	}
+}
+
+// A version of a gauge that the reader's rules name is answered with unless it is much older: of gauges nothing is contained in
+// anything. Each metric and kind has a version of its own.
+func TestAGaugeIsAnsweredInTheVersionOfTheReadersRules(t *testing.T) {
+	const version = versionSum + "core"
+	cat := NewCatalog()
+	d := NewDerived(crdt.Origin{Class: crdt.ClassView, Region: "us"}, cat)
+	c := NewChoice(cat)
+	say := func(name string, ms int64, labels ...string) SeriesID {
+		s := counterOf(name, labels...)
+		s.Kind = crdt.KindGauge
+		id, err := cat.Intern(s)
+		if err == nil {
+			_, err = d.Raise(id, &crdt.Value{Kind: crdt.KindRollup, X: &crdt.Rollup{Stamp: crdt.HLCFrom(ms, 0), Count: 1}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	whole, sum := say("load", 100_000, "core", "1"), say("load", 90_000, crdt.RollupLabel, version)
+	other, otherSum := say("heat", 100_000, "core", "1"), say("heat", 100_000, crdt.RollupLabel, version)
+	sums, wholes := rulesFor(t, Rule{Match: "*", Drop: []string{"core"}}), rulesFor(t, Rule{Match: "*"})
+	for i, step := range []struct {
+		id         SeriesID
+		ms         int64
+		rules      *Rules
+		sums, open bool
+	}{
+		{whole, 100_001, sums, false, false},
+		{sum, 94_000, sums, false, false}, // more than 5 s older
+		{sum, 96_000, sums, true, false},
+		{whole, 120_000, sums, false, false}, // the hub that sums up is silent
+		{whole, 120_001, wholes, false, false},
+		{sum, 121_000, sums, true, false},
+	} {
+		s := cat.Series(step.id)
+		say("load", step.ms, s.Labels[0].Name, s.Labels[0].Value)
+		if err := c.Settle(d, false, func(id SeriesID) (*crdt.Value, error) { v, _ := d.Cell(id); return v, nil }, step.rules); err != nil {
+			t.Fatal(err)
+		}
+		if c.Counts(sum) != step.sums || c.Counts(whole) == step.sums || c.Open() != step.open || !c.Several() {
+			t.Errorf("step %d: sums are answered %v, something is lacking %v; want %v, %v", i, c.Counts(sum), c.Open(), step.sums, step.open)
+		}
+		if c.Counts(otherSum) != (step.rules == sums) || c.Counts(other) == c.Counts(otherSum) {
+			t.Errorf("step %d: another metric follows this one", i)
+		}
+	}
+}

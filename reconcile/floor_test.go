@@ -1,7 +1,10 @@
 package reconcile
 
 import (
+	"fmt"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"meshd/crdt"
 )
@@ -69,4 +72,106 @@ func TestSeriesAreSortedByTheirKeysAsTheyCome(t *testing.T) {
 			t.Errorf("%d series, %d of them sorted, want %d", cat.Len(), len(cat.Sorted()), want)
 		}
 	}
+}
+
+// TestFloorsNeverFall: whatever comes of dead hubs, with all labels or as sums, a floor holds what they had beyond the totals
+// when it was looked at, it never loses any of it, and an entry is contained exactly if the totals have as much
+// in every part, for every combination of the labels that it has.
+func TestFloorsNeverFall(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cat := NewCatalog()
+		const version = versionSum + "user"
+		totals := NewDerived(crdt.Origin{Class: crdt.ClassRegion, Region: "r", Node: "hub", Inc: crdt.Incarnation{9}}, cat)
+		floor := NewFloor(crdt.Origin{Class: crdt.ClassView, Region: "r", Node: "hub", Inc: crdt.Incarnation{9}}, cat)
+		e := NewEntries("hub", crdt.Incarnation{9}, cat)
+		raise := func(d *Derived, s *crdt.Series, n uint64) SeriesID {
+			id, err := cat.Intern(s)
+			if err == nil {
+				_, err = d.Raise(id, units(n))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		amount := func(d *Derived, s *crdt.Series) (n float64) {
+			if id, ok := cat.Find(s); ok {
+				if v, _ := d.Cell(id); v != nil {
+					return v.P.Float64()
+				}
+			}
+			return 0
+		}
+		var dead []*Derived
+		for i := range 2 {
+			dead = append(dead, NewDerived(crdt.Origin{Class: crdt.ClassRegion, Region: "r", Node: "old", Inc: crdt.Incarnation{byte(i)}}, cat))
+		}
+		plain := func(code, user int) *crdt.Series {
+			return counterOf("m", "code", fmt.Sprint(code), "user", fmt.Sprint(user))
+		}
+		sum := func(code int) *crdt.Series {
+			return counterOf("m", "code", fmt.Sprint(code), crdt.RollupLabel, version)
+		}
+		last := map[SeriesID]crdt.Value{}
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			code, user := rapid.IntRange(0, 1).Draw(t, "code"), rapid.IntRange(0, 1).Draw(t, "user")
+			n := rapid.Uint64Range(0, 9).Draw(t, "n")
+			switch d := dead[rapid.IntRange(0, 1).Draw(t, "hub")]; rapid.IntRange(0, 2).Draw(t, "what") {
+			case 0:
+				raise(totals, plain(code, user), n)
+			case 1:
+				raise(d, plain(code, user), n)
+			case 2:
+				raise(d, sum(code), n)
+			}
+			totals.Close()
+			for _, d := range dead {
+				d.Close()
+				from := uint64(0)
+				if r := e.Held(d.Origin); r != nil {
+					from = r.Progress[0].Cursor
+				}
+				if f, ok := d.Frame(from, 1<<20); ok {
+					if _, err := e.Apply(f); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := floor.Update(e, totals, func(crdt.Origin) bool { return true }); err != nil {
+				t.Fatal(err)
+			}
+			above := 0
+			for _, d := range dead {
+				want := true
+				for code := range 2 {
+					have := 0.0
+					for user := range 2 {
+						have += amount(totals, plain(code, user))
+						want = want && amount(d, plain(code, user)) <= amount(totals, plain(code, user))
+					}
+					want = want && amount(d, sum(code)) <= have
+				}
+				if r := e.Held(d.Origin); r != nil && floor.Contains(r) != want {
+					t.Fatalf("contained %v, want %v", !want, want)
+				}
+				if !want {
+					above++
+				}
+				d.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
+					if s := cat.Series(id); !want && s.Get(crdt.RollupLabel) == "" && v.P.Float64() > max(amount(totals, s), amount(floor.Cells, s)) {
+						t.Fatalf("the floor lacks %s of %s", v.P, s)
+					}
+				})
+			}
+			if floor.Above() != above {
+				t.Fatalf("%d entries above the totals, want %d", floor.Above(), above)
+			}
+			floor.Cells.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
+				if was, ok := last[id]; ok && !contains(t, *v, was) {
+					t.Fatalf("the floor of %s fell from %v to %v", cat.Series(id), was, *v)
+				}
+				last[id] = v.Clone()
+			})
+		}
+	})
 }

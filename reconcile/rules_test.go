@@ -45,6 +45,11 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 		if got := r.May(c.names); !slices.Equal(got, c.want) {
 			t.Errorf("rules that keep something of %v: %v, want %v", c.names, got, c.want)
 		}
+		for _, n := range c.want {
+			if rule := r.Rule(n); rule.Scope == ScopeGlobal && len(rule.Drop) == 0 {
+				t.Errorf("rule %d keeps nothing: %+v", n, rule)
+			}
+		}
 	}
 }
 

@@ -203,3 +203,60 @@ func TestTheLongestSilentProcessIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// A process that says that it speaks seldom is silent only after as much more, and a node after the most patient of its processes.
+func TestWhoSpeaksSeldomIsWaitedFor(t *testing.T) {
+	x, y := crdt.Incarnation{1}, crdt.Incarnation{2}
+	w := NewWatch(2000)
+	if got := w.Patience("e"); got != 2000 {
+		t.Errorf("a node that was never heard of may be silent for %d ms", got)
+	}
+	w.Claim("e", Claim{Inc: x, AtMs: 1000})
+	for i, step := range []struct {
+		inc      crdt.Incarnation
+		ms, want int64
+		news     bool
+	}{{x, 0, 2000, false}, {x, 30_000, 32_000, true}, {x, 30_000, 32_000, false}, {y, 5000, 32_000, true}, {x, 0, 7000, true}} {
+		if news := w.Seldom("e", step.inc, step.ms); news != step.news || w.Patience("e") != step.want {
+			t.Errorf("step %d: news %v, may be silent for %d ms, want %v and %d", i, news, w.Patience("e"), step.news, step.want)
+		}
+	}
+	one := NewWatch(2000)
+	one.Claim("e", Claim{Inc: x, AtMs: 1000})
+	one.Seldom("e", x, 30_000)
+	one.Settle("e", coversAll)
+	for now, heard := range map[int64]int{32_500: 1, 33_500: 0} {
+		if got := one.Extent(now); got.Heard != heard {
+			t.Errorf("at %d %d nodes are heard, want %d", now, got.Heard, heard)
+		}
+	}
+}
+
+// Which processes run: those that were heard of and that no other one took over from.
+func TestAProcessRunsUntilAnotherOneTakesOver(t *testing.T) {
+	x, y := crdt.Incarnation{1}, crdt.Incarnation{2}
+	w := NewWatch(1000)
+	runs := func() [2]bool { return [2]bool{w.Runs("e", x), w.Runs("e", y)} }
+	if runs() != [2]bool{} {
+		t.Errorf("before anything was heard: %v", runs())
+	}
+	w.Claim("e", Claim{Inc: x, AtMs: 100, HeardMs: 100})
+	w.Settle("e", coversAll)
+	if runs() != [2]bool{true, false} {
+		t.Errorf("after the first: %v", runs())
+	}
+	w.Names("e", y, []Named{{Inc: x}}, 200)
+	w.Claim("e", Claim{Inc: y, AtMs: 300, HeardMs: 300})
+	if changed := w.Settle("e", coversAll); !changed || runs() != [2]bool{false, true} {
+		t.Errorf("after the second, which has the first on its disk: %v, news %v", runs(), changed)
+	}
+	if w.Settle("e", coversAll) {
+		t.Error("nothing was said since, and it is news")
+	}
+	var names []string
+	w.Claim("f", Claim{Inc: x, AtMs: 100})
+	w.Each(func(node string) { names = append(names, node) })
+	if slices.Sort(names); !slices.Equal(names, []string{"e", "f"}) {
+		t.Errorf("nodes %v", names)
+	}
+}
