@@ -58,6 +58,7 @@ type decoder struct {
 	ints    [4][]int64
 	floats  [4][]float64
 	rollups []crdt.Rollup // of the points that were read since reset
+	newest  bool          // of rollups, Min, Max, Sum and Expected are not wanted: see Selection.Newest
 }
 
 // reset takes back the memory behind the points that were read.

@@ -113,8 +113,12 @@ func (d *decoder) readRollups(r *column.Reader, v valueRange) {
 		})
 	}
 	slab := d.rollups[first:]
-	for which := range extremes {
-		d.readExtremes(r, slab, which)
+	if d.newest {
+		r.B = nil // nothing else of the chunk is looked at
+	} else {
+		for which := range extremes {
+			d.readExtremes(r, slab, which)
+		}
 	}
 	for i := range v.points {
 		v.points[i].Value.X = &slab[v.low+i]

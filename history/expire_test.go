@@ -93,8 +93,8 @@ func TestExpiryPausesBetweenCommits(t *testing.T) {
 	if pauses != 2 || s.SeriesCount() != 0 {
 		t.Errorf("%d pauses, %d series left, want 2 and none", pauses, s.SeriesCount())
 	}
-	if len(s.tables.index.names) != 0 {
-		t.Errorf("the index still has %d names", len(s.tables.index.names))
+	if n := len(s.tables.index.names.values); n != 0 {
+		t.Errorf("the index still has %d names", n)
 	}
 }
 

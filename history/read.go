@@ -15,13 +15,16 @@ const matchBlock = 4096
 
 // matching calls found, from several goroutines, with the series of the selection that have an owner it asks for, in blocks.
 func (s *Store) matching(ctx context.Context, sel *Selection, found func(block int, es []*seriesEntry) error) error {
-	s.mu.RLock()
-	ids, all := s.tables.index.candidates(sel)
+	ids, all, err := s.candidates(ctx, sel)
+	if err != nil {
+		return err
+	}
 	n := len(ids)
 	if all {
+		s.mu.RLock()
 		n = len(s.tables.byID)
+		s.mu.RUnlock()
 	}
-	s.mu.RUnlock()
 	blocks := (n + matchBlock - 1) / matchBlock
 	return parallel(ctx, blocks, func() func(int) error {
 		scratch := make([]*seriesEntry, 0, min(n, matchBlock))

@@ -225,10 +225,12 @@ func (r *reader) tier(p *pair, t *held, points []Point, from, to int64) ([]Point
 		if span >= t.first && span <= t.last && max(span, from) <= t.newest {
 			var err error
 			key := chunkKey{width: t.width, span: span, series: p.series.id, owner: p.owner.id}
+			// What is joined needs all fields: they tell copies apart.
+			r.dec.newest = r.sel != nil && r.sel.Newest && (len(over) == 0 || over[0].span != span)
 			if points, err = readSpan(r.store.cfg.KV, &r.dec, points, key, from, to); err != nil {
 				return nil, err
 			}
-			of = points[start:]
+			of, r.dec.newest = points[start:], false
 		}
 		joined := false
 		for ; len(over) > 0 && over[0].span == span; over = over[1:] {

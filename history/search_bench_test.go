@@ -26,7 +26,8 @@ func BenchmarkSearch(b *testing.B) {
 		{"label", Selection{Equal: []crdt.Label{{Name: "host", Value: "host-7"}}}},
 		{"both", Selection{Names: func(n string) bool { return n == "http.requests.7" }, Equal: []crdt.Label{{Name: "host", Value: "host-7"}}}},
 		{"names by pattern", Selection{Names: func(n string) bool { return strings.HasSuffix(n, "7") }}},
-		{"label by pattern", Selection{Match: func(s *crdt.Series) bool { return strings.HasSuffix(s.Get("host"), "-77") }}},
+		{"label by pattern", Selection{Where: []LabelTest{{"host", func(v string) bool { return strings.HasSuffix(v, "-77") }}}}},
+		{"series by test", Selection{Match: func(s *crdt.Series) bool { return strings.HasSuffix(s.Get("host"), "-77") }}},
 		{"all", Selection{}},
 	} {
 		b.Run(q.name, func(b *testing.B) {

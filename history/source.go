@@ -35,6 +35,8 @@ type Selection struct {
 	// Equal names labels that every wanted series has with exactly these values ("" is: does not have it). It says nothing that
 	// Match does not say, but an index can look it up. Nil is no condition.
 	Equal []crdt.Label
+	// Where tests labels, each value once rather than once a series. A series that lacks one of them is not wanted.
+	Where []LabelTest
 	// Match tests a series whose name passed Names: labels, kind. It may be called from several goroutines. Nil is all.
 	Match func(*crdt.Series) bool
 
@@ -47,6 +49,15 @@ type Selection struct {
 	// Width is the greatest width of use to the caller, in milliseconds: wider windows come only where narrower ones
 	// are not kept any more. 0 is the finest.
 	Width int64
+	// Newest says that of gauges only Count, Last and LastValue are wanted: the other fields may be anything. Their columns need
+	// not be read then, which are half of a chunk.
+	Newest bool
+}
+
+// LabelTest is a condition on a label that every wanted series has. Test may be called from several goroutines.
+type LabelTest struct {
+	Name string
+	Test func(value string) bool
 }
 
 // Source answers from closed windows. Implementations are safe for concurrent use. They yield from one goroutine at a
@@ -60,6 +71,16 @@ type Source interface {
 	Series(ctx context.Context, sel Selection, yield func(*crdt.Series) error) error
 }
 
+// Searcher is a Source that has an index of labels: what a search box asks for while somebody types.
+type Searcher interface {
+	Source
+	// Values calls f once for every value that a label has at some series which may have a curve of regions, in no order;
+	// crdt.Series.Name is the label "". It ends with the first error of f, or that of ctx.
+	Values(ctx context.Context, label string, f func(value string) error) error
+	// Labels does the same for the names of labels.
+	Labels(ctx context.Context, f func(name string) error) error
+}
+
 // Wants reports whether the series passes the tests of the selection.
 func (sel *Selection) Wants(s *crdt.Series) bool {
 	if sel.Names != nil && !sel.Names(s.Name) {
@@ -67,6 +88,11 @@ func (sel *Selection) Wants(s *crdt.Series) bool {
 	}
 	for _, l := range sel.Equal {
 		if s.Get(l.Name) != l.Value {
+			return false
+		}
+	}
+	for _, w := range sel.Where {
+		if v := s.Get(w.Name); v == "" || !w.Test(v) {
 			return false
 		}
 	}

@@ -93,7 +93,7 @@ type Store struct {
 	wake    chan struct{}
 }
 
-var _ Source = (*Store)(nil)
+var _ Searcher = (*Store)(nil)
 
 // codec is what reads and writes chunks; it is not safe for concurrent use.
 type codec struct {

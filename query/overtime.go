@@ -226,15 +226,19 @@ func (q *totalQuery) appendGroup(dst []byte, s *crdt.Series, o history.Owner) []
 	return dst
 }
 
-// history asks for the series of a selection. Names are tested once each, and what one value is demanded of can be looked up.
+// history asks for the series of a selection. Names, and values of labels that must be there, are tested once each, and what one
+// value is demanded of can be looked up.
 func (s *selection) history() history.Selection {
 	sel := history.Selection{
 		Names: func(name string) bool { return s.name(name) || s.gauge != nil && s.gauge(name) },
 		Match: s.series,
 	}
 	for _, m := range s.labels {
-		if !m.negate && m.re == nil {
+		switch {
+		case !m.negate && m.re == nil:
 			sel.Equal = append(sel.Equal, crdt.Label{Name: m.label, Value: m.value})
+		case !m.matches(""):
+			sel.Where = append(sel.Where, history.LabelTest{Name: m.label, Test: m.matches})
 		}
 	}
 	for _, m := range s.region {

@@ -42,6 +42,14 @@ func (q *queryable) each(ctx context.Context, c *conditions, in span, owners boo
 // names returns the names of the labels of the series, sorted.
 func (q *queryable) names(ctx context.Context, c *conditions, in span) ([]string, error) {
 	found := set{}
+	if index, ok := q.cfg.History.(history.Searcher); ok && c.none() {
+		some := false
+		err := index.Values(ctx, "", func(string) error { some = true; return errEnough })
+		if err = errors.Join(notEnough(err), index.Labels(ctx, found.add)); some {
+			found[model.MetricNameLabel], found[labelRegion], found[labelNode] = struct{}{}, struct{}{}, struct{}{}
+		}
+		return found.sorted(), err
+	}
 	err := q.each(ctx, c, in, false, func(s *crdt.Series, _ history.Owner) error {
 		if len(found) == 0 {
 			found[model.MetricNameLabel], found[labelRegion], found[labelNode] = struct{}{}, struct{}{}, struct{}{}
@@ -60,12 +68,27 @@ func (q *queryable) names(ctx context.Context, c *conditions, in span) ([]string
 func (q *queryable) values(ctx context.Context, name string, c *conditions, in span) ([]string, error) {
 	found := set{}
 	err := error(nil)
+	index, indexed := q.cfg.History.(history.Searcher)
+	indexed = indexed && c.none()
 	switch name {
 	case labelRegion, labelNode:
 		err = q.places(ctx, name, c, in, found)
 	case model.MetricNameLabel:
+		if indexed {
+			err = index.Values(ctx, "", found.add)
+			break
+		}
 		err = q.each(ctx, c, in, false, func(s *crdt.Series, _ history.Owner) error { return found.add(s.Name) })
 	default:
+		if indexed {
+			err = index.Values(ctx, name, func(v string) error {
+				if v == "" {
+					return nil
+				}
+				return found.add(v)
+			})
+			break
+		}
 		err = q.each(ctx, c, in, false, func(s *crdt.Series, _ history.Owner) error {
 			if v := s.Get(name); v != "" {
 				return found.add(v)
@@ -88,7 +111,7 @@ func (q *queryable) places(ctx context.Context, name string, c *conditions, in s
 		}
 		return found.add(v)
 	}
-	if len(c.names)+len(c.equal)+len(c.labels)+len(c.kind) > 0 {
+	if len(c.names)+len(c.equal)+len(c.where)+len(c.labels)+len(c.kind) > 0 {
 		sel := c.selection()
 		sel.From, sel.To, sel.Width = floorTo(in.from, widths[len(widths)-1]), in.to+1, widths[len(widths)-1]
 		sel.ByNode = name == labelNode || c.byNode()
@@ -148,6 +171,14 @@ var (
 	errEnough       = errors.New("prom: enough")
 	errTooManyFound = fmt.Errorf("more than %d results: narrow match[], start and end, or set limit", maxFound)
 )
+
+// notEnough is err unless it ended a search on purpose.
+func notEnough(err error) error {
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
 
 // set holds what a search found.
 type set map[string]struct{}

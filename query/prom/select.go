@@ -20,8 +20,9 @@ type matcher = labels.Matcher
 // conditions are the matchers of one selector, sorted by what each can be tested against.
 type conditions struct {
 	names  []*matcher
-	equal  []crdt.Label // labels of the series with one value, which an index can look up
-	labels []*matcher   // labels of the series
+	equal  []crdt.Label        // labels of the series with one value, which an index can look up
+	where  []history.LabelTest // labels of the series that it must have
+	labels []*matcher          // other conditions on labels of the series
 	kind   []*matcher
 	region []*matcher
 	node   []*matcher
@@ -41,11 +42,18 @@ func conditionsOf(ms []*matcher) *conditions {
 			c.kind = append(c.kind, m)
 		case m.Type == labels.MatchEqual:
 			c.equal = append(c.equal, crdt.Label{Name: m.Name, Value: m.Value})
+		case !m.Matches(""):
+			c.where = append(c.where, history.LabelTest{Name: m.Name, Test: m.Matches})
 		default:
 			c.labels = append(c.labels, m)
 		}
 	}
 	return c
+}
+
+// none reports whether everything is wanted.
+func (c *conditions) none() bool {
+	return len(c.names)+len(c.equal)+len(c.where)+len(c.labels)+len(c.kind)+len(c.region)+len(c.node) == 0
 }
 
 // byNode reports whether the conditions name nodes. node="" asks for what has no node: the regions' totals.
@@ -75,10 +83,15 @@ func (c *conditions) series(s *crdt.Series) bool {
 			return false
 		}
 	}
+	for _, w := range c.where {
+		if !w.Test(s.Get(w.Name)) {
+			return false
+		}
+	}
 	return matchesAll(c.names, s.Name) && c.rest(s)
 }
 
-// rest tests what Names and Equal of a selection do not.
+// rest tests what Names, Equal and Where of a selection do not.
 func (c *conditions) rest(s *crdt.Series) bool {
 	for _, m := range c.labels {
 		if !m.Matches(s.Get(m.Name)) {
@@ -110,7 +123,7 @@ func matchesAll(ms []*matcher, value string) bool {
 
 // selection asks a source for the series. The caller sets the range.
 func (c *conditions) selection() history.Selection {
-	sel := history.Selection{Equal: c.equal}
+	sel := history.Selection{Equal: c.equal, Where: c.where}
 	if len(c.names) > 0 {
 		sel.Names = func(name string) bool { return matchesAll(c.names, name) }
 	}

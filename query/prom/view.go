@@ -158,6 +158,7 @@ func (v *view) curves(ctx context.Context) error {
 		return err
 	}
 	others := base
+	others.Newest = v.newest()
 	for _, wider := range []bool{true, false} {
 		others.Width, others.To = 0, to+1 // a sample of the very time of an evaluation counts
 		if wider {
@@ -175,6 +176,14 @@ func (v *view) curves(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// newest reports whether of gauges only the newest samples matter.
+func (v *view) newest() bool {
+	if v.plain || v.hints.Range == 0 {
+		return true
+	}
+	return !slices.Contains([]string{"avg_over_time", "min_over_time", "max_over_time"}, v.hints.Func)
 }
 
 // wideEnough reports whether wide windows that end where ranges do tell as much as narrow ones: the newest sample of a range is
