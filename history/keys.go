@@ -84,19 +84,6 @@ func parseIDs(prefix, key []byte, n int) ([2]uint32, error) {
 	return ids, fmt.Errorf("history: key %x", key)
 }
 
-// parseSeries is the inverse of crdt.Series.AppendKey.
-func parseSeries(b []byte) (*crdt.Series, error) {
-	r := column.Reader{B: b}
-	s := &crdt.Series{Kind: crdt.Kind(r.Byte()), Gen: uint32(r.Uvarint()), Name: readString(&r)}
-	for len(r.B) > 0 {
-		s.Labels = append(s.Labels, crdt.Label{Name: readString(&r), Value: readString(&r)})
-	}
-	if r.Err != nil {
-		return nil, fmt.Errorf("history: definition of a series: %w", r.Err)
-	}
-	return s, s.Check()
-}
-
 func readString(r *column.Reader) string { return string(r.Bytes(r.Uvarint())) }
 
 func appendOwner(dst []byte, o crdt.Origin) []byte {
