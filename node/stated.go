@@ -208,8 +208,8 @@ func (c *Core) inWall(rc wire.RegionCoverage) wire.RegionCoverage {
 // beat tells a peer how far this node is: an edge its head, a hub the coverage of what it sent. Only a node that has
 // sent everything may say so.
 func (c *Core) beat(s *session) {
-	s.lastBeat = c.now
-	if !c.room(s, false).takes(smallMessage) {
+	if s.lastBeat = c.now; !c.room(s, false).takes(smallMessage) {
+		s.noRoomFor()
 		return
 	}
 	if c.hub != nil {
@@ -235,13 +235,22 @@ func (c *Core) beat(s *session) {
 	if b.msg == nil {
 		b.msg = encodeMessage(&wire.Coverage{Regions: b.regions})
 	}
-	if !c.room(s, false).takes(len(b.msg)) { // the next beat states what holds then
+	if !c.room(s, false).takes(len(b.msg)) {
+		s.noRoomFor()
 		return
 	}
 	for _, rc := range b.regions {
 		s.stated[rc.Region] = rc
 	}
 	c.sendRaw(s, b.msg, false)
+}
+
+// noRoomFor lets a beat that found no room be made up for at the next flush, which states what holds then. It must not
+// wait for the next beat: comparisons fill the queue at intervals that beats are multiples of.
+func (s *session) noRoomFor() {
+	if !mutant.On("beats are not made up for") {
+		s.lastBeat -= max(s.line.pace.beat-s.line.pace.flush, 0)
+	}
 }
 
 // statement is the coverage that a hub states in one step to all peers of one role and side.

@@ -35,6 +35,7 @@ var Directed = map[string]Test{
 	"config told before it is durable":   {"node", "TestAConfigurationIsDurableBeforeItIsTold"},
 	"cold in part for good":              {"node", "TestWhatAnEdgeThatIsGoneSentInPartReachesSiblings"},
 	"live is whole":                      {"reconcile", "TestALiveIncarnationThatIsColdIsNotWhole"},
+	"beats are not made up for":          {"node", "TestABeatThatFoundNoRoomIsMadeUpFor"},
 	"siblings tell nothing":              {"node", "TestEveryHubAnswersForEdgesOfOthers"},
 	"clocks follow stamps":               {"node", "TestAStampMovesNoOtherClock"},
 	"gauges of earlier processes count":  {"node", "TestAGaugeIsOfTheProcessesThatRun"},

@@ -33,6 +33,7 @@ var Names = []string{
 	"cold while frames wait",
 	"heartbeat as coverage",
 	"beat before all is sent",
+	"beats are not made up for",
 	"hub names its live incarnation only",
 	"unacknowledged never resumed",
 	"dead entry dropped undominated",
