@@ -204,6 +204,7 @@ func (c *Core) persisted(in Persisted) {
 		}
 		return
 	}
+	c.disk.trimDone()
 	if p.after != nil {
 		p.after()
 		return

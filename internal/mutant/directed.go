@@ -36,6 +36,7 @@ var Directed = map[string]Test{
 	"cold in part for good":              {"node", "TestWhatAnEdgeThatIsGoneSentInPartReachesSiblings"},
 	"live is whole":                      {"reconcile", "TestALiveIncarnationThatIsColdIsNotWhole"},
 	"beats are not made up for":          {"node", "TestABeatThatFoundNoRoomIsMadeUpFor"},
+	"records left in the log":            {"node", "TestTheLogOnDiskHasNoHoles"},
 	"siblings tell nothing":              {"node", "TestEveryHubAnswersForEdgesOfOthers"},
 	"clocks follow stamps":               {"node", "TestAStampMovesNoOtherClock"},
 	"gauges of earlier processes count":  {"node", "TestAGaugeIsOfTheProcessesThatRun"},

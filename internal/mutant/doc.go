@@ -27,6 +27,7 @@ var Names = []string{
 	"token kept without its counts",
 	"dedupe forgotten",
 	"log trimmed early",
+	"records left in the log",
 	"late frame of cold dropped",
 	"cold loaded twice",
 	"cold and hot after a restart",
