@@ -96,8 +96,10 @@ func (c *Core) known(id reconcile.SeriesID, region string) (crdt.Value, bool, er
 	if c.hub == nil {
 		v, ok := cellOf(c.views.Region(region), id)
 		if region != c.cfg.Region {
-			if best := c.views.Rollup(region, id); best != nil {
-				v.X = best.Clone()
+			if v.Kind == crdt.KindRollup {
+				if best := c.views.Rollup(region, id); best != nil {
+					v.X = best.Clone()
+				}
 			}
 			return v, ok, nil
 		}

@@ -84,8 +84,8 @@ func (c *Core) mayRelay(s *session, o crdt.Origin) bool {
 	if o.Region != s.peer.Region {
 		return true
 	}
-	for inc := range c.running()[process{o.Region, o.Node}] {
-		if inc.SameProcess(o.Inc) && inc != o.Inc {
+	for _, p := range c.order { // this node is of another region
+		if p.peer.Region == o.Region && p.peer.Node == o.Node && p.peer.Inc != o.Inc && p.peer.Inc.SameProcess(o.Inc) {
 			return false
 		}
 	}

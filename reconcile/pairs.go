@@ -241,6 +241,14 @@ func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 		return s.maxFirst(id, own)
 	}
 	for _, sl := range s.All() {
+		if ok && v.Kind == crdt.KindUnique { // joined, not added: what the edge wrote is in v already
+			if t, _ := sl.Total.Cell(id); t != nil {
+				if _, err := v.Join(t, 0, nil, 0); err != nil {
+					return v, ok, err
+				}
+			}
+			continue
+		}
 		a, has, err := sl.Answer(id, own)
 		if err != nil {
 			return v, ok, err

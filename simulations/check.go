@@ -53,6 +53,20 @@ type answers struct {
 	values   [][]*crdt.Value
 	coverage []node.Coverage
 	short    []string // regions of which something is missing by a rule, as the node says
+	bytes    [][]byte // of values, as far as they were asked for
+}
+
+// canonical returns the canonical bytes of a value, which are made once.
+func (a *answers) canonical(region, series int) []byte {
+	n := len(a.values[region])
+	if a.bytes == nil {
+		a.bytes = make([][]byte, len(a.values)*n)
+	}
+	b := &a.bytes[region*n+series]
+	if *b == nil {
+		*b = canonical(a.values[region][series])
+	}
+	return *b
 }
 
 // ask reads the totals of a machine.
@@ -117,7 +131,7 @@ func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
 		return &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
 	}
 	a.reset(len(w.regions), len(w.truth.series))
-	a.coverage, a.short = t.Coverage, a.short[:0]
+	a.coverage, a.short, a.bytes = t.Coverage, a.short[:0], nil
 	for _, s := range t.Shortfalls {
 		a.short = append(a.short, s.Region)
 	}

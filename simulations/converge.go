@@ -151,8 +151,7 @@ func (w *World) differ(x *machine, a *answers, y *machine, b *answers, inside []
 			if w.stays(x, region, i) {
 				of = inside[region]
 			}
-			va, vb := canonical(of.values[region][i]), canonical(b.values[region][i])
-			if bytes.Equal(va, vb) {
+			if bytes.Equal(of.canonical(region, i), canonical(b.values[region][i])) {
 				continue
 			}
 			if w.destroyed[region] && w.plan.Load.Rollups {

@@ -22,7 +22,8 @@ type disk struct {
 	inc   crdt.Incarnation // used by a mutant only
 	index *index           // nil: nobody asked
 	cells held             // what gather finds, nil: to be read anew
-	past  *pastOf          // what readPast finds, nil: to be read anew
+	past  *pastOf          // what readPast finds but for fresh, nil: to be read anew
+	fresh [][]byte         // publications written since
 }
 
 func newDisk() *disk { return &disk{kv: map[string][]byte{}, heads: map[crdt.Origin]uint64{}} }
@@ -34,8 +35,11 @@ func (d *disk) copy() *disk {
 
 // write makes operations durable, whose frames reach as far as reaches says.
 func (d *disk) write(ops []node.Op, reaches []reach) {
-	d.cells, d.past = nil, nil
+	d.cells = nil
 	for i, op := range ops {
+		if d.past != nil && strings.HasPrefix(string(op.Key), prefixPublished) {
+			d.publish(op)
+		}
 		if d.index != nil {
 			d.index.drop(string(op.Key))
 		}
@@ -54,12 +58,25 @@ func (d *disk) write(ops []node.Op, reaches []reach) {
 	}
 }
 
+// publish keeps what was read of the past as it is on disk.
+func (d *disk) publish(op node.Op) {
+	if _, was := d.kv[string(op.Key)]; was || op.Delete { // read all of it anew
+		d.past, d.fresh = nil, nil
+		return
+	}
+	d.fresh = append(d.fresh, op.Value)
+}
+
 // reachesOf reads how far the frames among operations take their origins.
 func reachesOf(to []reach, ops []node.Op) []reach {
 	for i, op := range ops {
 		if !op.Delete {
-			eachFrame(string(op.Key), op.Value, func(f *wire.Frame, raw []byte) {
-				to = append(to, reach{i, f.Origin, max(f.To, f.Head), raw})
+			eachRaw(string(op.Key), op.Value, func(raw []byte) bool {
+				f, err := wire.ParseHead(raw) // whoever looks at the cells finds out what is wrong with them
+				if err == nil && f.Stream == crdt.StreamLifetime {
+					to = append(to, reach{i, f.Origin, max(f.To, f.Head), raw})
+				}
+				return err == nil
 			})
 		}
 	}
@@ -85,13 +102,17 @@ func (d *disk) Scan(prefix []byte, f func(key, value []byte) error) error {
 
 // eachFrame calls f for every frame in a record of the log or of a checkpoint, with its bytes there.
 func eachFrame(key string, value []byte, f func(fr *wire.Frame, raw []byte)) {
-	each := func(raw []byte) bool {
+	eachRaw(key, value, func(raw []byte) bool {
 		fr, err := wire.ParseFrame(raw)
 		if err == nil && fr.Stream == crdt.StreamLifetime { // windows are judged by what is published of them
 			f(fr, raw)
 		}
 		return err == nil
-	}
+	})
+}
+
+// eachRaw calls each for the bytes of every frame in a record, as long as it returns true.
+func eachRaw(key string, value []byte, each func(raw []byte) bool) {
 	switch {
 	case strings.HasPrefix(key, "o/"):
 		each(value)

@@ -64,7 +64,12 @@ func (w *World) acceptedBy(region int, until int64, without func(*machine) bool)
 // until returns what was accepted before a time.
 func (h *history) until(at int64, series int) moment {
 	ms := h.series[series]
-	i := sort.Search(len(ms), func(i int) bool { return ms[i].at >= at })
+	lo, step := len(ms), 1 // mostly it is about the last second: look from the end
+	for lo > 0 && ms[lo-1].at >= at {
+		lo, step = max(lo-step, 0), 2*step
+	}
+	hi := min(lo+step, len(ms))
+	i := lo + sort.Search(hi-lo, func(i int) bool { return ms[lo+i].at >= at })
 	if i == 0 {
 		return moment{}
 	}

@@ -60,11 +60,19 @@ func (p *pastOf) join(owner crdt.Origin, at windowOf, v *crdt.Value) {
 	_, _ = have.Join(v, 0, nil, 0) // honest values are within all limits
 }
 
-// pastOn returns what readPast finds on a disk. It is the disk's own, and read anew only after a write.
+// prefixPublished begins the keys of publications.
+const prefixPublished = "w/"
+
+// pastOn returns what readPast finds on a disk. It is the disk's own: of a publication that was read before only what is new
+// is read.
 func (t *truth) pastOn(d *disk) *pastOf {
 	if d.past == nil {
 		d.past = t.readPast(d)
 	}
+	for _, value := range d.fresh { // in any order: all of it is joined
+		t.readPublication(d.past, value)
+	}
+	d.fresh = nil
 	return d.past
 }
 
@@ -73,27 +81,32 @@ func (t *truth) readPast(d *disk) *pastOf {
 	p := newPast()
 	var keys []string
 	for k := range d.kv {
-		if strings.HasPrefix(k, "w/") {
+		if strings.HasPrefix(k, prefixPublished) {
 			keys = append(keys, k)
 		}
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		f, err := wire.ParseFrame(d.kv[k][8+1+16+8:])
-		if err != nil {
-			continue
-		}
-		names := map[uint32]*crdt.Series{}
-		for i := range f.Defs {
-			names[f.Defs[i].Ref] = &f.Defs[i].Series
-		}
-		for i := range f.Cells {
-			if at, ok := t.windowOf(names[f.Cells[i].Ref], f.Cells[i].Window); ok {
-				p.join(f.Owner(), at, &f.Cells[i].Value)
-			}
-		}
+		t.readPublication(p, d.kv[k])
 	}
 	return p
+}
+
+// readPublication joins a stored publication into p.
+func (t *truth) readPublication(p *pastOf, value []byte) {
+	f, err := wire.ParseFrame(value[8+1+16+8:])
+	if err != nil {
+		return
+	}
+	names := map[uint32]*crdt.Series{}
+	for i := range f.Defs {
+		names[f.Defs[i].Ref] = &f.Defs[i].Series
+	}
+	for i := range f.Cells {
+		if at, ok := t.windowOf(names[f.Cells[i].Ref], f.Cells[i].Window); ok {
+			p.join(f.Owner(), at, &f.Cells[i].Value)
+		}
+	}
 }
 
 // answer is what a history answers a core.

@@ -187,33 +187,9 @@ func (p *Parser) Parse(b []byte) (*Frame, error) {
 }
 
 func (p *Parser) parse(b []byte) error {
-	switch {
-	case len(b) > MaxFrameBytes:
-		return fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(b), MaxFrameBytes)
-	case len(b) > 0 && (b[0] < MinVersion || b[0] > Version):
-		return fmt.Errorf("%w: %d", ErrVersion, b[0])
-	case len(b) < 2+checksumBytes:
-		return fmt.Errorf("%w: frame of %d bytes", ErrMalformed, len(b))
-	}
-	sealed := b[:len(b)-checksumBytes]
-	if binary.LittleEndian.Uint32(b[len(sealed):]) != crc32.Checksum(sealed, castagnoli) {
-		return fmt.Errorf("%w: checksum", ErrMalformed)
-	}
-	body := sealed[2:]
-	switch b[1] {
-	case bodyPlain:
-	case bodyZstd:
-		size, n := binary.Uvarint(body)
-		if n <= 0 {
-			return fmt.Errorf("%w: body size", ErrMalformed)
-		}
-		var err error
-		if body, err = decompress(p.body, body[n:], size, MaxFrameBytes); err != nil {
-			return err
-		}
-		p.body = body
-	default:
-		return fmt.Errorf("%w: body encoding %d", ErrMalformed, b[1])
+	body, err := p.open(b)
+	if err != nil {
+		return err
 	}
 	if err := p.parseBody(body, len(b)*MaxCellsPerByte); err != nil {
 		return err
@@ -221,8 +197,59 @@ func (p *Parser) parse(b []byte) error {
 	return p.frame.check()
 }
 
-// parseBody reads the body of a frame that may have at most maxCells cells.
-func (p *Parser) parseBody(body []byte, maxCells int) error {
+// ParseHead reads what a frame is about, and neither its definitions nor its cells: what they are is not looked at, only that
+// the checksum is theirs.
+func ParseHead(b []byte) (*Frame, error) {
+	var p Parser
+	body, err := p.open(b)
+	if err == nil {
+		_, err = p.parseFields(body)
+	}
+	if err == nil {
+		err = p.frame.check()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wire: parse head of frame: %w", err)
+	}
+	out := p.frame
+	return &out, nil
+}
+
+// open checks what is around a frame's body and returns that, unpacked.
+func (p *Parser) open(b []byte) ([]byte, error) {
+	switch {
+	case len(b) > MaxFrameBytes:
+		return nil, fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(b), MaxFrameBytes)
+	case len(b) > 0 && (b[0] < MinVersion || b[0] > Version):
+		return nil, fmt.Errorf("%w: %d", ErrVersion, b[0])
+	case len(b) < 2+checksumBytes:
+		return nil, fmt.Errorf("%w: frame of %d bytes", ErrMalformed, len(b))
+	}
+	sealed := b[:len(b)-checksumBytes]
+	if binary.LittleEndian.Uint32(b[len(sealed):]) != crc32.Checksum(sealed, castagnoli) {
+		return nil, fmt.Errorf("%w: checksum", ErrMalformed)
+	}
+	body := sealed[2:]
+	switch b[1] {
+	case bodyPlain:
+	case bodyZstd:
+		size, n := binary.Uvarint(body)
+		if n <= 0 {
+			return nil, fmt.Errorf("%w: body size", ErrMalformed)
+		}
+		var err error
+		if body, err = decompress(p.body, body[n:], size, MaxFrameBytes); err != nil {
+			return nil, err
+		}
+		p.body = body
+	default:
+		return nil, fmt.Errorf("%w: body encoding %d", ErrMalformed, b[1])
+	}
+	return body, nil
+}
+
+// parseFields reads the fields of a body and returns its columns, in which definitions and cells are.
+func (p *Parser) parseFields(body []byte) (columns [6][]byte, err error) {
 	f := &p.frame
 	r := newReader(body)
 	extra := r.array(frameFields)
@@ -232,13 +259,21 @@ func (p *Parser) parseBody(body []byte, maxCells int) error {
 	f.From = r.uint()
 	f.To = f.From + r.uint()
 	f.Head = f.To + r.uint() // check finds what wrapped around
-	columns := [...][]byte{r.raw(), r.raw(), r.raw(), r.raw(), r.raw(), r.raw()}
+	for i := range columns {
+		columns[i] = r.raw()
+	}
 	f.Of = crdt.Incarnation{}
 	if extra > 0 {
 		f.Of, extra = r.id(), extra-1
 	}
 	r.skip(extra)
-	if err := r.end(); err != nil {
+	return columns, r.end()
+}
+
+// parseBody reads the body of a frame that may have at most maxCells cells.
+func (p *Parser) parseBody(body []byte, maxCells int) error {
+	columns, err := p.parseFields(body)
+	if err != nil {
 		return err
 	}
 	for i, col := range columns {
