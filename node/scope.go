@@ -205,8 +205,12 @@ func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("comes without %s by rollup rule %d", strings.Join(lacks, ", "), n)})
 			}
 			if sumless[n] {
+				what := "a set, an observed counter or a cumulative histogram"
+				if rule.Observed != "" {
+					what = "a set or a cumulative histogram"
+				}
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf(
-					"stays there if it is a set, an observed counter or a cumulative histogram: they have no sum without labels, which rollup rule %d drops", n)})
+					"stays there if it is %s: they have no sum without labels, which rollup rule %d drops", what, n)})
 			}
 		}
 	}
@@ -262,6 +266,9 @@ func (c *Core) ruleText(id reconcile.SeriesID, region string) string {
 		text := fmt.Sprintf("rollup rule %d (%s) of configuration %d: %s", n, rule.Match, c.config.have.ID.Version, rule.Scope)
 		if len(rule.Drop) > 0 {
 			text += ", without " + strings.Join(rule.Drop, ", ")
+		}
+		if rule.Observed != "" {
+			text += ", observed counters as one sum over sources"
 		}
 		parts = append(parts, text)
 	}

@@ -227,3 +227,59 @@ func TestNobodyCountsOnASum(t *testing.T) {
 		t.Errorf("a node's frame defines a sum: %v", err)
 	}
 }
+
+// An observed counter leaves its region as one sum if a rule says so: with the answer of its own region, which has every source,
+// it adds up to what the sources counted, whoever saw them.
+func TestObservedCountersTravelAsSums(t *testing.T) {
+	w := newWorld(t, 97)
+	mesh(w)
+	w.run(3000)
+	answers := func(doc, want string) {
+		t.Helper()
+		w.configure("east-hub0", doc)
+		w.run(5000)
+		for _, p := range w.sorted() {
+			sources, sum := map[string]int{}, crdt.Fixed{}
+			got, err := p.core.Totals(w.at(), Select{Match: func(s *crdt.Series) bool { return s.Kind == crdt.KindObserved }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range got.Rows {
+				o := r.Value.X.(*crdt.Observed)
+				sum, _ = sum.Add(o.Total())
+				for range o.Samples() {
+					sources[r.Region]++
+				}
+			}
+			far := map[string]string{"east": "west", "west": "east"}[p.region]
+			if said := fmt.Sprintf("%s, %d sources of the other region", sum, sources[far]); said != want {
+				t.Errorf("with %s %s answers %s, want %s", doc, p.name, said, want)
+			}
+		}
+	}
+	for i, name := range []string{"east-edge0", "east-edge1", "east-hub0"} { // all of them see both
+		w.observe(name, "till", 100, 5+uint64(i))
+		w.observe(name, "scale", 0, 4)
+		w.observe(strings.Replace(name, "east", "west", 1), "door", 100, 1+uint64(i))
+		w.observe(strings.Replace(name, "east", "west", 1), "lift", 100, 6)
+	}
+	w.run(5000)
+	answers(`{}`, "20, 2 sources of the other region")
+	answers(`{"rollup":[{"match":"seen","observed":"sum"}]}`, "20, 1 sources of the other region")
+	w.observe("west-edge1", "door", 200, 5)
+	w.observe("east-edge1", "till", 100, 8)
+	answers(`{"series":9,"rollup":[{"match":"seen","observed":"sum"}]}`, "26, 1 sources of the other region")
+	const sums = `{"rollup":[{"match":"seen","observed":"sum","drop":["till"]}]}`
+	for _, name := range []string{"east-hub0", "west-edge0"} {
+		if n := w.series(name, "seen", map[byte]string{'e': "west", 'w': "east"}[name[0]]); n != 2 { // and the histogram, as it is
+			t.Errorf("%s answers %d series of the other region, want 2", name, n)
+		}
+	}
+	answers(sums, "26, 1 sources of the other region")
+	for _, p := range w.sorted() {
+		if got, err := p.core.Totals(w.at(), Select{Names: []string{"seen"}, Match: func(s *crdt.Series) bool { return s.Name == "seen" }}); err != nil ||
+			len(got.Shortfalls) != 1 || !strings.Contains(got.Shortfalls[0].Why, "stays there if it is a set or a cumulative histogram") {
+			t.Errorf("%s lacks %v, %v", p.name, got.Shortfalls, err)
+		}
+	}
+}

@@ -177,7 +177,7 @@ func (c *Choice) project(m *Metric, version string, drop []string, value func(Se
 		if v == nil {
 			continue
 		}
-		if err := addTo(out, c.cat.Series(id), drop, v); err != nil {
+		if err := addTo(out, c.cat.Series(id), drop, additive(v)); err != nil {
 			return nil, err
 		}
 	}

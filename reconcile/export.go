@@ -63,11 +63,13 @@ func (x *Export) take(id SeriesID, v *crdt.Value) error {
 			_, err = x.Raise(w.to, v)
 		case v.Kind == crdt.KindRollup:
 			err = x.rollup(w.to)
+		case v.Kind == crdt.KindObserved:
+			err = x.observe(id, w.to)
 		default:
 			err = x.add(id, w.to, v)
 		}
 	}
-	if errors.Is(err, crdt.ErrLimit) { // what was added up before stays: it is less than what there is
+	if errors.Is(err, crdt.ErrLimit) || errors.Is(err, crdt.ErrRange) { // what was added up before stays: it is less than what there is
 		x.Full++
 		return nil
 	}

@@ -67,10 +67,14 @@ func (f *Floor) compare(r *Replica, total *Derived) (contained bool, err error) 
 		if err != nil || v.Kind == crdt.KindRollup {
 			return
 		}
-		have, e := sums.have(id, v.Kind, total)
+		said := v
+		if total.cat.versions.told[id].version != "" {
+			said = additive(v)
+		}
+		have, e := sums.have(id, said.Kind, total)
 		rose := false
 		if e == nil {
-			rose, e = have.Join(v, 0, nil, 0)
+			rose, e = have.Join(said, 0, nil, 0)
 		}
 		if e == nil && rose {
 			contained = false
@@ -98,7 +102,7 @@ func (s sumsOf) have(id SeriesID, k crdt.Kind, total *Derived) (crdt.Value, erro
 		s[t] = map[string]*crdt.Value{}
 		for _, of := range t.metric.series[""] {
 			if v, _ := total.Cell(of); v != nil {
-				if err := addTo(s[t], total.cat.Series(of), drop, v); err != nil {
+				if err := addTo(s[t], total.cat.Series(of), drop, additive(v)); err != nil {
 					return crdt.Value{}, err
 				}
 			}

@@ -24,11 +24,17 @@ const (
 	ScopeRegion = "region" // to hubs and edges of their own region
 )
 
+// ObservedSum of a rule lets observed counters travel as one sum over all their sources.
+const ObservedSum = "sum"
+
 // Rule says of the metrics that it matches how far a region's totals travel, and with which labels.
 type Rule struct {
 	Match string   `json:"match"`           // pattern of metric names, see package glob
 	Scope string   `json:"scope,omitempty"` // "" is ScopeGlobal
 	Drop  []string `json:"drop,omitempty"`  // labels that other regions do not see: they get sums without them
+	// Observed says what other regions get of observed counters: "" is every source's count, nothing if labels are dropped;
+	// ObservedSum is a sum over sources, and over dropped labels.
+	Observed string `json:"observed,omitempty"`
 }
 
 // Rules are the rollup rules of a mesh, in the order of their configuration: of a metric the first that matches counts.
@@ -42,6 +48,7 @@ type parsedRule struct {
 	Rule
 	matches func(string) bool
 	version string // of the series that it makes sums of
+	sources string // of those that are sums over sources
 }
 
 // ParseRules checks rules. It returns nil for none.
@@ -79,6 +86,14 @@ func parseRule(rule Rule) (p parsedRule, err error) {
 	default:
 		return p, fmt.Errorf("scope %q: want %s or %s", rule.Scope, ScopeGlobal, ScopeRegion)
 	}
+	switch {
+	case rule.Observed != "" && rule.Observed != ObservedSum:
+		return p, fmt.Errorf("observed %q: want %s, or nothing", rule.Observed, ObservedSum)
+	case rule.Observed != "" && p.Scope != ScopeGlobal:
+		return p, fmt.Errorf("observed %q with scope %s: a sum is for other regions, which get nothing", rule.Observed, p.Scope)
+	case rule.Observed != "":
+		p.sources = versionSum
+	}
 	if len(rule.Drop) == 0 {
 		return p, nil
 	}
@@ -91,6 +106,9 @@ func parseRule(rule Rule) (p parsedRule, err error) {
 		}
 	}
 	p.version = versionSum + strings.Join(p.Drop, ",")
+	if p.sources != "" {
+		p.sources = p.version
+	}
 	if len(p.Drop) > maxDropLabels || len(p.version) > maxVersionText {
 		return p, fmt.Errorf("drop names %d labels in %d bytes, at most %d in %d", len(p.Drop), len(p.version), maxDropLabels, maxVersionText)
 	}
@@ -141,6 +159,8 @@ func (r *Rules) Version(metric string, k crdt.Kind) (version string, travels boo
 		return "", true
 	case p.Scope != ScopeGlobal:
 		return "", false
+	case k == crdt.KindObserved && p.sources != "":
+		return p.sources, true
 	case p.version == "":
 		return "", true
 	}

@@ -13,6 +13,8 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 		{Match: "host.cpu", Drop: []string{"core", "core"}},
 		{Match: "host.*", Scope: ScopeRegion},
 		{Match: "{a,b}.hits", Scope: ScopeGlobal, Drop: []string{"user", "ad"}},
+		{Match: "seen.all", Observed: ObservedSum},
+		{Match: "seen.*", Drop: []string{"job"}, Observed: ObservedSum},
 		{Match: "*"},
 	})
 	if err != nil {
@@ -30,7 +32,12 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 		{"a.hits", crdt.KindCounter, 3, "sum-ad,user", true},
 		{"a.hits", crdt.KindObserved, 3, "sum-ad,user", false}, // its parts need their labels
 		{"a.hits", crdt.KindSet, 3, "sum-ad,user", false},
-		{"c.hits", crdt.KindObserved, 4, "", true},
+		{"seen.all", crdt.KindObserved, 4, "sum-", true},
+		{"seen.all", crdt.KindCounter, 4, "", true},
+		{"seen.jobs", crdt.KindObserved, 5, "sum-job", true},
+		{"seen.jobs", crdt.KindCounter, 5, "sum-job", true},
+		{"seen.jobs", crdt.KindHistogram, 5, "sum-job", false},
+		{"c.hits", crdt.KindObserved, 6, "", true},
 		{"meshd.lost", crdt.KindCounter, 0, "", true},
 	} {
 		version, travels := r.Version(c.metric, c.kind)
@@ -41,7 +48,7 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 	for _, c := range []struct {
 		names []string
 		want  []int
-	}{{nil, []int{1, 2, 3}}, {[]string{"c.hits"}, nil}, {[]string{"host.disk", "b.hits"}, []int{2, 3}}} {
+	}{{nil, []int{1, 2, 3, 5}}, {[]string{"c.hits", "seen.all"}, nil}, {[]string{"host.disk", "b.hits"}, []int{2, 3}}} {
 		if got := r.May(c.names); !slices.Equal(got, c.want) {
 			t.Errorf("rules that keep something of %v: %v, want %v", c.names, got, c.want)
 		}
@@ -62,6 +69,8 @@ func TestRulesAreChecked(t *testing.T) {
 		{},
 		{Match: "a{"},
 		{Match: "a", Scope: "mesh"},
+		{Match: "a", Observed: "max"},
+		{Match: "a", Scope: ScopeRegion, Observed: ObservedSum},
 		{Match: "a", Drop: []string{""}},
 		{Match: "a", Drop: []string{"a,b"}},
 		{Match: "a", Drop: []string{crdt.RollupLabel}},

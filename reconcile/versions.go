@@ -86,7 +86,7 @@ func (c *Catalog) Plain(id SeriesID) *crdt.Series {
 func Lacks(s *crdt.Series) []string { return lacking(s.Get(crdt.RollupLabel)) }
 
 func lacking(version string) []string {
-	if names, ok := strings.CutPrefix(version, versionSum); ok {
+	if names, ok := strings.CutPrefix(version, versionSum); ok && names != "" { // sums over sources alone lack no label
 		return strings.Split(names, ",")
 	}
 	return nil

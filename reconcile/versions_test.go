@@ -15,6 +15,7 @@ import (
 // Hubs restart with their disks or without, frames come in any order and again, entries of the dead are dropped.
 type ruledMesh struct {
 	t     *rapid.T
+	kind  crdt.Kind // of the metric: updown or observed
 	cat   *Catalog
 	truth map[SeriesID]*crdt.Value
 	hubs  []*ruledHub
@@ -44,16 +45,19 @@ func ruleSets(t *rapid.T) []*Rules {
 		rulesFor(t, Rule{Match: "m", Drop: []string{"user"}}),
 		rulesFor(t, Rule{Match: "m", Drop: []string{"code"}}),
 		rulesFor(t, Rule{Match: "m", Drop: []string{"user", "code"}}),
+		rulesFor(t, Rule{Match: "m", Observed: ObservedSum}),
+		rulesFor(t, Rule{Match: "m", Drop: []string{"user"}, Observed: ObservedSum}),
+		rulesFor(t, Rule{Match: "m", Drop: []string{"user", "code"}, Observed: ObservedSum}),
 		rulesFor(t, Rule{Match: "m", Scope: ScopeRegion}),
 	}
 }
 
-func newRuledMesh(t *rapid.T) *ruledMesh {
-	m := &ruledMesh{t: t, cat: NewCatalog(), truth: map[SeriesID]*crdt.Value{}, last: map[string]crdt.Value{}}
+func newRuledMesh(t *rapid.T, kind crdt.Kind) *ruledMesh {
+	m := &ruledMesh{t: t, kind: kind, cat: NewCatalog(), truth: map[SeriesID]*crdt.Value{}, last: map[string]crdt.Value{}}
 	for code := range 2 {
 		for user := range 2 {
 			s := counterOf("m", "code", fmt.Sprint(code), "user", fmt.Sprint(user))
-			s.Kind = crdt.KindUpDown
+			s.Kind = kind
 			id, err := m.cat.Intern(s)
 			m.must(err)
 			v := crdt.Bottom(s.Kind)
@@ -118,6 +122,15 @@ func (m *ruledMesh) learn(h *ruledHub, d *Derived, id SeriesID) {
 }
 
 func (m *ruledMesh) count(id SeriesID) {
+	if m.kind == crdt.KindObserved {
+		o := new(crdt.Observed)
+		m.must(o.Put(crdt.Sample{
+			Source: rapid.SampledFrom([]string{"a", "b"}).Draw(m.t, "source"), Start: rapid.Int64Range(0, 2).Draw(m.t, "start"),
+			Time: rapid.Int64Range(1, 9).Draw(m.t, "time"), Value: crdt.FixedFromUint(rapid.Uint64Range(1, 99).Draw(m.t, "seen")),
+		}))
+		m.must(m.truth[id].Combine(&crdt.Value{Kind: crdt.KindObserved, X: o}))
+		return
+	}
 	inc := crdt.Value{Kind: crdt.KindUpDown, P: crdt.FixedFromUint(rapid.Uint64Range(0, 9).Draw(m.t, "p")), N: crdt.FixedFromUint(rapid.Uint64Range(0, 9).Draw(m.t, "n"))}
 	m.must(m.truth[id].Combine(&inc))
 }
@@ -219,13 +232,13 @@ func (m *ruledMesh) settle(c *Choice, d *Derived) {
 // answer adds up what is answered of the metric.
 func (m *ruledMesh) answer(c *Choice, d *Derived) crdt.Value {
 	m.settle(c, d)
-	sum, versions := crdt.Bottom(crdt.KindUpDown), map[string]bool{}
+	sum, versions := crdt.Bottom(additive(&crdt.Value{Kind: m.kind}).Kind), map[string]bool{}
 	if d == nil {
 		return sum
 	}
 	d.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
 		if c.Counts(id) {
-			m.must(sum.Combine(v))
+			m.must(sum.Combine(additive(v)))
 			version := m.cat.Series(id).Get(crdt.RollupLabel)
 			if versions[version] = true; version != c.Version(id) {
 				m.t.Fatalf("an answer of version %q has a series of %q", c.Version(id), version)
@@ -239,9 +252,9 @@ func (m *ruledMesh) answer(c *Choice, d *Derived) crdt.Value {
 }
 
 func (m *ruledMesh) all() crdt.Value {
-	sum := crdt.Bottom(crdt.KindUpDown)
+	sum := crdt.Bottom(additive(&crdt.Value{Kind: m.kind}).Kind)
 	for _, v := range m.truth {
-		m.must(sum.Combine(v))
+		m.must(sum.Combine(additive(v)))
 	}
 	return sum
 }
@@ -286,7 +299,7 @@ func (m *ruledMesh) heal(rules *Rules) {
 // nobody keeps another version than theirs.
 func TestAnswersUnderRulesThatChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newRuledMesh(t)
+		m := newRuledMesh(t, rapid.SampledFrom([]crdt.Kind{crdt.KindUpDown, crdt.KindObserved}).Draw(t, "kind"))
 		sets := ruleSets(t)
 		for range rapid.IntRange(10, 60).Draw(t, "steps") {
 			h := m.hubs[rapid.IntRange(0, 1).Draw(t, "hub")]
@@ -319,14 +332,14 @@ func TestAnswersUnderRulesThatChange(t *testing.T) {
 			}
 			m.check()
 		}
-		rules := rapid.SampledFrom(sets[:4]).Draw(t, "in the end")
+		rules := rapid.SampledFrom(slices.DeleteFunc(sets, func(r *Rules) bool { _, travels := r.Version("m", m.kind); return !travels })).Draw(t, "in the end")
 		for _, id := range m.ids() { // of what is nothing no version has a cell
 			m.count(id)
 		}
 		m.heal(rules)
 		m.check()
 		want := m.all()
-		version, _ := rules.Version("m", crdt.KindUpDown)
+		version, _ := rules.Version("m", m.kind)
 		for who, d := range map[string]*Derived{"hub": m.e.View("eu"), "edge": m.edge.Region("eu")} {
 			if got := m.last[who]; !contains(t, got, want) {
 				t.Fatalf("in the end the %s answers %v of %v", who, got, want)

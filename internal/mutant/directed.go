@@ -30,6 +30,7 @@ var Directed = map[string]Test{
 	"newest version answered":            {"reconcile", "TestASumIsChosenOnceItContainsTheSeries"},
 	"all versions answered at once":      {"reconcile", "TestASumIsChosenOnceItContainsTheSeries"},
 	"sums without a version":             {"reconcile", "TestExportsAreTheSumsOfWhatTravels"},
+	"sources of one sum are joined":      {"reconcile", "TestASumOverSourcesIsWhatTheyCounted"},
 	"scope ignored":                      {"reconcile", "TestExportsAreTheSumsOfWhatTravels"},
 	"complete by other rules":            {"node", "TestARegionIsNotCompleteByOtherRules"},
 	"config told before it is durable":   {"node", "TestAConfigurationIsDurableBeforeItIsTold"},

@@ -85,6 +85,7 @@ var Names = []string{
 	"newest version answered",
 	"sums without a version",
 	"scope ignored",
+	"sources of one sum are joined",
 	"complete by other rules",
 }
 
