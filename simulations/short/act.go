@@ -42,7 +42,7 @@ func (w *World) doWrite(a Action) bool {
 	}
 	n := int(a.N)
 	for i := range 1 + int(a.P)%3 { // a burst leaves the mesh several seqs behind
-		w.submit(m, (n+i)%3, (n/3+i)%3, uint32(1+n/9%5))
+		w.submit(m, (n+i)%len(series), (n/4+i)%3, uint32(1+n/12%5), w.when(a.M>>4))
 		if m.proc.persist != nil && a.P%8 < 6 {
 			w.persist(m, false)
 		}
@@ -110,7 +110,7 @@ func (w *World) inbox(m *machine, at uint16) *end {
 }
 
 func (w *World) doTick(a Action) bool {
-	w.now += int64(a.N % 3)
+	w.now += int64(a.N%3) * flushEvery
 	if a.P%4 < 2 {
 		w.tickAll(func(m *machine) bool { return w.now >= m.proc.wake })
 		return true
@@ -131,7 +131,7 @@ func (w *World) tickAll(due func(*machine) bool) {
 
 // doPass lets enough time pass for a comparison, for incarnations to go cold, or for a retry; some nodes notice.
 func (w *World) doPass(a Action) bool {
-	w.now += []int64{compareEvery, compareEvery, compareEvery, compareEvery, 40, 40, 60, 10_010}[a.N%8]
+	w.now += []int64{compareEvery, compareEvery, compareEvery, compareEvery, 2 * compareEvery, 2 * compareEvery, 3 * compareEvery, 10_010}[a.N%8]
 	w.tickAll(func(m *machine) bool { return a.P>>(m.index%16)&1 == 0 })
 	return true
 }
@@ -186,12 +186,23 @@ func (w *World) doDown(a Action) bool {
 }
 
 func (w *World) doLoad(a Action) bool {
-	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && len(m.proc.loads) > 0 })
+	m := w.pick(a.M, func(m *machine) bool { return m.proc != nil && len(m.proc.loads)+len(m.proc.reads) > 0 })
 	if m == nil {
 		return false
 	}
-	w.loadNext(m)
+	if p := m.proc; len(p.loads) == 0 || len(p.reads) > 0 && a.N%2 == 0 {
+		w.readNext(m)
+	} else {
+		w.loadNext(m)
+	}
 	return true
+}
+
+// readNext gives a core the next thing that it wants to know of its windows.
+func (w *World) readNext(m *machine) {
+	read := m.proc.reads[0]
+	m.proc.reads = m.proc.reads[1:]
+	w.step(m, read())
 }
 
 func (w *World) loadNext(m *machine) {
@@ -324,7 +335,7 @@ func (w *World) doForget(a Action) bool {
 
 // renew lets an edge count something, which mostly gets to where it can, and run as another process from then on.
 func (w *World) renew(m *machine, a Action) {
-	w.submit(m, int(a.N)%3, int(a.P)%3, uint32(1+a.M%5))
+	w.submit(m, int(a.N)%len(series), int(a.P)%3, uint32(1+a.M%5), w.when(a.P>>4))
 	if m.proc.persist != nil {
 		w.persist(m, false)
 	}

@@ -16,6 +16,8 @@ import (
 type disk struct {
 	kv   []record // in the order of keys
 	held map[crdt.Incarnation]*copyOf
+	past past // published windows
+	open past // windows of own processes, published or not
 }
 
 type record struct {
@@ -29,11 +31,11 @@ type copyOf struct {
 	known uint8 // which series were defined: a cell before its definition is nobody's
 }
 
-func newDisk() *disk { return &disk{held: map[crdt.Incarnation]*copyOf{}} }
+func newDisk() *disk { return &disk{held: map[crdt.Incarnation]*copyOf{}, past: past{}, open: past{}} }
 
 // clone returns the contents at this moment. Values are never modified, so they are shared.
 func (d *disk) clone() *disk {
-	c := &disk{kv: slices.Clone(d.kv), held: maps.Clone(d.held)}
+	c := &disk{kv: slices.Clone(d.kv), held: maps.Clone(d.held), past: maps.Clone(d.past), open: maps.Clone(d.open)}
 	for inc, h := range c.held {
 		own := *h
 		c.held[inc] = &own
@@ -67,8 +69,12 @@ func (w *World) apply(d *disk, ops []node.Op) {
 // read joins the node cells of a record into the oracle's reading.
 func (w *World) read(d *disk, key string, value []byte) {
 	switch {
-	case strings.HasPrefix(key, "o/"):
+	case strings.HasPrefix(key, "o/"), strings.HasPrefix(key, "q/"):
 		w.readFrame(d, value)
+	case strings.HasPrefix(key, "w/"):
+		w.readPublication(d, value)
+	case strings.HasPrefix(key, "v/"):
+		w.checkStream(d, value)
 	case strings.HasPrefix(key, "l/"):
 		for len(value) > 0 {
 			n, k := binary.Uvarint(value)
@@ -105,6 +111,10 @@ func (w *World) readFrame(d *disk, raw []byte) {
 		}
 		by.define(f.Defs[i].Ref, at)
 		h.known |= 1 << at
+	}
+	if f.Stream == crdt.StreamWindow {
+		w.readOpen(d, by, f)
+		return
 	}
 	for i := range f.Cells {
 		if at, ok := by.series(f.Cells[i].Ref); ok && h.known&(1<<at) != 0 {
@@ -170,7 +180,7 @@ func (w *World) record(m *machine, by *writer) {
 		}
 		for len(value) > 0 {
 			n, k := binary.Uvarint(value)
-			if f, err := w.parser.Parse(value[k : k+int(n)]); err == nil && f.Origin == by.origin {
+			if f, err := w.parser.Parse(value[k : k+int(n)]); err == nil && f.Origin == by.origin && f.Stream == crdt.StreamLifetime {
 				by.commit(f)
 			}
 			value = value[k+int(n):]

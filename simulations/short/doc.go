@@ -24,9 +24,12 @@
 // copy (I2), and then what is left of it at least. The hubs of a region hold equal cells of every node on their disks, and
 // all hubs equal entries of every hub (I1).
 //
+// In every second group of schedules nodes keep windows: late events, open windows that a crash left behind, reads of the history
+// that fail. No window holds more than happened in it (I3), a number of a publication has one content wherever it is, and
+// who claims publications has them (I13). Once the last hour is over every hub has of every window of every process of its
+// region, and of every region's totals, what happened in it; less only where no disk has it any more.
+//
 // # What is not judged here
 //
-// Windows: the core keeps no window cells yet. Their place is amounts, which then has a value for each window beside that of
-// the lifetime; everything that judges goes through it. Gauges, registers, tokens, coverage in time and the order of disk
-// and network (I7) are judged by package simulations.
+// Gauges, tokens, coverage in time and the order of disk and network (I7) are judged by package simulations.
 package short

@@ -147,7 +147,7 @@ func (d *disk) frozen(name string) (incs []crdt.Incarnation) {
 // unequalRecords compares what two hubs of a region forgot.
 func unequalRecords(a, b *machine) *Violation {
 	if v := recordsDiffer(a, b); v != nil {
-		v.rounds = true
+		v.within = roundsWithin
 		return v
 	}
 	return nil

@@ -40,7 +40,11 @@ func (w *World) heal() {
 		}
 	}
 	left, lost := w.survivors()
-	w.converge(left, lost)
+	w.converge(func() *Violation { return w.unconverged(left, lost) })
+	w.report.ConvergedMs = w.now - w.healed
+	if w.s.Plan.Windows {
+		w.windowsHeal(func() *Violation { return w.unconverged(left, lost) })
+	}
 }
 
 // redial opens the sessions that a healed mesh has: all hubs with each other, an edge with its two home hubs.
@@ -82,20 +86,19 @@ func (w *World) survivors() (left [numRegions]amounts, lost [numRegions]bool) {
 	return left, lost
 }
 
-// converge runs until every node is right, or fails with what is wrong when the time is over.
-func (w *World) converge(left [numRegions]amounts, lost [numRegions]bool) {
-	began := w.now
+// converge runs until nothing is wrong, or fails with what is when the time is over.
+func (w *World) converge(wrong func() *Violation) {
+	w.healed = w.now
 	for check := int64(0); ; {
 		w.redial() // two sessions of one pair may have ended each other
 		w.drain()
-		if w.now-began >= check {
-			err := w.unconverged(left, lost)
+		if w.now-w.healed >= check {
+			err := wrong()
 			if err == nil {
-				w.report.ConvergedMs = w.now - began
 				return
 			}
-			if within := w.now - began; within > healWithin && (!err.rounds || within > roundsWithin) {
-				w.fail(err.Rule, "%d ms after heal: %s", w.now-began, err.What)
+			if w.now-w.healed > err.within {
+				w.fail(err.Rule, "%d ms after heal: %s", w.now-w.healed, err.What)
 			}
 			check += compareEvery / 2
 		}
@@ -136,6 +139,10 @@ func (w *World) drainOne(m *machine) (busy bool) {
 		w.loadNext(m)
 		busy = true
 	}
+	for m.proc == p && len(p.reads) > 0 {
+		w.readNext(m)
+		busy = true
+	}
 	for m.proc == p && p.persist != nil {
 		w.persist(m, false)
 		busy = true
@@ -145,6 +152,11 @@ func (w *World) drainOne(m *machine) (busy bool) {
 
 // unconverged says what is wrong with a mesh that has healed, nil if nothing is.
 func (w *World) unconverged(left [numRegions]amounts, lost [numRegions]bool) *Violation {
+	for _, m := range w.machines {
+		if n := len(m.proc.asked); n > 0 {
+			return wrong("I10", "%s has not answered %d requests", m.name, n)
+		}
+	}
 	for region := range numRegions {
 		first := w.machines[0].proc.last[region]
 		for _, m := range w.machines {
@@ -166,7 +178,7 @@ func (w *World) unconverged(left [numRegions]amounts, lost [numRegions]bool) *Vi
 }
 
 func wrong(rule, format string, args ...any) *Violation {
-	return &Violation{Rule: rule, What: fmt.Sprintf(format, args...)}
+	return &Violation{Rule: rule, What: fmt.Sprintf(format, args...), within: healWithin}
 }
 
 // unequalDisks compares what the hubs of a region hold of its nodes' cells.

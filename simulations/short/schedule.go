@@ -25,6 +25,7 @@ type Plan struct {
 	Joined     bool // every session stands when the schedule begins
 	KeepLinks  bool // the sessions of the safety phase live on when everything heals
 	Forgets    bool // what is over may be forgotten at once, and there is much of it
+	Windows    bool // the mesh keeps windows
 }
 
 const (
@@ -34,10 +35,14 @@ const (
 
 	forgetsEvery = 3 // of so many seeds one draws a schedule in which much is forgotten
 
-	flushEvery   = 1
-	compareEvery = 20
-	beatEvery    = 10_000 // statements come with flushes
-	silentAfter  = 1000
+	windowsEvery = 2 // of so many groups of forgetsEvery seeds those of one keep windows
+
+	fineWidth    = 1000 // of windows: two comparisons
+	flushEvery   = 25
+	compareEvery = 20 * flushEvery
+	coldAfter    = 30 * flushEvery
+	beatEvery    = 10_000 * flushEvery // statements come with flushes
+	silentAfter  = 1000 * flushEvery
 )
 
 // Action is one step of the scheduler. What it does not find enabled at machine M, it looks for at the next; what is enabled
@@ -93,16 +98,17 @@ func Draw(seed uint64) *Schedule {
 		Edges:      4 + r.IntN(5)/2,
 		FrameBytes: []int{1, 30, 60, 0}[r.IntN(4)],
 		LogBytes:   []int64{1, 400, 0}[r.IntN(3)],
-		ColdAfter:  []int64{30, 30, 1_000_000}[r.IntN(3)],
+		ColdAfter:  []int64{coldAfter, coldAfter, 1000 * coldAfter}[r.IntN(3)],
 		HubsWrite:  r.IntN(4) == 0,
 		Disasters:  r.IntN(4) == 0,
 		Joined:     r.IntN(4) > 0,
 		KeepLinks:  r.IntN(2) == 0,
 		Forgets:    seed%forgetsEvery == 0,
+		Windows:    seed/forgetsEvery%windowsEvery == 0, // so that of those that forget every second one does
 	}
 	n := 100 + r.IntN(150)
 	if s.Plan.Forgets {
-		s.Plan.ColdAfter = 30
+		s.Plan.ColdAfter = coldAfter
 		n = 60 + r.IntN(60) // in each of them time passes
 	}
 	s.Actions = make([]Action, n)

@@ -13,6 +13,8 @@ type truth struct {
 	order   []*writer
 	derived map[crdt.Origin]*history // totals and views, which hubs write and keep on no disk
 	upper   [numRegions]amounts      // sums over all writers
+
+	published map[string][]byte // frames of windows, by class, incarnation and number
 }
 
 // writer is one process as a writer of its own cells.
@@ -23,9 +25,27 @@ type writer struct {
 	history       // by seq
 	asked   amounts
 
+	requests []*request
+
 	forgotten *amounts // what hubs forgot it with; nil: none has
 	older     bool     // a disk came back from a backup that had more of it than the disk before
 }
+
+// request is what a client asked for.
+type request struct {
+	amounts
+	at      int64 // when it happened
+	outcome outcome
+}
+
+// outcome of a request: unknown until it is answered.
+type outcome uint8
+
+const (
+	unknown outcome = iota
+	accepted
+	refused
+)
 
 // history is what a writer's cells were at each seq.
 type history []amounts
@@ -41,7 +61,7 @@ func (h history) at(seq uint64) (amounts, bool) {
 }
 
 func newTruth() *truth {
-	return &truth{writers: map[crdt.Incarnation]*writer{}, derived: map[crdt.Origin]*history{}}
+	return &truth{writers: map[crdt.Incarnation]*writer{}, derived: map[crdt.Origin]*history{}, published: map[string][]byte{}}
 }
 
 func (t *truth) begin(o crdt.Origin, region int) *writer {

@@ -3,6 +3,7 @@ package short
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime/debug"
 	"strings"
@@ -23,7 +24,8 @@ type World struct {
 	parser   wire.Parser
 	outs     []*node.Output // one for each step that runs inside another
 	depth    int
-	acting   int // index of the action that runs
+	acting   int   // index of the action that runs
+	healed   int64 // when faults ended
 	report   Report
 	trace    *strings.Builder // nil: nobody reads it
 }
@@ -35,6 +37,10 @@ type Report struct {
 	Reads       int           // answers that were judged, each of all series of a region
 	Claims      int           // claims to cover something that were judged
 	ConvergedMs int64         // from heal on
+	Windows     int           // that nodes published, each value once
+	Reopened    int           // windows that were read for a late event
+	Left        int           // publications of what an earlier process left behind, on some disk
+	WindowsLost int           // windows of which a disaster took the only copy of something
 	Forgotten   int           // incarnations that hubs forgot
 	Taken       int           // how often another hub forgot one of them
 	Lost        bool          // a disaster took the only copy of something
@@ -46,7 +52,7 @@ type Violation struct {
 	Rule, What string
 	At         int // index of the action; their number for what broke while the mesh healed
 
-	rounds bool // it takes some rounds of statements until it is right
+	within int64 // how long after heal it may take to be right
 }
 
 // machine is one computer: a disk, and a process while it runs.
@@ -69,8 +75,10 @@ type process struct {
 	ends    []*end
 	wake    int64
 	persist *node.Persist
-	asked   map[uint64]amounts // by request: not answered yet
+	asked   map[uint64]*request // not answered yet
 	loads   []crdt.Origin
+	past    past // what its history was told
+	reads   []func() node.Event
 	last    [numRegions]amounts
 	covered map[crdt.Origin]claim // as judged last
 }
@@ -81,8 +89,8 @@ func (m *machine) regionName() string { return regionNames[m.region] }
 
 func (m *machine) isHub() bool { return m.role == node.RoleHub }
 
-// began is the time at which schedules begin: 0 would mean never.
-const began = 1000
+// began is the time at which schedules begin, half a minute before a full hour.
+const began = 1000*crdt.HourMillis - crdt.MinuteMillis/2
 
 // stopped ends a run from within: a rule broke.
 type stopped struct{}
@@ -180,6 +188,9 @@ func (w *World) start(m *machine) {
 	if plan.Forgets {
 		cfg.ForgetAfter = 1
 	}
+	if plan.Windows {
+		cfg.Window = fineWidth
+	}
 	c, err := node.NewCore(cfg)
 	if err == nil {
 		err = c.Recover(m.disk, w.at())
@@ -188,7 +199,7 @@ func (w *World) start(m *machine) {
 		w.fail("I2", "%s does not start: %v", m.name, err)
 	}
 	o := crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc}
-	m.proc = &process{core: c, writer: w.truth.begin(o, m.region), wake: w.now, asked: map[uint64]amounts{}, covered: map[crdt.Origin]claim{}}
+	m.proc = &process{core: c, writer: w.truth.begin(o, m.region), wake: w.now, asked: map[uint64]*request{}, covered: map[crdt.Origin]claim{}, past: maps.Clone(m.disk.past)}
 	w.logf("%s starts as %s with %d records", m.name, cfg.Inc.Short(), len(m.disk.kv))
 	if m.isHub() {
 		w.watch(c)
@@ -243,6 +254,7 @@ func (w *World) step(m *machine, in node.Event) {
 		}
 	}
 	p.loads = append(p.loads, out.Loads...)
+	w.wants(m, out)
 	if out.Persist != nil {
 		if p.persist != nil {
 			w.fail("I7", "%s asks for a persist while another runs", m.name)
@@ -272,27 +284,32 @@ func mayChange(m *machine, in node.Event) bool {
 	return true
 }
 
-// submit lets a client of a machine write.
-func (w *World) submit(m *machine, at, part int, n uint32) {
+// submit lets a client of a machine write what happened at a time.
+func (w *World) submit(m *machine, at, part int, n uint32, when int64) {
 	v, a := increment(at, part, n)
 	w.ids++
-	m.proc.asked[w.ids] = a
-	m.proc.writer.asked.add(&a)
-	w.logf("%s is asked for %v", m.name, &a)
-	w.step(m, node.Submit{ID: w.ids, Batch: &node.Batch{Items: []node.Item{{Series: series[at], Inc: v}}}})
+	by := m.proc.writer
+	req := &request{amounts: a, at: when}
+	by.requests = append(by.requests, req)
+	m.proc.asked[w.ids] = req
+	by.asked.add(&a)
+	w.logf("%s is asked for %v of %d ms", m.name, &a, when-began)
+	w.step(m, node.Submit{ID: w.ids, Batch: &node.Batch{Items: []node.Item{{Series: series[at], Inc: v, At: when}}}})
 }
 
 func (w *World) answered(m *machine, r *node.Reply) {
-	a, ok := m.proc.asked[r.ID]
+	req, ok := m.proc.asked[r.ID]
 	delete(m.proc.asked, r.ID)
 	switch {
 	case r.ID == 0: // a mutant asked itself
 	case !ok:
 		w.fail("I2", "%s answers request %d, which nobody waits for", m.name, r.ID)
 	case r.Result.Err != nil:
+		req.outcome = refused
 	case r.Result.Accepted != 1:
 		w.fail("I2", "%s counted %d of one item", m.name, r.Result.Accepted)
 	default:
-		m.acked.add(&a)
+		req.outcome = accepted
+		m.acked.add(&req.amounts)
 	}
 }
