@@ -164,9 +164,7 @@ func (c *Core) unlearn(o crdt.Origin) {
 
 func (s *session) unlearn(o crdt.Origin) {
 	if st := s.streams[o]; st != nil {
-		for _, f := range st.unacked {
-			s.inflight -= f.size
-		}
+		s.inflight -= st.unacked.bytes()
 		delete(s.streams, o)
 	}
 	delete(s.told, o)

@@ -225,7 +225,7 @@ func (c *Core) hand(s *session, st *outStream, f *wire.Frame, msg []byte, bulk b
 		c.Counts.RoomWaits++
 		return false
 	}
-	c.sent(s, st, f, c.sendRaw(s, msg, bulk))
+	c.sent(s, st, f, c.sendRaw(s, msg, bulk), bulk)
 	s.limit -= len(msg)
 	return true
 }
@@ -233,7 +233,7 @@ func (c *Core) hand(s *session, st *outStream, f *wire.Frame, msg []byte, bulk b
 func (c *Core) stream(s *session, o crdt.Origin) *outStream {
 	st := s.streams[o]
 	if st == nil {
-		st = &outStream{sent: s.resume(o), since: c.now}
+		st = &outStream{sent: s.resume(o)}
 		s.streams[o] = st
 	}
 	return st
@@ -254,7 +254,7 @@ func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay
 			c.sendRaw(s, encode(&half).msg, false)
 			half.Cells, half.Defs = b.frame.Cells[n/2:], nil
 			half.From = half.To
-			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, false))
+			c.sent(s, st, b.frame, c.sendRaw(s, encode(&half).msg, false), false)
 			continue
 		}
 		msg := b.msg
@@ -315,16 +315,13 @@ func encode(f *wire.Frame) *builtFrame {
 	return &builtFrame{frame: f, raw: raw, msg: msg}
 }
 
-func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int) {
-	if len(st.unacked) == 0 {
-		st.since = c.now
-	}
+func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int, bulk bool) {
 	st.sent = max(st.sent, f.To)
 	st.base = nil
 	if s.line.peer.Deltas && f.MayBeBase() {
 		st.base = f
 	}
-	st.unacked = append(st.unacked, sentFrame{f.To, size})
+	st.unacked.add(c.now, sentFrame{f.To, size, bulk})
 	s.inflight += size
 	s.framesOut++
 	c.Counts.FramesOut++
@@ -378,19 +375,16 @@ func headOf(named []reconcile.Named, inc crdt.Incarnation) uint64 {
 // retry resumes streams whose frames were not acknowledged for long: the peer may have had no room for them.
 func (c *Core) retry(s *session) {
 	for o, st := range s.streams { // in any order: nothing is sent here
-		if len(st.unacked) == 0 || c.now < st.since+s.line.pace.retry || !c.drained(s) || mutant.On("unacknowledged never resumed") {
-			continue
+		if c.unkept(s, &st.unacked) {
+			c.rewind(s, o, st)
 		}
-		c.rewind(s, o, st)
 	}
 }
 
 // rewind resumes a stream at what the peer last said to hold.
 func (c *Core) rewind(s *session, o crdt.Origin, st *outStream) {
-	for _, f := range st.unacked {
-		s.inflight -= f.size
-	}
-	*st = outStream{sent: s.resume(o), since: c.now}
+	s.inflight -= st.unacked.bytes()
+	*st = outStream{sent: s.resume(o)}
 	c.Counts.Resyncs++
 }
 
@@ -486,7 +480,7 @@ func (c *Core) relay(s *session, r *reconcile.Replica) {
 		c.relayOn(s, st, r)
 		return
 	}
-	if len(st.unacked) > 0 {
+	if len(st.unacked.frames) > 0 {
 		return
 	}
 	if !c.mayFill(s) {

@@ -52,10 +52,6 @@ func (c *Core) charge(s *session, n int, bulk bool) {
 	c.stepBytes += n + messageCost
 }
 
-// drained reports whether nothing that was sent to a peer waits in this node any more: what is not acknowledged then
-// is under way, or was not kept.
-func (c *Core) drained(s *session) bool { return c.room(s, false).Empty && c.room(s, true).Empty }
-
 func class(bulk bool) int {
 	if bulk {
 		return 1

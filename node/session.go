@@ -49,7 +49,8 @@ type session struct {
 	limit     int  // bytes of cells that may still go in this serving
 	full      bool // the last serving ended for want of room
 	step      uint64
-	stepBytes [2]int // sent in that step, by class
+	stepBytes [2]int   // sent in that step, by class
+	emptied   [2]int64 // when nothing waited in this node any more, by class, while something was not acknowledged
 
 	relayCut  bool // a relay found no room for all
 	lastRelay int64
@@ -80,8 +81,7 @@ type lag struct {
 // outStream is how far one origin was sent on a session.
 type outStream struct {
 	sent       uint64
-	unacked    []sentFrame
-	since      int64  // when the oldest unacknowledged frame was sent or the last one acknowledged
+	unacked    inFlight
 	extras     uint64 // version of the replica of which the cells beyond its cursor were relayed
 	extrasSent int    // how many frames of them
 	relayed    uint64 // version of the replica that was relayed to its cursor
@@ -96,11 +96,6 @@ type outStream struct {
 // would leave out. Below what was covered nothing can come.
 func (st *outStream) mayGoOn(r *reconcile.Replica) bool {
 	return st.version == r.Version || st.held >= st.sent || mutant.On("relay goes on blindly")
-}
-
-type sentFrame struct {
-	to   uint64
-	size int
 }
 
 func (c *Core) peerUp(in PeerUp) {
@@ -426,11 +421,7 @@ func (c *Core) forked(s *session, what string, held, wrote uint64) error {
 }
 
 func (c *Core) acked(s *session, st *outStream, cursor uint64) {
-	for len(st.unacked) > 0 && st.unacked[0].to <= cursor {
-		s.inflight -= st.unacked[0].size
-		st.unacked = st.unacked[1:]
-		st.since = c.now
-	}
+	s.inflight -= st.unacked.acked(c.now, cursor)
 }
 
 // resume returns where to begin to send an origin. An edge has it from this process alone: at its cursor. A hub may

@@ -13,14 +13,12 @@ type windowSession struct {
 	out      map[crdt.Origin]*windowOut // what was sent
 	ready    bool                       // the peer listed what it holds
 	inflight int
-	emptied  int64 // when none of it waited in this node any more
 }
 
 // windowOut is how far one stream was sent on a session.
 type windowOut struct {
 	sent    uint64
-	unacked []sentFrame
-	since   int64
+	unacked inFlight
 }
 
 func newWindowSession() windowSession {
@@ -77,18 +75,11 @@ func (c *Core) gotWindowMarks(s *session, m *wire.WindowMarks) {
 			o.acked = max(o.acked, mk.Cursor)
 		}
 		if out := s.win.out[mk.Origin]; out != nil {
-			c.windowsAcked(s, out, mk.Cursor)
+			s.win.inflight -= out.unacked.acked(c.now, mk.Cursor)
 		}
 	}
 	s.win.ready = s.win.ready || !m.More
 	c.pumpWindows(s)
-}
-
-func (c *Core) windowsAcked(s *session, out *windowOut, cursor uint64) {
-	for len(out.unacked) > 0 && out.unacked[0].to <= cursor {
-		s.win.inflight -= out.unacked[0].size
-		out.unacked, out.since = out.unacked[1:], c.now
-	}
 }
 
 // compareWindows tells a peer what is here, and sends it what it lacks.
@@ -99,25 +90,14 @@ func (c *Core) compareWindows(s *session) {
 	}
 }
 
-// noteEmptied remembers when the queue that publications go through was empty: what was sent before is under way, or was
-// not kept. At a comparison alone it may be found in use every time, by what else goes out on the same grid.
-func (c *Core) noteEmptied(s *session) {
-	if s.win.inflight > 0 && c.room(s, true).Empty {
-		s.win.emptied = c.now
-	}
-}
-
-// retryWindows sends again what a peer did not take for long: it may have had no room, or its disk none.
+// retryWindows resumes streams of publications that were not acknowledged for long.
 func (c *Core) retryWindows(s *session) {
 	for o, out := range s.win.out { // in any order: nothing is sent here
-		if len(out.unacked) == 0 || c.now < out.since+c.cfg.Retry || s.win.emptied <= out.since {
-			continue
+		if c.unkept(s, &out.unacked) {
+			s.win.inflight -= out.unacked.bytes()
+			*out = windowOut{sent: s.win.marks[o]}
+			c.Counts.Resyncs++
 		}
-		for _, f := range out.unacked {
-			s.win.inflight -= f.size
-		}
-		*out = windowOut{sent: s.win.marks[o], since: c.now}
-		c.Counts.Resyncs++
 	}
 }
 
@@ -154,7 +134,7 @@ func (c *Core) pumpWindows(s *session) {
 func (c *Core) pumpStream(s *session, o *windowOrigin, to uint64) bool {
 	out := s.win.out[o.origin]
 	if out == nil {
-		out = &windowOut{since: c.now}
+		out = &windowOut{}
 		s.win.out[o.origin] = out
 	}
 	for out.sent = max(out.sent, s.win.marks[o.origin]); out.sent < to; out.sent++ {
@@ -176,15 +156,13 @@ func (c *Core) pumpStream(s *session, o *windowOrigin, to uint64) bool {
 			c.Counts.RoomWaits++
 			return false
 		}
-		if len(out.unacked) == 0 {
-			out.since = c.now
-		}
-		out.unacked = append(out.unacked, sentFrame{out.sent + 1, len(msg)})
-		s.win.inflight += c.sendRaw(s, msg, true)
+		size := c.sendRaw(s, msg, true)
+		out.unacked.add(c.now, sentFrame{out.sent + 1, size, true})
+		s.win.inflight += size
 		s.framesOut++
 		c.Counts.FramesOut++
 	}
-	if o.cursor <= s.win.marks[o.origin] && len(out.unacked) == 0 {
+	if o.cursor <= s.win.marks[o.origin] && len(out.unacked.frames) == 0 {
 		delete(s.win.out, o.origin)
 	}
 	return true

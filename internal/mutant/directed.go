@@ -58,6 +58,7 @@ var Directed = map[string]Test{
 	"totals keep what a record replaces": {"node", "TestHubsForgetWhatIsOver"},
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
+	"queues looked at when compared":     {"node", "TestCellsThatAFullDiskRefusedComeAgain"},
 
 	"window lost at a crash":                    {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 	"wider window lost at a crash":              {"simulations", "TestWindowsOfEveryHubAreTheTruth"},

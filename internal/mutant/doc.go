@@ -37,6 +37,7 @@ var Names = []string{
 	"beats are not made up for",
 	"hub names its live incarnation only",
 	"unacknowledged never resumed",
+	"queues looked at when compared",
 	"dead entry dropped undominated",
 	"region complete below a dead entry",
 	"live incarnation stays cold",
