@@ -166,7 +166,6 @@ func (c *Core) gotHeard(s *session, m *wire.Heard) {
 		c.hub.watch.Told(p.node, claim, int64(cl.OffsetMs)+c.clockOffset(s))
 		moved = append(moved, p.node)
 	}
-	// Not one by one: between two, a process that was only named would pass for one that is silent for ever.
 	slices.Sort(moved)
 	for _, node := range slices.Compact(moved) {
 		c.settleNode(node)

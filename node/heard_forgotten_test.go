@@ -50,17 +50,21 @@ func (x *told) write() {
 	x.run(100)
 }
 
-// TestProcessesToldTogetherKeepWhatTheyNeed names two processes in one message, the first silent for long: the second is
-// known by name alone while the first one's word is taken, and must not be forgotten then.
+// TestProcessesToldTogetherKeepWhatTheyNeed names two processes in one message, the first silent for long. Their words come with it
+// or one by one: the second is known by name alone while the first one's word is taken, and must not be forgotten then.
 func TestProcessesToldTogetherKeepWhatTheyNeed(t *testing.T) {
-	x := newTold(t)
-	at := x.now
-	x.receive(&wire.Heard{WallMs: x.now, New: x.names(1, 2), Claims: []wire.HeardClaim{{Number: 1, AgeMs: 5000}, {Number: 2}}}, nil)
-	if got := x.asOf(); got != 0 {
-		t.Errorf("the edge passes for complete up to %d without what it wrote before", got)
-	}
-	if x.write(); x.asOf() != at {
-		t.Errorf("with what it wrote the edge is complete up to %d, want %d", x.asOf(), at)
+	words := []wire.HeardClaim{{Number: 1, AgeMs: 5000}, {Number: 2}}
+	for _, first := range []int{2, 1} {
+		x := newTold(t)
+		at := x.now
+		x.receive(&wire.Heard{WallMs: x.now, New: x.names(1, 2), Claims: words[:first]}, nil)
+		x.receive(&wire.Heard{WallMs: x.now, Claims: words[first:]}, nil)
+		if got := x.asOf(); got != 0 {
+			t.Errorf("%d words with the names: the edge passes for complete up to %d without what it wrote before", first, got)
+		}
+		if x.write(); x.asOf() != at {
+			t.Errorf("%d words with the names: with what it wrote the edge is complete up to %d, want %d", first, x.asOf(), at)
+		}
 	}
 }
 

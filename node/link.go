@@ -126,6 +126,11 @@ func (c *Core) gotLink(s *session, m *wire.Link) {
 		}
 		s.line.filter = f
 	}
+	if m.IntervalMs > s.line.peer.IntervalMs && mutant.On("stretched interval drops cells") {
+		for _, r := range c.direct(s) {
+			c.stream(s, r.Origin).sent = r.Progress[crdt.StreamLifetime].Cursor
+		}
+	}
 	s.line.peer = *m
 	c.setPace(s)
 	c.settlePatience()

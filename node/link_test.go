@@ -147,6 +147,31 @@ func TestTheWordOfAHubDoesNotWaitForASeldomUsedLine(t *testing.T) {
 	}
 }
 
+// TestAStretchedIntervalLosesNothing asks for a longer interval between a write and the flush that would have sent it. Nothing is
+// counted afterwards: a later frame would show that one is missing.
+func TestAStretchedIntervalLosesNothing(t *testing.T) {
+	w := newWorld(t, 78)
+	w.each = metered
+	hub := w.start("hub", "east", RoleHub)
+	ship := w.start("ship", "east", RoleEdge)
+	w.run(90_000)
+	w.count("hub", "clicks", 1, Token{}) // goes at once: nothing went for long
+	w.run(1000)
+	w.count("hub", "clicks", 6, Token{})
+	w.run(100)
+	if got := w.total("ship", "clicks"); got != "1" {
+		t.Fatalf("the ship has %s before it is flushed, want 1", got)
+	}
+	s := hub.core.order[0]
+	longer := s.line.peer
+	longer.IntervalMs = 60_000
+	w.step(hub, Received{ID: s.id, Msg: Decoded{Msg: &longer}})
+	w.run(61_000)
+	if got := w.total("ship", "clicks"); got != "7" || ship.core.Counts.Malformed > 0 {
+		t.Errorf("one interval later the ship has %s, want 7", got)
+	}
+}
+
 func TestAHubTakesNoBadPatterns(t *testing.T) {
 	w := newWorld(t, 75)
 	w.start("east-hub0", "east", RoleHub)

@@ -291,7 +291,9 @@ func (w *Watch) succeed(n *watched) (changed bool) {
 			if asOf < 0 || p.asOf < asOf {
 				asOf = p.asOf
 			}
-		case p.last < now-2*w.patience(p) && p.since != math.MaxInt64: // of what was only named so far, a claim comes next
+		case p.since == math.MaxInt64 && !mutant.On("named process forgotten"):
+			// It was only named so far, a claim comes next, and nobody would say again what it needs.
+		case p.last < now-2*w.patience(p):
 			w.remove(n, p)
 		}
 	}

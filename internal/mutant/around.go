@@ -21,6 +21,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"snapshots joined by bucket", "crdt", "TestACoarserSnapshotReplacesAFinerOne"},
 	{"metered nodes missing", "node", "TestANodeOnASeldomUsedLineIsExpectedAtItsPace"},
 	{"acks at the pace of the line", "node", "TestTheWordOfAHubDoesNotWaitForASeldomUsedLine"},
+	{"stretched interval drops cells", "node", "TestAStretchedIntervalLosesNothing"},
 	{"gains taken for amounts", "node", "TestWhatIsToldByTheFrameBeforeIsWhatWasMeant"},
 	{"budget reset by a restart", "node", "TestNoRestartResetsABudget"},
 	{"downlink answered as whole", "node", "TestAnEdgeHoldsWhatItAskedFor"},

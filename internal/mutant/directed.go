@@ -57,6 +57,7 @@ var Directed = map[string]Test{
 	"record beside the cells":            {"node", "TestHubsForgetWhatIsOver"},
 	"totals keep what a record replaces": {"node", "TestHubsForgetWhatIsOver"},
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
+	"named process forgotten":            {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
 	"queues looked at when compared":     {"node", "TestCellsThatAFullDiskRefusedComeAgain"},
 

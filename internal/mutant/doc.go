@@ -72,6 +72,7 @@ var Names = []string{
 	"newest rollup counts",
 	"late gauge counts",
 	"forgotten process believed",
+	"named process forgotten",
 	"window lost at a crash",
 	"wider window lost at a crash",
 	"late change not published",
