@@ -57,6 +57,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	}
 	s.sources[o] = struct{}{}
 	if c.hub == nil {
+		c.forgetTurned(o.Region)
 		c.suspect(o, c.contained(func() error { return c.views.Apply(f) }))
 		c.owesMark(s, o)
 		return

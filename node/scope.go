@@ -178,13 +178,31 @@ func (c *Core) renewViews(region string) {
 	}
 }
 
-// forgetVersions lets an edge forget versions of metrics that no hub sends any more.
+// forgetVersions lets an edge forget versions of metrics that were given up and that no hub sends any more.
 func (c *Core) forgetVersions() {
 	for _, region := range c.views.Regions() {
 		if choice := c.choice(region); choice.Several() {
-			c.check(c.views.Prune(region, choice.Passed))
+			c.pruneViews(region, choice)
 		}
 	}
+}
+
+// forgetTurned lets an edge forget at once what it answered with until it turned to another version, before more of it is
+// joined. Hubs drop it, too. With what a hub counts anew after a disaster, before it knows any rules, it would make a
+// version that holds more than the other one, that nobody else has, and that nobody brings up to date. Should it be answered
+// with again, the hubs drop the other version and send all of it in a view made anew.
+func (c *Core) forgetTurned(region string) {
+	if choice := c.choice(region); choice.Turned() && !mutant.On("given up as long as it is sent") {
+		c.pruneViews(region, choice)
+	}
+}
+
+func (c *Core) pruneViews(region string, choice *reconcile.Choice) {
+	at := func(id reconcile.SeriesID) bool { // of gauges the version changes back with the rules alone, the own region has totals
+		return region != c.cfg.Region && c.cat.Series(id).Kind != crdt.KindGauge && choice.Left(id)
+	}
+	c.check(c.views.Prune(region, choice.Passed, at))
+	choice.Forgot()
 }
 
 // shortfalls says what an answer for a selection lacks of other regions.

@@ -17,6 +17,7 @@ type Choice struct {
 	has     map[*Metric]map[string]bool // versions that are held
 	several []*Metric                   // those with more than one, in the order of names
 	open    map[*Metric]bool            // of these, those of which another version holds something that the chosen one lacks
+	left    map[*Metric]map[string]bool // versions that were answered with, and are not any more
 
 	of      *Derived // what was looked at: so many of its series
 	refs    int
@@ -25,7 +26,7 @@ type Choice struct {
 
 // NewChoice returns a choice among nothing.
 func NewChoice(cat *Catalog) *Choice {
-	return &Choice{cat: cat, chosen: map[*Metric]string{}, has: map[*Metric]map[string]bool{}, open: map[*Metric]bool{}}
+	return &Choice{cat: cat, chosen: map[*Metric]string{}, has: map[*Metric]map[string]bool{}, open: map[*Metric]bool{}, left: map[*Metric]map[string]bool{}}
 }
 
 // Counts reports whether a series is of the version that is answered with.
@@ -47,6 +48,18 @@ func (c *Choice) Passed(id SeriesID) bool {
 	t := c.cat.versions.told[id]
 	return t.metric != nil && c.chosen[t.metric] != t.version && !c.open[t.metric] && c.has[t.metric][c.chosen[t.metric]]
 }
+
+// Turned reports whether another version of something was chosen since Forgot.
+func (c *Choice) Turned() bool { return len(c.left) > 0 }
+
+// Left reports whether a series is of a version that another one was chosen over since Forgot.
+func (c *Choice) Left(id SeriesID) bool {
+	t := c.cat.versions.told[id]
+	return t.metric != nil && c.left[t.metric][t.version]
+}
+
+// Forgot says that the versions that were left are forgotten as far as they were given up.
+func (c *Choice) Forgot() { clear(c.left) }
 
 // Open reports whether a version that is not answered with holds something that the one that is lacks.
 func (c *Choice) Open() bool { return len(c.open) > 0 }
@@ -137,6 +150,12 @@ func (c *Choice) choose(m *Metric, value func(SeriesID) (*crdt.Value, error), ru
 		case !down:
 			open = append(open, v)
 		}
+	}
+	if was := c.chosen[m]; was != chosen {
+		if c.left[m] == nil {
+			c.left[m] = map[string]bool{}
+		}
+		c.left[m][was] = true
 	}
 	if c.chosen[m] = chosen; len(slices.DeleteFunc(open, func(v string) bool { return v == chosen })) > 0 {
 		c.open[m] = true

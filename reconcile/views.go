@@ -73,10 +73,13 @@ func superseded(views []*View, o crdt.Origin) bool {
 	})
 }
 
-// Prune lets go of a region's cells that passed holds for and no view has. It moves the others: what is held of the region is
-// another Derived afterwards.
-func (v *Views) Prune(region string, passed func(SeriesID) bool) error {
+// Prune lets go of a region's cells that passed holds for and no view has, or that left holds for, too. It moves the others:
+// what is held of the region is another Derived afterwards.
+func (v *Views) Prune(region string, passed, left func(SeriesID) bool) error {
 	old, sent := v.joined[region], map[SeriesID]bool{}
+	if old == nil {
+		return nil
+	}
 	for _, from := range v.All() {
 		if from.Origin.Region == region {
 			for _, id := range from.series {
@@ -87,11 +90,12 @@ func (v *Views) Prune(region string, passed func(SeriesID) bool) error {
 	kept := NewDerived(old.Origin, v.cat)
 	gone := false
 	for ref := range old.cells {
-		c := &old.cells[ref]
+		c, id := &old.cells[ref], old.series[ref]
 		if !c.linked {
+			gone = gone || !sent[id] // its number was kept as long as a view had it
 			continue
 		}
-		if id := old.series[ref]; sent[id] || !passed(id) {
+		if !passed(id) || sent[id] && !left(id) {
 			if _, err := kept.Raise(id, &c.v); err != nil {
 				return err
 			}

@@ -58,6 +58,7 @@ var Directed = map[string]Test{
 	"totals keep what a record replaces": {"node", "TestHubsForgetWhatIsOver"},
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
 	"named process forgotten":            {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
+	"given up as long as it is sent":     {"node", "TestWhatAnEdgeAnsweredWithIsNotJoinedToWhatABegunAnewHubSends"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
 	"queues looked at when compared":     {"node", "TestCellsThatAFullDiskRefusedComeAgain"},
 
