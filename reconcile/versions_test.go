@@ -206,6 +206,9 @@ func (m *ruledMesh) down(bytes int) bool {
 	}
 	f, ok := view.Frame(from, bytes)
 	if ok {
+		if m.settle(m.fromV, m.edge.Region("eu")); m.fromV.Turned() {
+			m.prune()
+		}
 		m.must(m.edge.Apply(f))
 	}
 	return ok
@@ -215,8 +218,13 @@ func (m *ruledMesh) down(bytes int) bool {
 func (m *ruledMesh) forget() {
 	m.edge.Forget(func(crdt.Origin) bool { return true })
 	if m.settle(m.fromV, m.edge.Region("eu")); m.fromV.Several() {
-		m.must(m.edge.Prune("eu", m.fromV.Passed))
+		m.prune()
 	}
+}
+
+func (m *ruledMesh) prune() {
+	m.must(m.edge.Prune("eu", m.fromV.Passed, m.fromV.Left))
+	m.fromV.Forgot()
 }
 
 func (m *ruledMesh) settle(c *Choice, d *Derived) {
