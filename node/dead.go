@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
 	"meshd/crdt"
 	"meshd/internal/wire"
@@ -169,7 +170,7 @@ func (s *session) unlearn(o crdt.Origin) {
 	}
 	delete(s.told, o)
 	delete(s.marks, o)
-	delete(s.sources, o)
+	s.sources = slices.DeleteFunc(s.sources, func(p crdt.Origin) bool { return p == o })
 }
 
 // isDropped reports whether o is an entry of which nothing but the progress is held.

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -104,12 +105,10 @@ func (c *Core) lacksMarks(s *session) bool {
 	if len(s.lateOrigins) > 0 {
 		return true
 	}
-	for o := range s.sources {
-		if p, ok := c.held(o); ok && s.told[o] != p {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.sources, func(o crdt.Origin) bool {
+		p, ok := c.held(o)
+		return ok && s.told[o] != p
+	})
 }
 
 func (c *Core) lacksCells(s *session) bool {
@@ -207,12 +206,6 @@ func (c *Core) flush(s *session, limit int) {
 		c.sendFrames(s, st, r, false)
 	}
 	c.acknowledge(s)
-}
-
-// acknowledge tells a peer what of its cells is held now.
-func (c *Core) acknowledge(s *session) {
-	s.lastFlush = c.now
-	c.sendMarks(s, false, func(o crdt.Origin) bool { _, ok := s.sources[o]; return ok })
 }
 
 // mayFill reports whether more cells may go to a session in this step.
@@ -429,7 +422,7 @@ func (c *Core) ageFor(s *session) {
 // region the cells of all nodes, of all regions the entries of all hubs, dead ones included.
 func (c *Core) compare(s *session) {
 	c.tellConfig(s)
-	c.sendMarks(s, false, func(crdt.Origin) bool { return true })
+	c.sendMarks(s, false, c.holdings)
 	if c.hub == nil || s.peer.Role != RoleHub || c.now < s.since+relayAfter*s.line.pace.compare {
 		return
 	}

@@ -55,7 +55,7 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 		s.late(o)
 		return
 	}
-	s.sources[o] = struct{}{}
+	s.hearsOf(o)
 	if c.hub == nil {
 		c.forgetTurned(o.Region)
 		c.suspect(o, c.contained(func() error { return c.views.Apply(f) }))
@@ -163,7 +163,7 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 	if c.refuses(f.Origin) {
 		return
 	}
-	s.sources[f.Origin] = struct{}{}
+	s.hearsOf(f.Origin)
 	c.suspect(f.Origin, c.contained(func() error {
 		if err := c.slots.Slot(f.Origin).Total.Check(f); err != nil {
 			return err

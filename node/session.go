@@ -30,7 +30,7 @@ type session struct {
 	told    map[crdt.Origin]crdt.Progress  // what this node said it holds
 	marks   map[crdt.Origin]crdt.Progress  // what the peer said it holds
 	streams map[crdt.Origin]*outStream     // what was sent
-	sources map[crdt.Origin]struct{}       // what comes from the peer and is acknowledged at each flush
+	sources []crdt.Origin                  // what comes from the peer and is acknowledged at each flush, in order
 	stated  map[string]wire.RegionCoverage // coverage as last sent, by region
 	offset  offset
 	heard   heard // with a hub of the own region
@@ -102,7 +102,7 @@ func (c *Core) peerUp(in PeerUp) {
 	s := &session{
 		id: in.ID, peer: in.Peer, since: c.now,
 		told: map[crdt.Origin]crdt.Progress{}, marks: map[crdt.Origin]crdt.Progress{},
-		streams: map[crdt.Origin]*outStream{}, sources: map[crdt.Origin]struct{}{}, stated: map[string]wire.RegionCoverage{},
+		streams: map[crdt.Origin]*outStream{}, stated: map[string]wire.RegionCoverage{},
 		partial: map[crdt.Origin]int64{}, win: newWindowSession(),
 		forget: forgetState{stated: map[string]wire.FrozenNode{}, told: map[string]uint64{}, sent: map[string]int64{}},
 	}
@@ -260,7 +260,7 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 			}
 		}
 	}
-	c.sendMarks(s, true, func(crdt.Origin) bool { return true })
+	c.sendMarks(s, true, c.holdings)
 	c.sendWindowMarks(s, true)
 }
 
@@ -337,12 +337,12 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 	}
 }
 
-// sendMarks says what this node holds, of the origins that want allows, where it changed since it was said; with
+// sendMarks says what this node holds, of what each calls its argument for, where it changed since it was said; with
 // full, all of it. It acknowledges and asks for more in one.
-func (c *Core) sendMarks(s *session, full bool, want func(crdt.Origin) bool) {
+func (c *Core) sendMarks(s *session, full bool, each func(*session, func(crdt.Origin, crdt.Progress))) {
 	var ms []wire.Mark
-	c.holdings(s, func(o crdt.Origin, p crdt.Progress) {
-		if was, ok := s.told[o]; ok && was == p && !full || !want(o) {
+	each(s, func(o crdt.Origin, p crdt.Progress) {
+		if was, ok := s.told[o]; ok && was == p && !full {
 			return
 		}
 		s.told[o] = p
