@@ -41,35 +41,38 @@ func (m *Coverage) append(dst []byte) ([]byte, error) {
 	w.array(coverageFields)
 	w.array(len(m.Regions))
 	for i := range m.Regions {
-		c := &m.Regions[i]
-		w.array(regionCoverageFields)
-		w.name(c.Region)
-		w.name(c.Hub)
-		w.bytes(c.Inc[:])
-		w.uint(c.Seq)
-		w.uint(uint64(c.Expected))
-		w.uint(uint64(c.Heard))
-		w.int(c.CompleteUntilMs)
-		w.int(c.AtMs)
-		w.int(c.OldestMissingMs)
-		w.limit("missing nodes", len(c.Missing), MaxMissing)
-		w.array(len(c.Missing))
-		for _, s := range c.Missing {
-			w.name(s)
-		}
-		w.uint(c.Lost)
-		w.uint(uint64(c.ClocksOff))
-		w.limit("clocks", len(c.Clocks), MaxMissing)
-		w.array(len(c.Clocks))
-		for _, o := range c.Clocks {
-			w.array(clockFields)
-			w.name(o.Node)
-			w.int(o.OffsetMs)
-		}
-		w.uint(uint64(c.Anew))
-		w.uint(c.Rules)
+		w.regionCoverage(&m.Regions[i])
 	}
 	return w.done()
+}
+
+func (w *writer) regionCoverage(c *RegionCoverage) {
+	w.array(regionCoverageFields)
+	w.name(c.Region)
+	w.name(c.Hub)
+	w.bytes(c.Inc[:])
+	w.uint(c.Seq)
+	w.uint(uint64(c.Expected))
+	w.uint(uint64(c.Heard))
+	w.int(c.CompleteUntilMs)
+	w.int(c.AtMs)
+	w.int(c.OldestMissingMs)
+	w.limit("missing nodes", len(c.Missing), MaxMissing)
+	w.array(len(c.Missing))
+	for _, s := range c.Missing {
+		w.name(s)
+	}
+	w.uint(c.Lost)
+	w.uint(uint64(c.ClocksOff))
+	w.limit("clocks", len(c.Clocks), MaxMissing)
+	w.array(len(c.Clocks))
+	for _, o := range c.Clocks {
+		w.array(clockFields)
+		w.name(o.Node)
+		w.int(o.OffsetMs)
+	}
+	w.uint(uint64(c.Anew))
+	w.uint(c.Rules)
 }
 
 func parseCoverage(b []byte) (*Coverage, error) {

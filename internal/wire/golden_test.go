@@ -145,6 +145,15 @@ func goldens(t *testing.T) []golden {
 			{Bucket: 4095, Sum: 1 << 60, Listed: true, Marks: []ColdMark{{Node: "n1", Inc: inc, Covered: [crdt.NumStreams]uint64{300, 2}}}},
 		}}),
 		goldenMessage("message_window_marks", &WindowMarks{Full: true, Marks: []WindowMark{{Origin: node, Cursor: 300}}}),
+		goldenRecord("query", &Query{
+			Ask: AskCurves, ByNode: true, Regions: []string{"eu"}, From: 1_800_000_000_000, To: 1_800_003_600_000, Width: 60_000,
+			MaxBytes: 64 << 20, MaxFound: 100_000, WithinMs: 10_000, Kinds: []crdt.Kind{crdt.KindCounter},
+			Tests: []Test{{Label: "__name__", Value: "clicks"}, {Label: "shop", Op: TestMatchesNo, Value: "test.*"}},
+		}, AppendQuery, ParseQuery),
+		goldenRecord("answer", &Answer{
+			State: AnswerTooBig, Text: "more than 10 curves", Body: []byte{1, 2, 3},
+			Regions: []RegionCoverage{{Region: "eu", Hub: "hub-1", Expected: 3, Heard: 3, CompleteUntilMs: 1_800_000_000_000, AtMs: 1_800_000_000_500}},
+		}, AppendAnswer, ParseAnswer),
 		goldenMessage("message_config", config),
 		goldenMessage("message_config_name", &MeshConfig{ID: config.ID}),
 		goldenRecord("stored_config", config, AppendStoredConfig, ParseStoredConfig),

@@ -120,6 +120,16 @@ const (
 	// MaxTextBytes bounds the text of a Refusal: two sentences for an operator.
 	MaxTextBytes = 1024
 
+	// MaxQueryBytes bounds a question: a screen of conditions, the longest of which are 1 KiB, and the regions.
+	MaxQueryBytes = 128 << 10
+
+	// MaxTests bounds the conditions of a question: as many as a series has labels, twice, and its name, node, region and kind.
+	MaxTests = 2*crdt.MaxLabels + 4
+
+	// MaxAnswerBytes bounds one part of an answer, as it travels and unpacked. Parts aim for TargetFrameBytes; one window of a
+	// sketch, which is not split, is far smaller.
+	MaxAnswerBytes = MaxFrameBytes
+
 	// MaxPrefaceBytes bounds preface, refusal and the list of hubs, which are read before a peer is trusted: the
 	// largest is Hubs, 64 of 63+63+260+16 bytes with their headers.
 	MaxPrefaceBytes = 32 << 10

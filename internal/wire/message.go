@@ -29,7 +29,7 @@ const (
 	typeLink        = 23
 	typeForgotten   = 24
 
-	// Record types that later work gives a body. A node that does not know them ignores and counts them.
+	// Questions and answers have streams of their own, see Query. A session ignores and counts them.
 	typeQuery  = 20
 	typeAnswer = 21
 
