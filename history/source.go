@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 
 	"meshd/crdt"
 )
@@ -40,6 +41,12 @@ type Selection struct {
 	// Match tests a series whose name passed Names: labels, kind. It may be called from several goroutines. Nil is all.
 	Match func(*crdt.Series) bool
 
+	// Tests tell another node what Names, Equal and Match test, and by the labels node and region what the caller will pass over, as
+	// far as that can be told: whatever is wanted passes them. Kinds are the kinds that may be wanted; nil is all. A source
+	// that asks others narrows by them what travels; it need not heed them.
+	Tests []Test
+	Kinds []crdt.Kind
+
 	Regions []string // nil is all
 	ByNode  bool     // curves of nodes rather than of regions
 
@@ -59,6 +66,32 @@ type LabelTest struct {
 	Name string
 	Test func(value string) bool
 }
+
+// Test is a condition on a label, on what a series and its owner are called by, as PromQL has it. A label that is absent has the
+// value "". NameLabel, node, region and kind stand for the metric's name, the owner and the kind of series without such a label.
+type Test struct {
+	Label string
+	Op    TestOp
+	Value string // of the expressions, one of RE2 that is to match the whole value
+}
+
+// TestOp is how a Test compares.
+type TestOp uint8
+
+// The comparisons.
+const (
+	Equals TestOp = iota
+	EqualsNot
+	Matches
+	MatchesNot
+)
+
+// NameLabel is the label that Tests call the metric's name by.
+const NameLabel = "__name__"
+
+// ErrAgain says that a source which asks other nodes goes on with others, or with what is here: what it yielded for this request so
+// far does not fit the rest, and has to be read again from the beginning.
+var ErrAgain = errors.New("history: what was read came from a node that does not answer any more: read again")
 
 // Source answers from closed windows. Implementations are safe for concurrent use. They yield from one goroutine at a
 // time, in no particular order, and end early with the error of yield, as it is, or that of ctx.
