@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,6 +70,11 @@ type Config struct {
 	// QueueBytes bounds all queues together; default 256 MiB. Beyond it only empty queues take messages of up to
 	// 4 KiB, so that heartbeats and marks still pass.
 	QueueBytes int
+
+	// Asked answers a question of a peer, by calling answer with one message after the other, each of at most MaxMessage bytes,
+	// which it owns from then on. It blocks while the peer does not read. ctx ends when the peer gave the question up, or after
+	// AnswerWithin. An error breaks the answer off. It is called from many goroutines. nil: this node answers none.
+	Asked func(ctx context.Context, peer Peer, question []byte, answer func(msg []byte) error) error
 
 	Wall       func() time.Time      // the wall clock told to peers; default time.Now
 	Handler    Handler               // required

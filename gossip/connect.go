@@ -197,7 +197,8 @@ func (g *Gossip) serveStream(ctx context.Context, conn *quic.Conn, st *quic.Stre
 		if mutant.On("short streams left open") {
 			return
 		}
-		if gr.kind == kindHubs || gr.kind == kindRevoked || gr.kind == kindRenew {
+		switch gr.kind {
+		case kindHubs, kindRevoked, kindRenew, kindAsk:
 			st.CancelRead(0) // all was said: an end that nobody reads would count against maxStreams for ever
 		}
 		return
@@ -226,6 +227,8 @@ func (g *Gossip) serveKind(ctx context.Context, conn *quic.Conn, gr *greeting, d
 		return g.serveRevoked(gr)
 	case gr.kind == kindRenew:
 		return g.serveRenew(conn, gr)
+	case gr.kind == kindAsk:
+		return g.serveAsk(ctx, conn, gr)
 	case gr.kind == kindSession && !dialed:
 		return g.serveSession(ctx, conn, gr)
 	case gr.kind == kindBulk && !dialed:

@@ -23,6 +23,7 @@ const (
 	kindSerf    byte = 4 // a stream of memberlist's
 	kindRevoked byte = 5 // both ends tell each other the revocations that one of them lacks
 	kindRenew   byte = 6 // the opener shows a new certificate: please dial a new session
+	kindAsk     byte = 7 // a question, and messages that answer it
 
 	accepted byte = 0
 	refused  byte = 1

@@ -142,9 +142,7 @@ func writeRevoked(w io.Writer, v *wire.Revoked) error {
 	if err != nil {
 		return err
 	}
-	b := bufio.NewWriter(w)
-	_ = writeMessage(b, body) // bufio keeps the error for Flush
-	return b.Flush()
+	return writeOne(w, body)
 }
 
 func readRevoked(r *bufio.Reader) (*wire.Revoked, error) {

@@ -48,6 +48,7 @@ type session struct {
 	renewalAsked atomic.Bool // by the other side, which accepted this session
 
 	wantBulk chan struct{} // cap 1, dialing side: bulk messages wait for a connection
+	bulkUp   chan struct{} // closed once there is a bulk connection
 	done     chan struct{} // closed by end
 	deliver  sync.Mutex    // held around Handler.Message: the two readers take turns
 
@@ -65,6 +66,7 @@ func (g *Gossip) newSession(conn *quic.Conn, peer *preface, dialed bool, born ti
 		normal:   newQueue(g.cfg.PeerQueueBytes, &g.queued, g.cfg.QueueBytes),
 		bulk:     newQueue(g.cfg.PeerQueueBytes, &g.queued, g.cfg.QueueBytes),
 		wantBulk: make(chan struct{}, 1),
+		bulkUp:   make(chan struct{}),
 		done:     make(chan struct{}),
 	}
 	rtt := conn.ConnectionStats().SmoothedRTT
@@ -225,6 +227,12 @@ func (s *session) send(bulk bool, msg []byte) bool {
 	if !s.bulk.push(msg) {
 		return false
 	}
+	s.askForBulk()
+	return true
+}
+
+// askForBulk has the second connection made, once.
+func (s *session) askForBulk() {
 	s.mu.Lock()
 	ask := !s.asked
 	s.asked = true
@@ -236,7 +244,6 @@ func (s *session) send(bulk bool, msg []byte) bool {
 	default: // this side may not be able to reach the other: ask it
 		s.normal.push(nil)
 	}
-	return true
 }
 
 func (s *session) requestBulk() {
@@ -271,7 +278,9 @@ func (s *session) dialBulk(ctx context.Context) {
 			err = errors.New("another process answered")
 			continue
 		}
-		s.addBulk(conn, gr)
+		if s.addBulk(conn, gr) {
+			s.spawn(func() { s.g.serveStreams(ctx, conn, true) })
+		}
 		return
 	}
 	s.end(fmt.Errorf("bulk connection: %w", err))
@@ -288,15 +297,18 @@ func (s *session) pause(d time.Duration) bool {
 	}
 }
 
-// addBulk ties a second connection to the session; there is at most one, and one too many is closed.
-func (s *session) addBulk(conn *quic.Conn, gr *greeting) {
+// addBulk ties a second connection to the session and reports whether it did; there is at most one, and one too many is closed.
+func (s *session) addBulk(conn *quic.Conn, gr *greeting) bool {
 	s.mu.Lock()
 	taken := s.err == nil && s.bulkConn == nil
 	if taken {
 		s.bulkConn, s.asked = conn, true
+		close(s.bulkUp)
 	}
 	s.mu.Unlock()
 	if !taken || !s.attach(classBulk, gr) {
 		_ = conn.CloseWithError(codeBye, "session has ended or has a bulk connection")
+		return false
 	}
+	return true
 }
