@@ -93,6 +93,10 @@ const NameLabel = "__name__"
 // far does not fit the rest, and has to be read again from the beginning.
 var ErrAgain = errors.New("history: what was read came from a node that does not answer any more: read again")
 
+// ErrTooMuch says that another node would have to tell more than it may for one question: select fewer series, a shorter range or
+// a wider step.
+var ErrTooMuch = errors.New("history: more than another node may tell for one question")
+
 // Source answers from closed windows. Implementations are safe for concurrent use. They yield from one goroutine at a
 // time, in no particular order, and end early with the error of yield, as it is, or that of ctx.
 type Source interface {

@@ -79,8 +79,8 @@ type Sketch struct {
 type Coverage struct {
 	Regions  []RegionCoverage `json:"regions"`
 	Complete bool             `json:"complete"` // every node of every region is heard and contained
-	// Withheld says, at an edge that asked its hubs for some series only, which it has: what else exists is not in the
-	// answer. Empty where all that was asked for is held.
+	// Withheld says, at an edge that asked its hubs for some series only, which it has, and at one that no hub answers, that it
+	// has its own windows only: what else exists is not in the answer. Empty where all that was asked for is there.
 	Withheld string `json:"withheld,omitempty"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 
+	"meshd/history"
 	"meshd/node"
 )
 
@@ -26,7 +27,7 @@ var errBusy = errors.New("too many queries wait for this node: retry later, or a
 func statusOf(err error) int {
 	var bad badRequest
 	switch {
-	case errors.As(err, &bad), errors.Is(err, node.ErrTooMany):
+	case errors.As(err, &bad), errors.Is(err, node.ErrTooMany), errors.Is(err, history.ErrTooMuch):
 		return http.StatusBadRequest
 	case errors.Is(err, node.ErrNotHeld):
 		return http.StatusMisdirectedRequest

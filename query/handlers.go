@@ -120,18 +120,28 @@ func (s *Server) overTime(ctx context.Context, q *totalQuery) (*TotalAnswer, err
 	if s.cfg.History == nil {
 		return nil, badRequest{errors.New("this node keeps no history: leave out start, end, window, step and tz")}
 	}
-	cov, until, err := s.known(ctx, &q.sel)
+	for p := s.open(); ; {
+		answer, err := s.overTimeFrom(ctx, p, q)
+		if !errors.Is(err, history.ErrAgain) {
+			return answer, err
+		}
+	}
+}
+
+// overTimeFrom answers for periods from what p tells.
+func (s *Server) overTimeFrom(ctx context.Context, p past, q *totalQuery) (*TotalAnswer, error) {
+	cov, until, err := s.known(ctx, p, &q.sel)
 	if err != nil {
 		return nil, err
 	}
-	periods, coarse, err := q.totalsOverTime(ctx, s.cfg.History)
+	periods, coarse, err := q.totalsOverTime(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	answer := &TotalAnswer{Results: []Result{}, Periods: periods, Coverage: cov}
 	whole := cov.Complete
-	if s.cfg.OwnWindows != (history.Owner{}) {
-		whole, answer.Warnings = false, []string{onlyOwn}
+	if cov.Withheld != "" {
+		answer.Warnings = []string{cov.Withheld}
 	}
 	for i := range periods {
 		periods[i].Complete = whole && periods[i].End.UnixMilli() <= until

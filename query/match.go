@@ -80,14 +80,15 @@ func (m *matcher) matches(value string) bool {
 
 // selection says which series, regions and nodes a request is about.
 type selection struct {
-	names  []string // that are asked for, if that is known without the series
-	name   func(string) bool
-	gauge  func(string) bool // with agg: names of gauges whose aggregate is selected by a name of its own; nil: none
-	agg    string            // such as "sum" of load:sum
-	kind   crdt.Kind         // 0: all
-	labels []matcher
-	region []matcher
-	node   []matcher
+	names   []string // that are asked for, if that is known without the series
+	name    func(string) bool
+	pattern string            // what name and gauge test, as an expression
+	gauge   func(string) bool // with agg: names of gauges whose aggregate is selected by a name of its own; nil: none
+	agg     string            // such as "sum" of load:sum
+	kind    crdt.Kind         // 0: all
+	labels  []matcher
+	region  []matcher
+	node    []matcher
 }
 
 // add sorts a matcher by what it can be tested against: series are chosen inside the core, regions and nodes on its rows.

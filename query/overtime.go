@@ -73,6 +73,8 @@ func (o *overTime) read(ctx context.Context, src history.Source) error {
 		}
 	}
 	sel.Match, cumulative.Match = wanted(false), wanted(true)
+	sel.Kinds = []crdt.Kind{crdt.KindCounter, crdt.KindUpDown, crdt.KindGauge, crdt.KindDistribution, crdt.KindUnique}
+	cumulative.Kinds = []crdt.Kind{crdt.KindObserved, crdt.KindHistogram}
 	if err := src.Curves(ctx, sel, o.add); err != nil {
 		return err
 	}
@@ -233,6 +235,7 @@ func (s *selection) history() history.Selection {
 		Names: func(name string) bool { return s.name(name) || s.gauge != nil && s.gauge(name) },
 		Match: s.series,
 	}
+	sel.Tests = s.tests()
 	for _, m := range s.labels {
 		switch {
 		case !m.negate && m.re == nil:
@@ -247,6 +250,29 @@ func (s *selection) history() history.Selection {
 		}
 	}
 	return sel
+}
+
+// tests tells the conditions to another node.
+func (s *selection) tests() []history.Test {
+	var out []history.Test
+	if s.pattern != "" {
+		out = append(out, history.Test{Label: history.NameLabel, Op: history.Matches, Value: s.pattern})
+	}
+	for _, ms := range [][]matcher{s.labels, s.region, s.node} {
+		for i := range ms {
+			op := history.Equals
+			switch m := &ms[i]; {
+			case m.re != nil && m.negate:
+				op = history.MatchesNot
+			case m.re != nil:
+				op = history.Matches
+			case m.negate:
+				op = history.EqualsNot
+			}
+			out = append(out, history.Test{Label: ms[i].label, Op: op, Value: ms[i].value})
+		}
+	}
+	return out
 }
 
 // addObserved adds what a curve of snapshots says was counted between them.

@@ -5,6 +5,7 @@ import (
 
 	"meshd/crdt"
 	"meshd/history"
+	"meshd/node"
 )
 
 // ownOnly is the history of an edge, which holds its own windows: they stand for its region as far as it knows. Every answer
@@ -14,8 +15,44 @@ type ownOnly struct {
 	owner history.Owner
 }
 
-// onlyOwn is what answers of an edge say of their windows.
+// onlyOwn is what answers of an edge that asks nobody say of their windows.
 const onlyOwn = "this edge has windows of its own only: ask a hub for those of the mesh"
+
+// Past is the past of the mesh as one request reads it, at a node that asks others for what it does not hold. When it fails with
+// history.ErrAgain, the request is read again from the beginning, its Coverage first.
+type Past interface {
+	history.Source
+	// Coverage returns what is known of the regions where the windows come from. If no other node answers, alone says so: then own
+	// windows are read, and the node's own coverage counts.
+	Coverage(ctx context.Context) (of []node.Coverage, alone string, err error)
+}
+
+// past is what one request reads.
+type past struct {
+	history.Source
+	asked Past   // nil: nobody is asked
+	alone string // what is said of that
+}
+
+// open returns what one request reads.
+func (s *Server) open() past {
+	switch {
+	case s.cfg.Ask != nil:
+		p := s.cfg.Ask(s.cfg.History)
+		return past{Source: p, asked: p}
+	case s.cfg.OwnWindows != (history.Owner{}):
+		return past{Source: s.cfg.History, alone: onlyOwn}
+	}
+	return past{Source: s.cfg.History}
+}
+
+// coverage returns that of the nodes that are asked, nil if this one's counts, and why only own windows are read.
+func (p past) coverage(ctx context.Context) (of []node.Coverage, alone string, err error) {
+	if p.asked == nil {
+		return nil, p.alone, nil
+	}
+	return p.asked.Coverage(ctx)
+}
 
 // Curves implements history.Source.
 func (o ownOnly) Curves(ctx context.Context, sel history.Selection, yield func(*history.Curve) error) error {

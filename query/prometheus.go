@@ -28,7 +28,7 @@ func (s *Server) mountPrometheus() error {
 	api, err := prom.New(prom.Config{
 		History: s.cfg.History,
 		Totals:  s.cfg.Source.Totals,
-		Regions: s.regions,
+		Open:    s.openPrometheus,
 		Nodes:   s.nodes,
 		Admit:   s.admit,
 		Busy:    func(err error) bool { return errors.Is(err, errBusy) || errors.Is(err, node.ErrClosed) },
@@ -41,14 +41,23 @@ func (s *Server) mountPrometheus() error {
 	return nil
 }
 
+// openPrometheus returns what one request of the Prometheus API reads.
+func (s *Server) openPrometheus() prom.Past {
+	p := s.open()
+	return prom.Past{History: p, Regions: func(ctx context.Context) ([]prom.Region, error) {
+		regions, _, err := s.extents(ctx, p, &selection{})
+		return regions, err
+	}}
+}
+
 // coverage asks what is known of every region, and nothing else.
 func (s *Server) coverage(ctx context.Context) (*node.Totals, error) {
 	return s.cfg.Source.Totals(ctx, node.Select{Match: func(*crdt.Series) bool { return false }})
 }
 
 // known returns the coverage of the regions that a question is about, and up to when the windows of all of them are here, ms.
-func (s *Server) known(ctx context.Context, sel *selection) (cov Coverage, until int64, err error) {
-	regions, cov, err := s.extents(ctx, sel)
+func (s *Server) known(ctx context.Context, p past, sel *selection) (cov Coverage, until int64, err error) {
+	regions, cov, err := s.extents(ctx, p, sel)
 	until = math.MaxInt64
 	for _, r := range regions {
 		until = min(until, r.Until)
@@ -56,16 +65,18 @@ func (s *Server) known(ctx context.Context, sel *selection) (cov Coverage, until
 	return cov, until, err
 }
 
-// regions tells the Prometheus API how far each region is known.
-func (s *Server) regions(ctx context.Context) ([]prom.Region, error) {
-	regions, _, err := s.extents(ctx, &selection{})
-	return regions, err
-}
-
-func (s *Server) extents(ctx context.Context, sel *selection) ([]prom.Region, Coverage, error) {
+// extents tells how far each region is known in p.
+func (s *Server) extents(ctx context.Context, p past, sel *selection) ([]prom.Region, Coverage, error) {
 	from, err := s.coverage(ctx)
 	if err != nil {
 		return nil, Coverage{}, err
+	}
+	of, alone, err := p.coverage(ctx)
+	if err != nil {
+		return nil, Coverage{}, err
+	}
+	if of != nil { // what is read from a hub is as complete as that hub says
+		from.Coverage = of
 	}
 	st, err := s.cfg.Source.Status(ctx)
 	if err != nil {
@@ -74,16 +85,20 @@ func (s *Server) extents(ctx context.Context, sel *selection) ([]prom.Region, Co
 	now := time.Now().UnixMilli()
 	cov := newCoverage(from.Coverage, from.Withheld, sel)
 	cov.lack(from.Shortfalls)
+	if alone != "" {
+		cov.Complete, cov.Withheld = false, alone
+	}
 	out := make([]prom.Region, 0, len(cov.Regions))
 	for i := range cov.Regions {
 		r := &cov.Regions[i]
 		region := prom.Region{Name: r.Region, Until: completeWindows(r, r.Region == st.Region, now)}
-		if !r.complete() {
+		switch {
+		case alone != "" && r.Region == st.Region:
+			region.Gap = "incomplete: " + alone
+		case !r.complete():
 			region.Gap = "incomplete: region " + strings.TrimSpace(regionText(r))
-		} else if cov.Withheld != "" {
+		case cov.Withheld != "" && alone == "":
 			region.Gap = "incomplete: " + cov.Withheld
-		} else if s.cfg.OwnWindows.Region == r.Region {
-			region.Gap = "incomplete: " + onlyOwn
 		}
 		out = append(out, region)
 	}

@@ -116,6 +116,7 @@ func (p *params) selection() selection {
 			s.names = append(s.names, base)
 		}
 	}
+	s.pattern = patternOf(metric, s.gauge != nil)
 	if len(p.values["match"]) > maxMatchers {
 		p.fail("match is given %d times: at most %d", len(p.values["match"]), maxMatchers)
 		return s
@@ -134,6 +135,20 @@ func (p *params) selection() selection {
 		}
 	}
 	return s
+}
+
+// patternOf returns a metric's pattern as an expression, that of the gauge behind an aggregate beside it; "" if it has none.
+func patternOf(metric string, aggregate bool) string {
+	expr, err := glob.Expression(metric)
+	if err != nil || !aggregate {
+		return expr
+	}
+	base, _, _ := cutAggregate(metric)
+	of, err := glob.Expression(base)
+	if err != nil {
+		return ""
+	}
+	return "(?:" + expr + ")|(?:" + of + ")"
 }
 
 // cutAggregate splits load:sum, as recording rules name it, into a gauge and its aggregate.

@@ -38,6 +38,9 @@ type Config struct {
 	// OwnWindows names this node if History holds its windows only, as an edge's does: they then stand for its region, and
 	// answers say so. Zero: History holds the totals of regions.
 	OwnWindows history.Owner
+	// Ask opens, for one request, the past of the mesh for a node that holds its own windows only: what others tell, and own, which is
+	// History as it stands for them. nil: nobody is asked.
+	Ask func(own history.Source) Past
 	// Version is what /api/v1/status/buildinfo says of this program.
 	Version string
 	// TokenFile names a file with one token a line; requests must carry one of them. It is read again when it changes.

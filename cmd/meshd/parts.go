@@ -29,6 +29,7 @@ type parts struct {
 	past   *history.Store
 	node   *node.Node
 	gossip *gossip.Gossip
+	asks   bridge.Questions
 	statsd *ingest.StatsD
 	graph  *ingest.Graphite
 	logs   *ingest.Logs // nil if there are no rules
@@ -104,10 +105,14 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	}); err != nil {
 		return err
 	}
+	self := history.Owner{Region: cfg.Region, Node: cfg.Node}
+	if p.asks, err = b.Questions(gossip.Role(cfg.Role), self, p.past, p.node, registry); err != nil {
+		return err
+	}
 	if p.gossip, err = gossip.New(gossip.Config{
 		Mesh: cfg.Mesh, Region: cfg.Region, Node: cfg.Node, Role: gossip.Role(cfg.Role), Inc: core.Inc, Nonce: core.Nonce,
 		Conn: s.mesh, Link: gossip.Link(cfg.Link), Meter: meter, Advertise: cfg.Advertise, Join: cfg.Join, HTTPAddr: s.http.Addr().String(),
-		TLS: identity, Insecure: cfg.Insecure, Handler: b, Logger: log, Registerer: registry,
+		TLS: identity, Insecure: cfg.Insecure, Handler: b, Asked: p.asks.Asked, Logger: log, Registerer: registry,
 	}); err != nil {
 		return err
 	}
@@ -143,11 +148,13 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
 	}
 	var own history.Owner
-	if cfg.Role == "edge" {
+	var asks func(history.Source) query.Past
+	if p.asks.Asker != nil {
 		own = history.Owner{Region: cfg.Region, Node: cfg.Node}
+		asks = func(own history.Source) query.Past { return p.asks.Asker.Open(own) }
 	}
 	if p.http, err = query.New(query.Config{
-		Source: p.node, History: p.past, OwnWindows: own, Version: version, Settings: p.node, Operator: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
+		Source: p.node, History: p.past, OwnWindows: own, Ask: asks, Version: version, Settings: p.node, Operator: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
 		Certificates: certificateList(p.gossip),
 		Events:       ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	}); err != nil {

@@ -22,10 +22,19 @@ type Region struct {
 	Gap   string // what is missing of it, for people; "" if nothing
 }
 
+// Past is what one request reads. When what was read until then does not fit what comes, History fails with history.ErrAgain, and all
+// is read again from it, Regions first.
+type Past struct {
+	History history.Source
+	Regions func(context.Context) ([]Region, error)
+}
+
 // Config is what an API needs. Zero fields take the documented default.
 type Config struct {
 	// History is what is asked; required.
 	History history.Source
+	// Open returns what one request reads instead of History and Regions, at a node that asks others. nil: those.
+	Open func() Past
 	// Totals returns lifetimes, which say how high cumulative curves stand. nil: they begin at 0 with the first window read.
 	Totals func(context.Context, node.Select) (*node.Totals, error)
 	// Regions tells what is known of each region. nil: nothing is missing, and windows are complete up to now.
@@ -110,13 +119,23 @@ func (a *API) Mount(handle func(pattern string, h http.Handler)) {
 	}
 }
 
+// past returns what one request reads.
+func (a *API) past() Past {
+	if a.cfg.Open != nil {
+		return a.cfg.Open()
+	}
+	return Past{History: a.cfg.History, Regions: a.cfg.Regions}
+}
+
 // queryable returns the storage of one request and what is missing in it.
-func (a *API) queryable(ctx context.Context) (*queryable, []string, error) {
-	q := &queryable{cfg: &a.cfg, now: a.cfg.Now().UnixMilli(), lookback: a.cfg.Lookback.Milliseconds(), regions: map[string]Region{}}
-	if a.cfg.Regions == nil {
+func (a *API) queryable(ctx context.Context, p Past) (*queryable, []string, error) {
+	cfg := a.cfg
+	cfg.History, cfg.Regions = p.History, p.Regions
+	q := &queryable{cfg: &cfg, now: a.cfg.Now().UnixMilli(), lookback: a.cfg.Lookback.Milliseconds(), regions: map[string]Region{}}
+	if cfg.Regions == nil {
 		return q, nil, nil
 	}
-	regions, err := a.cfg.Regions(ctx)
+	regions, err := cfg.Regions(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

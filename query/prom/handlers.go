@@ -70,7 +70,12 @@ func (a *API) admitted(ctx context.Context, p *params, h handler) (answer, error
 		return answer{}, err
 	}
 	defer release()
-	return h(ctx, p)
+	for p.past = a.past(); ; {
+		found, err := h(ctx, p)
+		if !errors.Is(err, history.ErrAgain) {
+			return found, err
+		}
+	}
 }
 
 // query answers an expression at one time.
@@ -117,7 +122,7 @@ func (a *API) evaluate(ctx context.Context, p *params, prepare func(*queryable, 
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	q, gaps, err := a.queryable(ctx)
+	q, gaps, err := a.queryable(ctx, p.past)
 	if err != nil {
 		return answer{}, err
 	}
@@ -189,7 +194,7 @@ func (a *API) search(ctx context.Context, p *params, find func(*queryable, *cond
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	q, gaps, err := a.queryable(ctx)
+	q, gaps, err := a.queryable(ctx, p.past)
 	if err != nil {
 		return answer{}, err
 	}
@@ -232,7 +237,7 @@ func (a *API) series(ctx context.Context, p *params) (answer, error) {
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	q, gaps, err := a.queryable(ctx)
+	q, gaps, err := a.queryable(ctx, p.past)
 	if err != nil {
 		return answer{}, err
 	}
@@ -268,7 +273,7 @@ func (a *API) metadata(ctx context.Context, p *params) (answer, error) {
 		sel.Names = func(name string) bool { return name == metric }
 	}
 	types := map[string]map[string]bool{}
-	if err := a.cfg.History.Series(ctx, sel, func(s *crdt.Series) error {
+	if err := p.past.History.Series(ctx, sel, func(s *crdt.Series) error {
 		if types[s.Name] == nil {
 			if len(types) == maxFound {
 				return errTooManyFound

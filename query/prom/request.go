@@ -82,8 +82,9 @@ func badParameter(name string, err error) error {
 
 // params reads the form of a request, of its URL and its body. The first error sticks.
 type params struct {
-	r   *http.Request
-	err error
+	r    *http.Request
+	err  error
+	past Past // once the request is admitted
 }
 
 func newParams(w http.ResponseWriter, r *http.Request) *params {

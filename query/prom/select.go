@@ -130,12 +130,31 @@ func (c *conditions) selection() history.Selection {
 	if len(c.labels)+len(c.kind) > 0 {
 		sel.Match = c.rest
 	}
+	sel.Tests = c.tests()
 	for _, m := range c.region {
 		if m.Type == labels.MatchEqual && m.Value != "" {
 			sel.Regions = []string{m.Value}
 		}
 	}
 	return sel
+}
+
+// tests tells the conditions to another node.
+func (c *conditions) tests() []history.Test {
+	var out []history.Test
+	for _, l := range c.equal {
+		out = append(out, history.Test{Label: l.Name, Op: history.Equals, Value: l.Value})
+	}
+	for _, ms := range [][]*matcher{c.names, c.labels, c.kind, c.region, c.node} {
+		for _, m := range ms {
+			out = append(out, history.Test{Label: m.Name, Op: opOf[m.Type], Value: m.Value})
+		}
+	}
+	return out
+}
+
+var opOf = map[labels.MatchType]history.TestOp{
+	labels.MatchEqual: history.Equals, labels.MatchNotEqual: history.EqualsNot, labels.MatchRegexp: history.Matches, labels.MatchNotRegexp: history.MatchesNot,
 }
 
 // labeller makes the labels of series. The zero labeller is ready.

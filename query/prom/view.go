@@ -113,6 +113,12 @@ func (v *view) anchor(ctx context.Context) error {
 	return nil
 }
 
+// The kinds that cumulative tells apart, of those that have windows.
+var (
+	additiveKinds = []crdt.Kind{crdt.KindCounter, crdt.KindUpDown, crdt.KindDistribution}
+	otherKinds    = []crdt.Kind{crdt.KindGauge, crdt.KindUnique, crdt.KindObserved, crdt.KindHistogram}
+)
+
 func cumulative(k crdt.Kind) bool {
 	return k == crdt.KindCounter || k == crdt.KindUpDown || k == crdt.KindDistribution
 }
@@ -143,7 +149,7 @@ func (v *view) curves(ctx context.Context) error {
 	from, to := v.hints.Start-1, v.evals.last
 	wide := v.evals.alignedTo(v.hints.Range, widths)
 	additive := base
-	additive.Match, additive.Width = only(true), wide
+	additive.Match, additive.Width, additive.Kinds = only(true), wide, additiveKinds
 	if v.style == atLastTwo || v.style == onGrid || v.style == asIs {
 		additive.Width = 0
 	}
@@ -158,7 +164,7 @@ func (v *view) curves(ctx context.Context) error {
 		return err
 	}
 	others := base
-	others.Newest = v.newest()
+	others.Newest, others.Kinds = v.newest(), otherKinds
 	for _, wider := range []bool{true, false} {
 		others.Width, others.To = 0, to+1 // a sample of the very time of an evaluation counts
 		if wider {
