@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"meshd/history"
@@ -118,6 +119,8 @@ func (a *Asker) first(ctx context.Context, hubs []Hub) (found int, of []node.Cov
 		err error
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
 	defer cancel()
 	answers := make(chan answer, len(hubs))
 	next, open := 0, 0
@@ -126,7 +129,7 @@ func (a *Asker) first(ctx context.Context, hubs []Hub) (found int, of []node.Cov
 		one := answer{hub: next}
 		next++
 		open++
-		go func() { // ends with ctx, or when that is over
+		asking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, firstWithin+8*h.RTT)
 			defer cancel()
 			one.err = a.ask(ctx, h, &wire.Query{Ask: wire.AskCoverage}, func(part *wire.Answer) error {
@@ -134,7 +137,7 @@ func (a *Asker) first(ctx context.Context, hubs []Hub) (found int, of []node.Cov
 				return nil
 			})
 			answers <- one
-		}()
+		})
 	}
 	failed := errors.New("no session with a hub of the region")
 	for open > 0 || next < len(hubs) {

@@ -33,6 +33,7 @@ type machine struct {
 	papers       string                 // folder of its certificate, key and authorities; empty: none yet
 	next         bool                   // the next processes are of a build that is one protocol version ahead
 	full         atomic.Bool            // its disk
+	keeps        bool                   // the next processes keep windows, and answer over HTTP
 
 	proc atomic.Pointer[process] // nil: off
 }
@@ -46,6 +47,7 @@ type process struct {
 	disk     *disk
 	node     *node.Node
 	gossip   *gossip.Gossip
+	past     *past // nil: it keeps no windows
 	registry *prometheus.Registry
 
 	mute chan struct{} // held by whoever blocks messages on their way into the node
@@ -144,9 +146,13 @@ func (h *machine) open() (p *process, err error) {
 	if h.hub {
 		transport = crossing{transport, h.m}
 	}
-	if p.node, err = node.New(node.Config{
-		Mesh: meshName, Core: core, Store: p.disk, Transport: transport, Logger: log, Registerer: p.registry,
-	}); err != nil {
+	nodeCfg := node.Config{Mesh: meshName, Core: core, Store: p.disk, Transport: transport, Logger: log, Registerer: p.registry}
+	if h.keeps {
+		if p.past, err = p.openPast(&nodeCfg); err != nil {
+			return nil, err
+		}
+	}
+	if p.node, err = node.New(nodeCfg); err != nil {
 		return nil, err
 	}
 	cfg := gossip.Config{
@@ -161,6 +167,11 @@ func (h *machine) open() (p *process, err error) {
 	}
 	if h.next {
 		cfg.Versions = nextVersions
+	}
+	if p.past != nil {
+		if cfg.Asked, err = p.openHTTP(b); err != nil {
+			return nil, err
+		}
 	}
 	if h.change != nil {
 		h.change(&cfg)
@@ -196,7 +207,11 @@ func (p *process) end() error {
 	p.stopNode()
 	err := <-p.nodeDone
 	p.stopGossip()
-	return errors.Join(err, <-p.gossipDone, p.store.Close())
+	err = errors.Join(err, <-p.gossipDone)
+	if p.past != nil {
+		p.past.store.Close()
+	}
+	return errors.Join(err, p.store.Close())
 }
 
 // stop turns the machine off as an operator does. What it acknowledged stays.
