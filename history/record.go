@@ -158,8 +158,8 @@ func (r *CurveReader) enter(key []byte, o Owner) error {
 	s := r.series[string(key)]
 	if s == nil {
 		var err error
-		if s, err = parseSeries(key); err != nil {
-			return err
+		if s, err = parseSeries(string(key)); err != nil {
+			return fmt.Errorf("%w: %w", errChunk, err)
 		}
 		if r.series == nil || len(r.series) == maxSeriesHeld {
 			r.series = make(map[string]*crdt.Series)
@@ -198,9 +198,9 @@ func ReadSeries(b []byte, yield func(*crdt.Series) error) error {
 		if in.Err != nil {
 			return fmt.Errorf("%w: list of series", errChunk)
 		}
-		s, err := parseSeries(key)
+		s, err := parseSeries(string(key))
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errChunk, err)
 		}
 		if err := yield(s); err != nil {
 			return err

@@ -134,7 +134,7 @@ func (s *Server) overTimeFrom(ctx context.Context, p past, q *totalQuery) (*Tota
 	if err != nil {
 		return nil, err
 	}
-	periods, coarse, err := q.totalsOverTime(ctx, p)
+	periods, coarse, err := q.totalsOverTime(ctx, p.Source)
 	if err != nil {
 		return nil, err
 	}

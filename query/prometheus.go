@@ -44,7 +44,7 @@ func (s *Server) mountPrometheus() error {
 // openPrometheus returns what one request of the Prometheus API reads.
 func (s *Server) openPrometheus() prom.Past {
 	p := s.open()
-	return prom.Past{History: p, Regions: func(ctx context.Context) ([]prom.Region, error) {
+	return prom.Past{History: p.Source, Regions: func(ctx context.Context) ([]prom.Region, error) {
 		regions, _, err := s.extents(ctx, p, &selection{})
 		return regions, err
 	}}
