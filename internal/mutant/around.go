@@ -35,5 +35,11 @@ var Around = []struct{ Name, Package, Test string }{
 	{"subqueries begin with the query", "query/prom", "TestRatesAreExact"},
 	{"rates of what is cut off are 0", "query/prom", "TestGapsAreWarnings"},
 	{"periods overlap by a window", "query", "TestOverTimeAgainstEvents"},
+	{"questions on the first connection", "gossip", "TestAsk"},
+	{"answers go on for nobody", "gossip", "TestAQuestionThatIsGivenUpStopsTheAnswer"},
+	{"questions without a limit", "internal/ask", "TestLimitsOfAnswers"},
+	{"half an answer is whole", "internal/ask", "TestAnotherHubIsAsked"},
+	{"cut off without a word", "internal/ask", "TestCutOffItSaysSo"},
+	{"own windows added to a hub's", "internal/ask", "TestOwnUnsentWindowsAreSeenOnce"},
 	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
 }
