@@ -50,6 +50,7 @@ func (w *World) checkCells(m *machine) {
 	if len(c.Cold()) > 0 {
 		w.saw(sawCold)
 	}
+	w.checkForgotten(m)
 	if counts.Quarantined > 0 {
 		w.fail("I9", "%s quarantined an origin although every frame is honest", m.spec.Name)
 	}

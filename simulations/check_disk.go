@@ -30,8 +30,13 @@ func (w *World) checkColdSums(m *machine) {
 				a, _ := amountsOf(&f.Cells[0].Value)
 				sums[at].add(&a)
 			}
-		case strings.HasPrefix(k, "o/"):
+		case strings.HasPrefix(k, "o/"), strings.HasPrefix(k, "f/"):
 			cells.kv[k] = v
+		}
+	}
+	for _, incs := range cells.records() { // they are among the cold
+		for _, inc := range incs {
+			cold[inc] = true
 		}
 	}
 	have := held{}

@@ -63,7 +63,8 @@ func (w *World) checkGauge(m *machine, region, i int, g *crdt.Rollup) {
 // gauges is what must be said of every gauge after heal, by region and series; nil where that is not known.
 type gauges [][]*crdt.Rollup
 
-// lastSet returns what the processes that run set last. Two of one name have two clocks: which is newer is theirs to say.
+// lastSet returns what the processes that run set last. Two of one name have two clocks: which is newer is theirs to say. When
+// one of them ends, nobody can know that it is not to come back: its name counts as missing until it is started anew.
 func (w *World) lastSet() gauges {
 	out := make(gauges, len(w.regions))
 	for region := range w.regions {
@@ -71,6 +72,7 @@ func (w *World) lastSet() gauges {
 		procs := map[string]*written{}
 		twice := false
 		for _, m := range w.byRegion[region] {
+			twice = twice || m.spec.Copy >= 0 && m.gen > 0
 			if m.proc != nil {
 				twice = twice || procs[m.spec.Name] != nil
 				procs[m.spec.Name] = m.proc.by

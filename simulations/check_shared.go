@@ -28,6 +28,9 @@ func (c cells) ofName(name string) (out []byte) {
 // shared compares what hubs hold of the same origins, byte by byte (I1): the hubs of a region every cell of the
 // region's nodes, cold ones included; all hubs the entries of processes that run.
 func (w *World) shared() error {
+	if err := w.forgotAlike(); err != nil {
+		return err
+	}
 	held := map[*machine]map[crdt.Origin]cells{}
 	who := map[crdt.Origin]*machine{}
 	for _, m := range w.hubs {

@@ -176,4 +176,5 @@ func (t *truth) gather(h held, d *disk) {
 			}
 		}
 	}
+	t.gatherForgotten(h, d)
 }

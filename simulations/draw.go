@@ -45,7 +45,7 @@ func Draw(seed uint64) *Plan {
 		hubs := min(1+r.IntN(3), share)
 		p.addRegion(i, hubs, share-hubs)
 	}
-	return finish(p)
+	return finish(p, false)
 }
 
 // spares is how many machines at most faults add to a mesh.
@@ -74,7 +74,7 @@ func drawSmall(seed uint64, bias Profile) *Plan {
 	p.Load.Kinds = drawKinds(r)
 	drawSmallMesh(p, r, seed%10 == 9, bias.hubs)
 	p.bias = bias
-	finish(p)
+	finish(p, true)
 	if bias.limits != nil {
 		bias.limits(p, r)
 		p.Bound = bound(p)
@@ -98,7 +98,7 @@ func drawClocks(r *rand.Rand) Clocks {
 }
 
 // finish draws the faults of a plan whose mesh is drawn.
-func finish(p *Plan) *Plan {
+func finish(p *Plan, small bool) *Plan {
 	p.Core.Silence = max(p.Core.Silence, 4*p.Core.Beat)            // what is said of other regions comes two beats late
 	p.Core.ColdAfter = max(p.Core.ColdAfter, 3*p.Core.AntiEntropy) // what was loaded to be relayed must stay that long
 	p.Faults = drawFaults(p, stream(p.Seed, "faults"))
@@ -106,6 +106,7 @@ func finish(p *Plan) *Plan {
 	p.Load.Configs = stream(p.Seed, "configurations").IntN(6)
 	drawWindows(p, stream(p.Seed, "windows"))
 	p.Load.Rollups = stream(p.Seed, "rollups").IntN(2) == 0
+	drawForgetting(p, stream(p.Seed, "forgetting"), small)
 	p.Bound = bound(p)
 	return p
 }

@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"fmt"
+	"math"
 	"runtime/debug"
 
 	"meshd/crdt"
@@ -169,8 +170,13 @@ func (j *job) leak(d node.Decoded) (what string) {
 		}
 	case *wire.Marks:
 		for i := range msg.Marks {
-			if mk := &msg.Marks[i]; m.spec.Role == node.RoleHub {
-				durable("acknowledges", mk.Origin, mk.Progress[crdt.StreamLifetime].Cursor)
+			mk := &msg.Marks[i]
+			at := mk.Progress[crdt.StreamLifetime].Cursor
+			if at == math.MaxUint64 && m.disk.closed(mk.Origin) { // nothing more of it is wanted
+				continue
+			}
+			if m.spec.Role == node.RoleHub {
+				durable("acknowledges", mk.Origin, at)
 			}
 		}
 	case *wire.WindowMarks:

@@ -48,17 +48,32 @@ func (b lateBuckets) since(at int64) (greatest int64) {
 
 func isDated(m wire.Message) bool {
 	switch m.(type) {
-	case *wire.Hello, *wire.Heartbeat, *wire.Coverage:
+	case *wire.Hello, *wire.Heartbeat, *wire.Coverage, *wire.Heard:
 		return true
 	}
 	return false
 }
 
 // slack is how far what a machine says of a region at a time may be off: the errors of four hops, from a node to a
-// hub of its region, to a hub beside that one, to a hub of the machine's region, and to the machine; and drift.
-func (w *World) slack(m *machine, region int, at int64) int64 {
-	const drift = 2000 // of one part, 500 ppm; the clocks' windows and roundings are within the milliseconds added
-	from := at - 1_000_000
+// hub of its region, to a hub beside that one, to a hub of the machine's region, and to the machine; and drift. What was dated
+// too late by them was said so much earlier: errors of that time count, too.
+func (w *World) slack(m *machine, region int, at int64) (slack int64) {
+	const around = 1_000_000 // as long as one of the buckets
+	for from := at - around; ; from = at - around - slack {
+		more := w.errorsSince(m, region, from) + (w.now-at)/drift + 30_000
+		if more <= slack {
+			return slack
+		}
+		slack = more
+	}
+}
+
+// drift is by which part a clock is off at most, with 500 ppm; the clocks' windows and roundings are within the milliseconds
+// that are added.
+const drift = 2000
+
+// errorsSince adds up the greatest errors of the hops from a region's nodes to a machine, from a time on.
+func (w *World) errorsSince(m *machine, region int, from int64) int64 {
 	var first, second int64
 	for _, h := range w.hubs {
 		if h.region != region && h.region != m.region {
@@ -72,5 +87,5 @@ func (w *World) slack(m *machine, region int, at int64) int64 {
 			second = max(second, late)
 		}
 	}
-	return 2*first + second + m.late.since(from) + (w.now-at)/drift + 30_000
+	return 2*first + second + m.late.since(from)
 }

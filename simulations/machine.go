@@ -140,7 +140,7 @@ func (w *World) crash(m *machine) {
 	w.trace("%s crashes", m.spec.Name)
 	if p.persist != nil {
 		if !p.durable && w.rng.disk.IntN(2) == 0 && !m.disk.full {
-			m.disk.write(p.persist.Ops, reachesOf(nil, p.persist.Ops))
+			w.write(m, p.persist.Ops, reachesOf(nil, p.persist.Ops))
 			p.durable = true
 		}
 		if p.durable {
@@ -268,7 +268,7 @@ func (w *World) restartIn(m *machine, after int64) {
 func (w *World) durable(ev *event) {
 	m, p, j := ev.m, ev.m.proc, w.finish(ev)
 	if !m.disk.full {
-		m.disk.write(p.persist.Ops, j.reaches)
+		w.write(m, p.persist.Ops, j.reaches)
 		p.durable = true
 		w.hashDisk(p.persist.Ops)
 		if w.plan.Verbose {

@@ -11,6 +11,7 @@ type Profile struct {
 	Name   string
 	kinds  []FaultKind // drawn as often as all others together
 	hubs   int         // of each region, if not 0
+	forget bool        // hubs forget what is over for a moment
 	limits func(*Plan, *rand.Rand)
 }
 
@@ -19,6 +20,7 @@ var Profiles = []Profile{
 	{Name: "churn", kinds: []FaultKind{Crash, Bounce, TrapBefore, TrapSynced, TrapAnswer, Redial, Drop}},
 	{Name: "restores", kinds: []FaultKind{Wipe, WipeFlush, Rollback, Clone, Crash}},
 	{Name: "failovers", kinds: []FaultKind{Cut, OneWay, Split, Swizzle, Pause, Drop}, hubs: 3},
+	{Name: "oblivion", kinds: []FaultKind{Crash, Bounce, TrapSynced, TrapAnswer, Pause, Drop, Split}, hubs: 2, forget: true},
 	{Name: "operators", kinds: []FaultKind{Remove, DropSeries}},
 	{Name: "thrift", kinds: []FaultKind{Storm, Loss, Delay, SlowDisk, FullDisk, Split}, limits: func(p *Plan, r *rand.Rand) {
 		p.Net.Queue, p.Core.CatchUp = pick(r, 2000, 5000), pick(r, 1, 3000)

@@ -40,6 +40,9 @@ const (
 	sawWindowReopened
 	sawWindowsLeft
 	sawStays
+	sawForgotten
+	sawForgottenLate
+	sawRecordAndCells
 	numSights
 )
 
@@ -55,6 +58,7 @@ var sightNames = [numSights]string{
 	"writer lost between two frames of a flush",
 	"totals of windows", "published window reopened by a late event", "windows of a dead process published by the next",
 	"totals that stay in their region",
+	"process forgotten by a hub", "late frame of a forgotten process refused", "forgotten processes beside cells of others of the node",
 }
 
 // rare sights need larger runs than the quick set; the slow one demands them.

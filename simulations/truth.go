@@ -20,13 +20,14 @@ type truth struct {
 
 // written is what one process was asked to count.
 type written struct {
-	inc    crdt.Incarnation
-	m      *machine // that the process ran on
-	asked  *ledger
-	ok     *ledger
-	gauges map[int][]setting // settings accepted, by series
-	hub    []amounts         // accepted with the word of a hub; nil: nothing
-	gone   bool              // a disaster destroyed some of it: lower bounds of uniques and gauges say nothing
+	inc       crdt.Incarnation
+	m         *machine // that the process ran on
+	asked     *ledger
+	ok        *ledger
+	gauges    map[int][]setting // settings accepted, by series
+	hub       []amounts         // accepted with the word of a hub; nil: nothing
+	forgotten []amounts         // what the first hub forgot of it; nil: none did
+	gone      bool              // a disaster destroyed some of it: lower bounds of uniques and gauges say nothing
 }
 
 // ledger is one value per series.
