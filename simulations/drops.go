@@ -2,7 +2,10 @@ package simulations
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
+	"meshd/internal/wire"
 	"meshd/node"
 )
 
@@ -38,6 +41,28 @@ func (w *World) dropSeries(m *machine, series int) {
 		w.truth.drops[series].done = true
 	}
 	w.step(m, node.DropSeries{ID: w.ids, Metric: w.truth.series[series].Name})
+}
+
+// undo takes note of orders that were destroyed with the only disks of hubs that knew of them: edges tell nobody.
+func (w *World) undo() {
+	for i := range w.truth.drops {
+		d, name := &w.truth.drops[i], w.truth.series[i].Name
+		d.done = d.done && slices.ContainsFunc(w.hubs, func(m *machine) bool { return m.disk.drops(name) })
+	}
+}
+
+// drops reports whether a disk knows that a series was dropped.
+func (d *disk) drops(name string) bool {
+	for k, v := range d.kv {
+		if !strings.HasPrefix(k, "d/") {
+			continue
+		}
+		m, err := wire.ParseMessage(v)
+		if err == nil && slices.ContainsFunc(m.(*wire.Drops).Drops, func(d wire.Drop) bool { return d.Metric == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // undropped says what of a dropped series came back, nil if nothing did.

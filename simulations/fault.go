@@ -238,4 +238,5 @@ func (w *World) replaceDisk(m *machine, d *disk, acked []amounts) {
 		}
 	}
 	w.destroyed[m.region] = true
+	w.undo()
 }

@@ -5,6 +5,6 @@ package simulations
 const (
 	quickSeeds  = 260
 	quickSmall  = 150
-	quickBiased = 8
+	quickBiased = 45
 	slowSeeds   = true
 )
