@@ -105,6 +105,8 @@ type hubState struct {
 	watch    *reconcile.Watch
 	floor    *reconcile.Floor
 	export   *reconcile.Export // the totals for other regions; nil: the same as for its own
+	feed     *reconcile.Export // the totals for edges; nil: the same as for hubs
+	fed      uint32            // number under which it was begun
 	exports  uint32            // how often it was begun anew
 	cold     coldStore
 	aged     map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long

@@ -197,6 +197,6 @@ func (c *Core) replaced() func(crdt.Origin) bool {
 // forgetHubs lets an edge forget what the processes of hubs said that run as another process now.
 func (c *Core) forgetHubs() {
 	replaced := c.replaced()
-	c.check(c.slots.Prune(replaced, c.mine))
+	c.check(c.slots.Prune(func(o crdt.Origin) bool { return replaced(o) || c.slots.Superseded(o) }, c.alone, c.mine))
 	c.views.Forget(func(o crdt.Origin) bool { return !replaced(o) })
 }

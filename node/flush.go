@@ -166,7 +166,8 @@ func (c *Core) direct(s *session) []*reconcile.Replica {
 			return nil
 		}
 		regions := c.hub.entries.Regions()
-		out := append(make([]*reconcile.Replica, 0, 2+len(regions)), &c.hub.region.Total.Replica, &c.hub.floor.Cells.Replica)
+		feed, _ := c.fedTotals()
+		out := append(make([]*reconcile.Replica, 0, 2+len(regions)), &feed.Replica, &c.hub.floor.Cells.Replica)
 		for _, r := range regions {
 			if r != c.cfg.Region {
 				out = append(out, &c.hub.entries.View(r).Replica)
@@ -331,12 +332,13 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		}
 		return p[crdt.StreamLifetime], ok
 	}
+	feed, _ := c.fedTotals()
 	for size := c.frameSize(s, false); c.mayFill(s); {
-		b, ok := c.build(&c.hub.region.Total.Replica, s.line.filter, st.sent, size)
+		b, ok := c.build(&feed.Replica, s.line.filter, st.sent, size)
 		if !ok {
 			return
 		}
-		yours, ok := c.hub.region.Pairs(b.frame, s.peer.Node, s.named, cold)
+		yours, ok := c.hub.region.Pairs(feed, b.frame, s.peer.Node, s.named, cold)
 		if !ok {
 			return
 		}

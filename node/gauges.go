@@ -54,7 +54,10 @@ func (c *Core) hearsHub(o crdt.Origin) bool {
 	if o.Class == crdt.ClassRegion && o.Region == c.cfg.Region { // of its own region a process says its totals
 		s := c.sessions[c.feed]
 		if c.hub == nil && c.cfg.OneFeed {
-			return s != nil && s.peer.Inc == o.Inc
+			return s != nil && s.peer.Inc.SameProcess(o.Inc) && !c.slots.Superseded(o)
+		}
+		if c.hub == nil { // which it writes anew for its edges
+			return c.hearsProcess(o) && !c.slots.Superseded(o)
 		}
 		return c.hubs[o.Inc] > 0
 	}
@@ -62,9 +65,17 @@ func (c *Core) hearsHub(o crdt.Origin) bool {
 		s := c.sessions[c.feed]
 		return s != nil && s.peer.Inc.SameProcess(o.Inc) && !c.views.Superseded(o)
 	}
+	if !c.hearsProcess(o) {
+		return false
+	}
+	return c.hub != nil && !c.hub.entries.Superseded(o) || c.hub == nil && !c.views.Superseded(o)
+}
+
+// hearsProcess reports whether there is a session with the hub process that writes o.
+func (c *Core) hearsProcess(o crdt.Origin) bool {
 	for inc := range c.hubs {
 		if inc.SameProcess(o.Inc) {
-			return c.hub != nil && !c.hub.entries.Superseded(o) || c.hub == nil && !c.views.Superseded(o)
+			return true
 		}
 	}
 	return false

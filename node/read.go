@@ -103,6 +103,9 @@ func (c *Core) known(id reconcile.SeriesID, region string) (crdt.Value, bool, er
 			}
 			return v, ok, nil
 		}
+		if c.alone(id) {
+			return c.ownAlone(id)
+		}
 		own, has, err := c.slots.Answer(id, c.mine)
 		if err != nil || !has {
 			return v, ok, err
@@ -351,6 +354,9 @@ func (c *Core) inputs(id reconcile.SeriesID, region string) (rule string, in []I
 	case c.hub == nil && own:
 		for _, r := range c.mine {
 			add(r, c.liveNote(r))
+		}
+		if c.alone(id) {
+			return "own cells alone", in
 		}
 		if d := c.views.Region(region); d != nil {
 			add(&d.Replica, "what hubs had before they lost their disks")

@@ -45,6 +45,7 @@ func (c *Core) renewExport() {
 	if c.hub == nil || c.scopes.rules == nil && c.hub.export == nil {
 		return
 	}
+	c.renewFeed()
 	if old := c.hub.export; old != nil {
 		c.unlearn(old.Origin)
 	}
@@ -62,6 +63,10 @@ func (c *Core) closeTotals() (changed bool) {
 		c.check(x.Update())
 		changed = x.Close() || changed
 		c.Counts.ExportsFull = x.Full
+	}
+	if x := c.hub.feed; x != nil {
+		c.check(x.Update())
+		changed = x.Close() || changed
 	}
 	return changed
 }
@@ -149,10 +154,12 @@ func (c *Core) settleChoices() {
 // its author may have kept something for itself that this node would answer for. And a statement about an entry that was let
 // go of under rules in between, which needed less of it, says nothing once they are lifted: the rules are the same again, the cells gone.
 func (c *Core) undated(rc *wire.RegionCoverage) *wire.RegionCoverage {
-	if rc.Region == c.cfg.Region || mutant.On("complete by other rules") {
+	own := rc.Region == c.cfg.Region
+	if own && c.hub != nil || mutant.On("complete by other rules") {
 		return rc
 	}
-	if rc.Rules == c.scopes.rules.Sum() && !c.isDropped(statedOf(rc)) {
+	o := statedOf(rc)
+	if gone := own && c.letGo(o) || c.isDropped(o); rc.Rules == c.scopes.rules.Sum() && !gone {
 		return rc
 	}
 	short := *rc
@@ -211,10 +218,15 @@ func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
 	sumless := c.sumless(sel)
 	for _, region := range c.regions() {
 		if region == c.cfg.Region {
+			out = append(out, c.aloneShort(sel)...)
 			continue
 		}
 		for _, n := range rules.May(sel.Names) {
 			rule := rules.Rule(n)
+			if rule.Scope == reconcile.ScopeNode {
+				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("stays there by rollup rule %d: ask a hub of that region", n)})
+				continue
+			}
 			if rule.Scope != reconcile.ScopeGlobal {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("stays there by rollup rule %d: ask a node of that region", n)})
 				continue

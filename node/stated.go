@@ -271,6 +271,9 @@ func (c *Core) coverageFor(peer PeerInfo) *statement {
 	}
 	now := []wire.RegionCoverage{c.inWall(c.extent())}
 	entry, anew := c.entryFor(peer.Region)
+	if role == RoleEdge {
+		entry, anew = c.fedTotals()
+	}
 	now[0].Seq, now[0].Anew, now[0].Rules = entry.Seq(), anew, c.scopes.rules.Sum()
 	if role == RoleEdge {
 		for _, r := range c.regions() { // also those in which nothing was counted yet: an answer must say whether they are heard

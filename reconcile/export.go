@@ -14,7 +14,9 @@ type Export struct {
 	Derived
 	Full uint64 // gains that were left out because a sum reached its limit
 
-	rules *Rules
+	// version says of a metric whether it travels, and in which version.
+	version func(metric string, k crdt.Kind) (version string, travels bool)
+
 	from  []*Derived               // the totals, and what earlier processes had beyond them
 	upto  []uint64                 // seqs of these up to which all is exported
 	ways  []way                    // by SeriesID
@@ -32,8 +34,20 @@ type way struct {
 // NewExport returns an empty export under an origin of its own. It is of the maximum, series by series, of what is in from: the
 // totals first.
 func NewExport(o crdt.Origin, rules *Rules, cat *Catalog, from ...*Derived) *Export {
+	return newExport(o, rules.Version, cat, from...)
+}
+
+// NewFeed returns an empty export for the edges of the own region: the totals as they are, but for metrics of scope node.
+func NewFeed(o crdt.Origin, rules *Rules, cat *Catalog, total *Derived) *Export {
+	version := func(metric string, _ crdt.Kind) (string, bool) {
+		return "", !rules.Alone(metric) || mutant.On("edges get what is of scope node")
+	}
+	return newExport(o, version, cat, total)
+}
+
+func newExport(o crdt.Origin, version func(string, crdt.Kind) (string, bool), cat *Catalog, from ...*Derived) *Export {
 	return &Export{
-		Derived: *NewDerived(o, cat), rules: rules, from: from, upto: make([]uint64, len(from)),
+		Derived: *NewDerived(o, cat), version: version, from: from, upto: make([]uint64, len(from)),
 		added: map[SeriesID]*crdt.Value{}, sums: map[SeriesID]*crdt.Value{}, of: map[SeriesID][]SeriesID{},
 	}
 }
@@ -86,7 +100,7 @@ func (x *Export) way(id SeriesID) (way, error) {
 		return *w, nil
 	}
 	s := x.cat.Series(id)
-	version, travels := x.rules.Version(s.Name, s.Kind)
+	version, travels := x.version(s.Name, s.Kind)
 	if mutant.On("scope ignored") {
 		travels = true
 	}

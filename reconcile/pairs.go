@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -15,10 +16,10 @@ type Named struct {
 	Live bool // the head moves: never whole
 }
 
-// Pairs returns, for a frame of the totals that was just built, what of each of its cells is an edge's own: totals and
+// Pairs returns, for a frame of totals, the region's or a feed of them, that was just built, what of each of its cells is an edge's own: totals and
 // pairs have to be read at the same instant. cold returns how far a cold origin is held. ok is false when a cold copy
 // has to be loaded first.
-func (g *Region) Pairs(f *wire.Frame, node string, named []Named, cold func(crdt.Origin) (crdt.Progress, bool)) (yours []wire.Yours, ok bool) {
+func (g *Region) Pairs(total *Derived, f *wire.Frame, node string, named []Named, cold func(crdt.Origin) (crdt.Progress, bool)) (yours []wire.Yours, ok bool) {
 	yours = make([]wire.Yours, 0, len(named))
 	for _, n := range named {
 		o := crdt.Origin{Class: crdt.ClassNode, Region: g.Total.Origin.Region, Node: node, Inc: n.Inc}
@@ -26,7 +27,7 @@ func (g *Region) Pairs(f *wire.Frame, node string, named []Named, cold func(crdt
 		if r := g.raw[o]; r != nil {
 			y.Whole = !n.Live && r.Progress[crdt.StreamLifetime].Covered >= n.Head[crdt.StreamLifetime]
 			if !y.Whole {
-				y.Cells = g.yours(f, r)
+				y.Cells = total.yours(f, r)
 			}
 		} else if p, ok := cold(o); ok {
 			y.Whole = (!n.Live || mutant.On("live is whole")) && p.Covered >= n.Head[crdt.StreamLifetime]
@@ -44,13 +45,13 @@ func (g *Region) Pairs(f *wire.Frame, node string, named []Named, cold func(crdt
 
 // yours returns what the cells of f, a frame of totals, contain of r. Kinds that are joined rather than added need
 // no pair: adding own state to a total that contains it changes nothing.
-func (g *Region) yours(f *wire.Frame, r *Replica) []wire.YoursCell {
+func (d *Derived) yours(f *wire.Frame, r *Replica) []wire.YoursCell {
 	var out []wire.YoursCell
 	for i := range f.Cells {
 		c := &f.Cells[i]
 		switch c.Value.Kind {
 		case crdt.KindCounter, crdt.KindUpDown, crdt.KindDistribution:
-			v, _ := r.Cell(g.Total.series[c.Ref])
+			v, _ := r.Cell(d.series[c.Ref])
 			if v == nil {
 				continue
 			}
@@ -271,10 +272,15 @@ func (s *Slots) Answer(id SeriesID, own []*Replica) (v crdt.Value, ok bool, err 
 	return v, ok, nil
 }
 
-// Prune forgets what hub processes that are over had said, once a living one answers at least as much of every
-// series. It stays so: what the edge writes from now on adds the same to both answers, and the living hub's only
+// Superseded reports whether a hub wrote totals for its edges anew after those of an origin.
+func (s *Slots) Superseded(o crdt.Origin) bool {
+	return slices.ContainsFunc(s.Origins(), func(p crdt.Origin) bool { return p.Node == o.Node && p.Inc.Replaces(o.Inc) })
+}
+
+// Prune forgets what hub processes that are over had said, or running ones before they wrote it anew, once a living one answers at
+// least as much of every series but those that passed holds for, with which nothing is answered. It stays so: what the edge writes from now on adds the same to both answers, and the living hub's only
 // grows beside that. So an edge holds what a few hubs said, however often they restart.
-func (s *Slots) Prune(dead func(crdt.Origin) bool, own []*Replica) error {
+func (s *Slots) Prune(dead func(crdt.Origin) bool, passed func(SeriesID) bool, own []*Replica) error {
 	for _, d := range s.Origins() {
 		if !dead(d) {
 			continue
@@ -283,7 +289,7 @@ func (s *Slots) Prune(dead func(crdt.Origin) bool, own []*Replica) error {
 			if dead(l) {
 				continue
 			}
-			ok, err := s.all[l].dominates(s.all[d], own)
+			ok, err := s.all[l].dominates(s.all[d], passed, own)
 			if err != nil {
 				return err
 			}
@@ -298,9 +304,9 @@ func (s *Slots) Prune(dead func(crdt.Origin) bool, own []*Replica) error {
 }
 
 // dominates reports whether the slot's answers contain those of d.
-func (sl *Slot) dominates(d *Slot, own []*Replica) (bool, error) {
+func (sl *Slot) dominates(d *Slot, passed func(SeriesID) bool, own []*Replica) (bool, error) {
 	for _, id := range d.Total.series {
-		if id == noSeries || sl.Total.cat.Series(id).Kind == crdt.KindGauge { // a dead hub's rollups are old by themselves
+		if id == noSeries || passed(id) || sl.Total.cat.Series(id).Kind == crdt.KindGauge { // a dead hub's rollups are old by themselves
 			continue
 		}
 		less, ok, err := d.Answer(id, own)

@@ -29,7 +29,31 @@ type meshEdge struct {
 
 type meshHub struct {
 	region *Region
+	feed   *Export // the totals for edges, once rules of scope node were set; nil: those of the region
+	anew   uint32
 	pushed map[*meshEdge]uint64
+}
+
+// total returns what edges get.
+func (m *mesh) total(h *meshHub) *Derived {
+	h.region.Total.Close()
+	if h.feed == nil {
+		return h.region.Total
+	}
+	if err := h.feed.Update(); err != nil {
+		m.t.Fatal(err)
+	}
+	h.feed.Close()
+	return &h.feed.Derived
+}
+
+// ruled begins what edges get of a hub anew, without what stays at its nodes.
+func (m *mesh) ruled(h *meshHub, match string) {
+	o := h.region.Total.Origin
+	h.anew++
+	o.Inc = o.Inc.Anew(h.anew)
+	h.feed = NewFeed(o, rulesFor(m.t, Rule{Match: match, Scope: ScopeNode}), h.region.cat, h.region.Total)
+	clear(h.pushed)
 }
 
 func newMesh(t *rapid.T) *mesh {
@@ -126,11 +150,12 @@ func (m *mesh) down(e *meshEdge, h *meshHub, whole bool) {
 		}
 	}
 	none := func(crdt.Origin) (crdt.Progress, bool) { return crdt.Progress{}, false }
-	f, ok := h.region.Total.Frame(from, size)
+	total := m.total(h)
+	f, ok := total.Frame(from, size)
 	if !ok {
 		return
 	}
-	yours, ok := h.region.Pairs(f, e.name, named, none)
+	yours, ok := h.region.Pairs(total, f, e.name, named, none)
 	if !ok {
 		m.t.Fatal("nothing is cold")
 	}
@@ -180,7 +205,7 @@ func (m *mesh) share(from, to *meshHub, whole bool) {
 // dead reports whether the hub process of an origin is over.
 func (m *mesh) dead(o crdt.Origin) bool {
 	for _, h := range m.hubs {
-		if h.region.Total.Origin == o {
+		if m.total(h).Origin == o {
 			return false
 		}
 	}
@@ -246,7 +271,7 @@ func TestEdgesAnswerForTheirRegion(t *testing.T) {
 		}
 		for range rapid.IntRange(10, 60).Draw(t, "steps") {
 			e, h := pick()
-			switch rapid.IntRange(0, 13).Draw(t, "op") {
+			switch rapid.IntRange(0, 14).Draw(t, "op") {
 			case 0, 1, 2, 3:
 				e.own[len(e.own)-1].commit()
 			case 4, 5, 6:
@@ -259,14 +284,21 @@ func TestEdgesAnswerForTheirRegion(t *testing.T) {
 				m.restart(e)
 			case 13:
 				for _, e := range m.edges {
-					if err := e.slots.Prune(m.dead, e.replicas()); err != nil {
+					if err := e.slots.Prune(m.dead, none, e.replicas()); err != nil {
 						t.Fatal(err)
 					}
 				}
+			case 14:
+				m.ruled(h, rapid.SampledFrom([]string{"s*", "s0", "none"}).Draw(t, "stays"))
 			case 12: // a wiped hub comes back as another incarnation
 				m.hubs[rapid.IntRange(0, 1).Draw(t, "wiped")] = m.hub()
 			}
 			m.check(false)
+		}
+		for _, h := range m.hubs {
+			if h.feed != nil {
+				m.ruled(h, "none")
+			}
 		}
 		for range 3 {
 			for _, h := range m.hubs {
@@ -282,7 +314,7 @@ func TestEdgesAnswerForTheirRegion(t *testing.T) {
 		}
 		m.check(true)
 		for _, e := range m.edges {
-			if err := e.slots.Prune(m.dead, e.replicas()); err != nil {
+			if err := e.slots.Prune(m.dead, none, e.replicas()); err != nil {
 				t.Fatal(err)
 			}
 			if n := len(e.slots.Origins()); n > len(m.hubs) {
@@ -300,7 +332,7 @@ func TestALiveIncarnationThatIsColdIsNotWhole(t *testing.T) {
 	held := func(crdt.Origin) (crdt.Progress, bool) { return crdt.Progress{Cursor: 3, Owed: 3, Covered: 3}, true }
 	for _, live := range []bool{false, true} {
 		named := []Named{{Inc: crdt.Incarnation{1}, Head: [crdt.NumStreams]uint64{3}, Live: live}}
-		yours, ok := g.Pairs(&wire.Frame{}, "edge", named, held)
+		yours, ok := g.Pairs(g.Total, &wire.Frame{}, "edge", named, held)
 		if ok == live {
 			t.Errorf("live %t: pairs %v without loading it: %t", live, yours, ok)
 		}

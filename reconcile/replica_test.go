@@ -339,11 +339,11 @@ func TestAColdOriginMayHoldAPushBack(t *testing.T) {
 	covered := uint64(1)
 	cold := func(crdt.Origin) (crdt.Progress, bool) { return crdt.Progress{Covered: covered}, true }
 	f := entryFrame(t, g, 0)
-	if y, ok := g.Pairs(f, "e", named, cold); !ok || !y[0].Whole {
+	if y, ok := g.Pairs(g.Total, f, "e", named, cold); !ok || !y[0].Whole {
 		t.Errorf("a covered cold incarnation is whole: %v %+v", ok, y)
 	}
 	covered = 0
-	if _, ok := g.Pairs(f, "e", named, cold); ok {
+	if _, ok := g.Pairs(g.Total, f, "e", named, cold); ok {
 		t.Error("a push went out though what is the edge's own is not known")
 	}
 	if _, ok := g.Total.Frame(g.Total.Seq(), 1<<20); ok {

@@ -22,6 +22,7 @@ const (
 const (
 	ScopeGlobal = "global" // totals go to hubs and edges of all regions
 	ScopeRegion = "region" // to hubs and edges of their own region
+	ScopeNode   = "node"   // to hubs of their own region: an edge knows its own cells
 )
 
 // ObservedSum of a rule lets observed counters travel as one sum over all their sources.
@@ -82,9 +83,9 @@ func parseRule(rule Rule) (p parsedRule, err error) {
 	switch rule.Scope {
 	case "", ScopeGlobal:
 		p.Scope = ScopeGlobal
-	case ScopeRegion:
+	case ScopeRegion, ScopeNode:
 	default:
-		return p, fmt.Errorf("scope %q: want %s or %s", rule.Scope, ScopeGlobal, ScopeRegion)
+		return p, fmt.Errorf("scope %q: want %s, %s or %s", rule.Scope, ScopeGlobal, ScopeRegion, ScopeNode)
 	}
 	switch {
 	case rule.Observed != "" && rule.Observed != ObservedSum:
@@ -165,6 +166,17 @@ func (r *Rules) Version(metric string, k crdt.Kind) (version string, travels boo
 		return "", true
 	}
 	return p.version, addsUp(k)
+}
+
+// Alone reports whether edges of their own region get no totals of a metric either.
+func (r *Rules) Alone(metric string) bool {
+	p, _ := r.find(metric)
+	return p != nil && p.Scope == ScopeNode
+}
+
+// AnyAlone reports whether there is a rule of scope node.
+func (r *Rules) AnyAlone() bool {
+	return r != nil && slices.ContainsFunc(r.list, func(p parsedRule) bool { return p.Scope == ScopeNode })
 }
 
 // addsUp reports whether series of a kind that differ in a label have a sum. The parts of the others have names that are

@@ -15,6 +15,7 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 		{Match: "{a,b}.hits", Scope: ScopeGlobal, Drop: []string{"user", "ad"}},
 		{Match: "seen.all", Observed: ObservedSum},
 		{Match: "seen.*", Drop: []string{"job"}, Observed: ObservedSum},
+		{Match: "proc.*", Scope: ScopeNode},
 		{Match: "*"},
 	})
 	if err != nil {
@@ -37,7 +38,8 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 		{"seen.jobs", crdt.KindObserved, 5, "sum-job", true},
 		{"seen.jobs", crdt.KindCounter, 5, "sum-job", true},
 		{"seen.jobs", crdt.KindHistogram, 5, "sum-job", false},
-		{"c.hits", crdt.KindObserved, 6, "", true},
+		{"proc.cpu", crdt.KindGauge, 6, "", false},
+		{"c.hits", crdt.KindObserved, 7, "", true},
 		{"meshd.lost", crdt.KindCounter, 0, "", true},
 	} {
 		version, travels := r.Version(c.metric, c.kind)
@@ -45,10 +47,13 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 			t.Errorf("%s %s: rule %d, version %q, travels %v; want %d, %q, %v", c.kind, c.metric, n, version, travels, c.number, c.version, c.travels)
 		}
 	}
+	if r.Alone("host.disk") || !r.Alone("proc.cpu") || !r.AnyAlone() || rulesFor(t, Rule{Match: "a", Scope: ScopeRegion}).AnyAlone() || (*Rules)(nil).AnyAlone() {
+		t.Error("only proc.cpu stays at its node")
+	}
 	for _, c := range []struct {
 		names []string
 		want  []int
-	}{{nil, []int{1, 2, 3, 5}}, {[]string{"c.hits", "seen.all"}, nil}, {[]string{"host.disk", "b.hits"}, []int{2, 3}}} {
+	}{{nil, []int{1, 2, 3, 5, 6}}, {[]string{"c.hits", "seen.all"}, nil}, {[]string{"host.disk", "b.hits"}, []int{2, 3}}} {
 		if got := r.May(c.names); !slices.Equal(got, c.want) {
 			t.Errorf("rules that keep something of %v: %v, want %v", c.names, got, c.want)
 		}
@@ -71,6 +76,7 @@ func TestRulesAreChecked(t *testing.T) {
 		{Match: "a", Scope: "mesh"},
 		{Match: "a", Observed: "max"},
 		{Match: "a", Scope: ScopeRegion, Observed: ObservedSum},
+		{Match: "a", Scope: ScopeNode, Observed: ObservedSum},
 		{Match: "a", Drop: []string{""}},
 		{Match: "a", Drop: []string{"a,b"}},
 		{Match: "a", Drop: []string{crdt.RollupLabel}},

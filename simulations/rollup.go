@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"meshd/crdt"
+	"meshd/node"
 )
 
 // rollupLabel tells, in plans with rollup rules, which machine wrote a series: other regions get sums without it when a
@@ -46,7 +47,9 @@ func (w *World) drawRules() (rules rulesOf) {
 		rule := &rules[len(rules)-1]
 		switch r.IntN(4) {
 		case 0:
-			rule.Scope = "region"
+			if rule.Scope = "region"; len(w.settings.docs)%2 == 1 {
+				rule.Scope = "node"
+			}
 		case 1:
 			rule.Scope, rule.Drop = "global", []string{rollupLabel, "l0"}
 		default:
@@ -56,9 +59,10 @@ func (w *World) drawRules() (rules rulesOf) {
 	return rules
 }
 
-// stays reports whether, by the configuration that a machine has, totals of a series of another region stay there.
+// stays reports whether, by the configuration that a machine has, totals of a series of a region are not sent to it: of another
+// region, or of its own to an edge.
 func (w *World) stays(m *machine, region, i int) bool {
-	if region == m.region || !w.plan.Load.Rollups {
+	if region == m.region && m.spec.Role == node.RoleHub || !w.plan.Load.Rollups || m.proc == nil {
 		return false
 	}
 	doc := string(m.proc.core.Config().Doc)
@@ -76,7 +80,7 @@ func (w *World) stays(m *machine, region, i int) bool {
 	name := w.truth.series[i].Name
 	for _, r := range rules {
 		if prefix, all := strings.CutSuffix(r.Match, "*"); r.Match == name || all && strings.HasPrefix(name, prefix) {
-			return r.Scope == "region"
+			return r.Scope == "node" || r.Scope == "region" && region != m.region
 		}
 	}
 	return false
@@ -92,6 +96,9 @@ func (w *World) ruled(m *machine) {
 		for i := range w.truth.series {
 			if w.stays(m, region, i) {
 				m.proc.last[region][i] = amounts{}
+				if region == m.region {
+					m.proc.fresh[i] = m.acked[i]
+				}
 				delete(m.proc.uniques, [2]int{region, i})
 			}
 		}
@@ -104,6 +111,10 @@ func (w *World) checkStays(m *machine, a *answers, region, i int) bool {
 	if !w.stays(m, region, i) {
 		return false
 	}
+	if region == m.region {
+		w.checkAlone(m, a, i)
+		return true
+	}
 	w.saw(sawStays)
 	if a.values[region][i] != nil {
 		w.fail("I13", "%s answers for %s of %s, which stays there", m.spec.Name, w.truth.series[i], w.regions[region])
@@ -113,6 +124,28 @@ func (w *World) checkStays(m *machine, a *answers, region, i int) bool {
 	}
 	delete(m.proc.uniques, [2]int{region, i})
 	return true
+}
+
+// checkAlone holds an edge to what it answers for a series of its own region that stays at its node: what its processes accepted, at
+// once (I5), nothing that others did, and that it says so.
+func (w *World) checkAlone(m *machine, a *answers, i int) {
+	w.saw(sawAlone)
+	got, most := &a.sums[m.region][i], amounts{}
+	for _, by := range w.truth.order {
+		if by.m.spec.Name == m.spec.Name && by.m.region == m.region {
+			most.add(&by.asked.sums[i])
+		}
+	}
+	switch {
+	case !got.within(&most):
+		w.failSum("I3", m, m.region, i, "alone more than it was asked for", got, &most)
+	case !m.acked[i].within(got):
+		w.failSum("I5", m, m.region, i, "alone less than it accepted itself", got, &m.acked[i])
+	case !slices.Contains(a.short, w.regions[m.region]):
+		w.fail("I13", "%s does not say that it answers for %s alone", m.spec.Name, w.truth.series[i])
+	}
+	m.proc.fresh[i] = m.acked[i] // what it accepts from now on comes on top of this answer
+	delete(m.proc.uniques, [2]int{m.region, i})
 }
 
 // covers reports whether a node knows of a region.
@@ -125,11 +158,11 @@ func (w *World) covers(a *answers, region int) bool {
 	return false
 }
 
-// insiders returns the answers of one machine of each region: for what stays there.
+// insiders returns the answers of one hub of each region: for what stays there.
 func (w *World) insiders() []*answers {
 	out := make([]*answers, len(w.regions))
 	for _, m := range w.machines {
-		if out[m.region] == nil && !m.dormant && w.plan.Load.Rollups {
+		if out[m.region] == nil && !m.dormant && m.spec.Role == node.RoleHub && w.plan.Load.Rollups {
 			out[m.region] = w.ask(m)
 		}
 	}

@@ -40,6 +40,7 @@ const (
 	sawWindowReopened
 	sawWindowsLeft
 	sawStays
+	sawAlone
 	sawForgotten
 	sawForgottenLate
 	sawRecordAndCells
@@ -57,7 +58,7 @@ var sightNames = [numSights]string{
 	"accepted with the word of a hub", "no hub's word in time",
 	"writer lost between two frames of a flush",
 	"totals of windows", "published window reopened by a late event", "windows of a dead process published by the next",
-	"totals that stay in their region",
+	"totals that stay in their region", "totals that stay at their node",
 	"process forgotten by a hub", "late frame of a forgotten process refused", "forgotten processes beside cells of others of the node",
 }
 

@@ -31,6 +31,8 @@ var Directed = map[string]Test{
 	"all versions answered at once":      {"reconcile", "TestASumIsChosenOnceItContainsTheSeries"},
 	"sums without a version":             {"reconcile", "TestExportsAreTheSumsOfWhatTravels"},
 	"sources of one sum are joined":      {"reconcile", "TestASumOverSourcesIsWhatTheyCounted"},
+	"edges get what is of scope node":    {"node", "TestWhatIsOfScopeNode"},
+	"old totals answered for scope node": {"node", "TestWhatIsOfScopeNode"},
 	"scope ignored":                      {"reconcile", "TestExportsAreTheSumsOfWhatTravels"},
 	"complete by other rules":            {"node", "TestARegionIsNotCompleteByOtherRules"},
 	"config told before it is durable":   {"node", "TestAConfigurationIsDurableBeforeItIsTold"},

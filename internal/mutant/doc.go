@@ -89,6 +89,8 @@ var Names = []string{
 	"sums without a version",
 	"scope ignored",
 	"sources of one sum are joined",
+	"edges get what is of scope node",
+	"old totals answered for scope node",
 	"complete by other rules",
 }
 
