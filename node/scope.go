@@ -159,7 +159,7 @@ func (c *Core) undated(rc *wire.RegionCoverage) *wire.RegionCoverage {
 		return rc
 	}
 	o := statedOf(rc)
-	if gone := own && c.letGo(o) || c.isDropped(o); rc.Rules == c.scopes.rules.Sum() && !gone {
+	if gone := own && c.letGo(rc) || c.isDropped(o); rc.Rules == c.scopes.rules.Sum() && !gone {
 		return rc
 	}
 	short := *rc

@@ -5,6 +5,7 @@ import (
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
+	"meshd/internal/wire"
 	"meshd/reconcile"
 )
 
@@ -46,8 +47,10 @@ func (c *Core) ownAlone(id reconcile.SeriesID) (crdt.Value, bool, error) {
 	return reconcile.NewSlots(c.cat).Answer(id, c.mine)
 }
 
-// letGo reports whether an edge has nothing any more of what a statement about its region was made of.
-func (c *Core) letGo(o crdt.Origin) bool { return c.slots.Held(o) == nil }
+// letGo reports whether an edge has nothing any more of what a statement about its region was made of. An empty feed is not sent.
+func (c *Core) letGo(rc *wire.RegionCoverage) bool {
+	return rc.Seq != 0 && c.slots.Held(statedOf(rc)) == nil
+}
 
 // aloneShort says what an edge's answer lacks of its own region.
 func (c *Core) aloneShort(sel *Select) (out []Shortfall) {

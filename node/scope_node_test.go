@@ -78,6 +78,8 @@ func TestWhatIsOfScopeNode(t *testing.T) {
 	if got, err := w.procs["east-edge0"].core.Totals(w.at(), Select{}); err != nil || len(got.Rows) != 2 {
 		t.Errorf("east-edge0 answers %d rows, %v; want its own two series", len(got.Rows), err)
 	}
+	w.run(5000)
+	w.wholeSince("east-edge0", "east", 5, w.now-5000) // of which nothing else is sent
 	w.configure("east-hub1", `{}`)
 	for _, p := range w.sorted() {
 		if p.name != "east-edge0" {
