@@ -371,12 +371,40 @@ func (n *Node) ask(ctx context.Context, f func(at Time)) error {
 
 // Totals answers for the whole mesh from what is here.
 func (n *Node) Totals(ctx context.Context, q Select) (*Totals, error) {
+	if q.Each != nil {
+		return n.eachTotal(ctx, q)
+	}
 	var t *Totals
 	var err error
 	if e := n.ask(ctx, func(at Time) { t, err = n.core.Totals(at, q) }); e != nil {
 		return nil, e
 	}
 	return t, err
+}
+
+// eachTotal reads so many series at a time that whoever else wants the core waits for some milliseconds.
+func (n *Node) eachTotal(ctx context.Context, q Select) (*Totals, error) {
+	var w *Walk
+	var err error
+	for done := false; !done; {
+		if e := n.ask(ctx, func(at Time) {
+			if err = ctx.Err(); err != nil { // nobody waits for it any more
+				return
+			}
+			if w == nil {
+				w, err = n.core.Walk(at, q)
+			}
+			if err == nil {
+				done, err = w.Next(n.core)
+			}
+		}); e != nil {
+			return nil, e
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return w.Totals, nil
 }
 
 // Explain shows what totals were made from.

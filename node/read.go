@@ -29,34 +29,40 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 		t.Rows = make([]Row, 0, min(c.cat.Len()*len(regions), limit+1))
 	}
 	for _, id := range c.cat.Sorted() {
-		s := c.cat.Series(id)
-		if sel.Match != nil && !sel.Match(s) || !c.holds(id) {
-			continue
+		if t.Rows, err = c.rows(t.Rows, id, regions, &sel); err != nil {
+			return nil, err
 		}
-		for _, region := range regions {
-			v, ok, err := c.answer(id, region)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				continue
-			}
-			if sel.ByNode && region == c.cfg.Region {
-				first := len(t.Rows)
-				t.Rows, err = c.byNode(t.Rows, id, v)
-				slices.SortFunc(t.Rows[first:], func(a, b Row) int { return cmp.Compare(a.Node, b.Node) })
-			} else {
-				t.Rows = append(t.Rows, Row{Series: c.cat.Plain(id), Region: region, Value: filled(v)})
-			}
-			if err != nil {
-				return nil, err
-			}
-			if len(t.Rows) > limit {
-				return nil, ErrTooMany
-			}
+		if len(t.Rows) > limit {
+			return nil, ErrTooMany
 		}
 	}
 	return t, nil
+}
+
+// rows appends those of one series, if it is wanted: region by region, node by node.
+func (c *Core) rows(rows []Row, id reconcile.SeriesID, regions []string, sel *Select) ([]Row, error) {
+	if sel.Match != nil && !sel.Match(c.cat.Series(id)) || !c.holds(id) {
+		return rows, nil
+	}
+	for _, region := range regions {
+		v, ok, err := c.answer(id, region)
+		if err != nil {
+			return rows, err
+		}
+		if !ok {
+			continue
+		}
+		if sel.ByNode && region == c.cfg.Region {
+			first := len(rows)
+			if rows, err = c.byNode(rows, id, v); err != nil {
+				return rows, err
+			}
+			slices.SortFunc(rows[first:], func(a, b Row) int { return cmp.Compare(a.Node, b.Node) })
+		} else {
+			rows = append(rows, Row{Series: c.cat.Plain(id), Region: region, Value: filled(v)})
+		}
+	}
+	return rows, nil
 }
 
 // filled gives a bottom value of a kind with a state that state, so that readers need not ask.

@@ -20,6 +20,11 @@ type Select struct {
 	// Limit bounds the rows of the answer; 0 takes 100,000 (about 100 MB of labels and values at the largest). More
 	// is refused with ErrTooMany, never cut short: a total of some of the rows would look like a total.
 	Limit int
+	// Each, if not nil, is handed the rows, and Totals.Rows stays empty: all of a series one after the other, series in no
+	// order. Nothing is kept, so there is no limit. It is called on the core's goroutine until it fails, with an error that is
+	// returned as it is; the row's value is its to keep. Of many series the rows are not of one instant but of some while, and
+	// none is older than the coverage.
+	Each func(*Row) error
 	// Names are the metrics that are asked for if they are known by name; empty if only Match knows. An edge that holds
 	// some series only can then tell whether these are among them.
 	Names []string
@@ -152,6 +157,9 @@ var ErrForked = errors.New("another process writes under this incarnation: this 
 
 // ErrNotHeld refuses a read of series that an edge asked its hubs not to send: what it has of them are its own counts.
 var ErrNotHeld = errors.New("this edge does not hold it")
+
+// ErrMoved refuses a read of very many series during which it changed which versions of metrics count.
+var ErrMoved = errors.New("rollup rules took effect during the read: ask again")
 
 // ErrTooMany refuses a read whose answer would exceed Select.Limit.
 var ErrTooMany = errors.New("too many rows: narrow the selection")

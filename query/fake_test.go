@@ -79,6 +79,14 @@ func (f *fakeSource) Totals(ctx context.Context, sel node.Select) (*node.Totals,
 		}
 		out.Rows = append(out.Rows, r)
 	}
+	if sel.Each != nil { // in another order than that of names
+		for i := len(out.Rows) - 1; i >= 0; i-- {
+			if err := sel.Each(&out.Rows[i]); err != nil {
+				return nil, err
+			}
+		}
+		out.Rows = nil
+	}
 	if sel.Limit > 0 && len(out.Rows) > sel.Limit {
 		return nil, node.ErrTooMany
 	}

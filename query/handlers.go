@@ -102,11 +102,14 @@ func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
 
 // lifetimes answers for all time.
 func (s *Server) lifetimes(ctx context.Context, q *totalQuery) (*TotalAnswer, error) {
-	t, err := s.cfg.Source.Totals(ctx, node.Select{Match: q.sel.series, ByNode: q.splitsByNode(), Names: q.sel.names, Labels: q.dependsOn()})
+	sums := newLifetimeSums(q)
+	t, err := s.cfg.Source.Totals(ctx, node.Select{
+		Match: q.sel.series, ByNode: q.splitsByNode(), Names: q.sel.names, Labels: q.dependsOn(), Each: sums.add,
+	})
 	if err != nil {
 		return nil, err
 	}
-	results, err := q.evaluate(t.Rows, time.Now().UnixMilli())
+	results, err := sums.results(ctx, time.Now().UnixMilli())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +12,9 @@ import (
 	"meshd/internal/mutant"
 )
 
-// Bounds on what a question over time holds.
+// Bounds on what a question over time, or about lifetimes, holds. A group takes some 130 bytes beside its amounts: 520 MB at the most.
 const (
+	maxGroups     = 4_000_000
 	maxCells      = 4_000_000 // amounts of groups in slots: 64 MB of counters
 	maxStateBytes = 192 << 20 // of buckets, registers and aggregates
 	maxOverTime   = 100_000   // results of all periods: some 40 MB of JSON
@@ -25,37 +27,48 @@ const (
 type overTime struct {
 	q      *totalQuery
 	time   *timeline
-	index  map[string]int // of groups, by key
+	index  groupIndex
 	groups []overTimeGroup
-	pages  [][]crdt.Fixed // amounts: that of group g in slot s is in page g / groupsPerPage
+	pages  []amountPage // of group g is page g / groupsPerPage
 	cells  int
 	states int   // bytes
 	sorted []int // groups in the order of the answer
 	coarse bool  // a window was wider than the slot that it begins in
 	key    []byte
+	other  []byte
+
+	labels []labelsOf // of groups that are in the answer by name
 }
 
 // overTimeGroup is the set of curves that become one result in each period.
 type overTimeGroup struct {
 	series *crdt.Series // one of them, for its name and labels
 	owner  history.Owner
-	kind   crdt.Kind
-	agg    string
-	seen   []uint64     // slots of amounts that are not empty
-	row    int          // of amounts
 	values []crdt.Value // of the other kinds, by slot; nil for amounts
+	row    int32        // of amounts
+	kind   crdt.Kind
+	agg    bool // it is an aggregate that is asked for by a name of its own
+}
 
-	labels  map[string]string // those that by keeps, once the group is in an answer
-	encoded []byte            // in JSON
+// amountPage holds the amounts of groupsPerPage groups, slot by slot, and which of them are not empty.
+type amountPage struct {
+	amounts []crdt.Fixed
+	seen    []uint64
 }
 
 const groupsPerPage = 4096
+
+// labelsOf are the labels that by keeps of a group, also in JSON: many periods share them.
+type labelsOf struct {
+	labels  map[string]string
+	encoded []byte
+}
 
 // errTooWide asks for fewer slots at a time.
 var errTooWide = errors.New("query: more cells than are held at once")
 
 func newOverTime(q *totalQuery, t *timeline) *overTime {
-	return &overTime{q: q, time: t, index: map[string]int{}}
+	return &overTime{q: q, time: t, index: newGroupIndex()}
 }
 
 // read takes in all curves of the question.
@@ -125,13 +138,13 @@ func (o *overTime) add(c *history.Curve) error {
 func (o *overTime) put(g, slot int, v *crdt.Value) error {
 	group := &o.groups[g]
 	if group.values == nil {
-		cell := o.amount(group.row, slot)
+		cell, seen, bit := o.amount(group.row, slot)
 		sum, ok := cell.Add(v.P)
 		if !ok {
 			return tooLarge(fmt.Errorf("query: %w: total of 2^80", crdt.ErrLimit))
 		}
 		*cell = sum
-		group.seen[slot/64] |= 1 << (slot % 64)
+		*seen |= bit
 		return nil
 	}
 	cell := &group.values[slot]
@@ -151,34 +164,30 @@ func (o *overTime) put(g, slot int, v *crdt.Value) error {
 	return nil
 }
 
-func (o *overTime) amount(row, slot int) *crdt.Fixed {
-	slots := len(o.time.cuts) - 1
-	return &o.pages[row/groupsPerPage][row%groupsPerPage*slots+slot]
+// amount returns where an amount is, and the bit that says whether it is one.
+func (o *overTime) amount(row int32, slot int) (cell *crdt.Fixed, seen *uint64, bit uint64) {
+	i := int(row)%groupsPerPage*(len(o.time.cuts)-1) + slot
+	page := &o.pages[row/groupsPerPage]
+	return &page.amounts[i], &page.seen[i/64], 1 << (i % 64)
 }
 
 // group returns the number of the group of a curve whose cells are of a kind.
 func (o *overTime) group(c *history.Curve, kind crdt.Kind) (int, error) {
-	agg := o.q.agg
-	aggregate := o.q.sel.aggregate(c.Series) && !o.q.sel.name(c.Series.Name)
-	if aggregate {
-		agg = o.q.sel.agg
-	}
 	o.key = o.q.appendGroup(o.key[:0], c.Series, c.Owner)
-	if i, ok := o.index[string(o.key)]; ok {
-		return i, nil
+	hash := o.index.hash(o.key)
+	for i := o.index.first(hash); i >= 0; i = o.index.behind(i) {
+		g := &o.groups[i]
+		if o.other = o.q.appendGroup(o.other[:0], g.series, g.owner); bytes.Equal(o.key, o.other) {
+			return i, nil
+		}
 	}
 	slots := len(o.time.cuts) - 1
-	g := overTimeGroup{series: c.Series, owner: c.Owner, kind: c.Series.Kind, agg: agg}
-	if aggregate {
-		named := *c.Series
-		named.Name += ":" + agg
-		g.series = &named
-	}
+	g := overTimeGroup{series: c.Series, owner: c.Owner, kind: c.Series.Kind, agg: o.q.sel.aggregate(c.Series) && !o.q.sel.name(c.Series.Name)}
 	if kind == crdt.KindCounter {
-		g.row = o.cells / slots
-		g.seen = make([]uint64, (slots+63)/64)
-		if g.row/groupsPerPage == len(o.pages) {
-			o.pages = append(o.pages, make([]crdt.Fixed, groupsPerPage*slots))
+		g.row = int32(o.cells / slots)
+		if int(g.row)/groupsPerPage == len(o.pages) {
+			n := groupsPerPage * slots
+			o.pages = append(o.pages, amountPage{make([]crdt.Fixed, n), make([]uint64, n/64)})
 		}
 		o.cells += slots
 	} else {
@@ -189,11 +198,11 @@ func (o *overTime) group(c *history.Curve, kind crdt.Kind) (int, error) {
 	if o.cells > maxCells && len(o.time.periods) > 1 || o.states > maxStateBytes {
 		return 0, errTooWide
 	}
-	if len(o.groups) == maxCells {
-		return 0, badRequest{fmt.Errorf("more than %d groups: narrow metric and match, or keep fewer labels with by", maxCells)}
+	if len(o.groups) == maxGroups {
+		return 0, badRequest{fmt.Errorf("more than %d groups: narrow metric and match, or keep fewer labels with by", maxGroups)}
 	}
 	o.groups = append(o.groups, g)
-	o.index[string(o.key)] = len(o.groups) - 1
+	o.index.add(hash)
 	return len(o.groups) - 1, nil
 }
 
@@ -340,11 +349,12 @@ func (o *overTime) value(g int, p period) (crdt.Value, bool, error) {
 	if group.values == nil {
 		sum, some := crdt.Fixed{}, false
 		for s := first; s < behind; s++ {
-			if group.seen[s/64]&(1<<(s%64)) == 0 {
+			cell, seen, bit := o.amount(group.row, s)
+			if *seen&bit == 0 {
 				continue
 			}
 			var ok bool
-			if sum, ok = sum.Add(*o.amount(group.row, s)); !ok {
+			if sum, ok = sum.Add(*cell); !ok {
 				return crdt.Value{}, false, tooLarge(fmt.Errorf("query: %w: total of 2^80", crdt.ErrLimit))
 			}
 			some = true

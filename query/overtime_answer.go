@@ -131,10 +131,11 @@ func (o *overTime) order() []int {
 		return o.sorted
 	}
 	names := make([]group, len(o.groups))
+	o.labels = make([]labelsOf, len(o.groups))
 	for i := range names {
 		names[i] = o.named(i)
-		o.groups[i].labels = labelMap(names[i].series.Labels)
-		o.groups[i].encoded = appendLabelMap(nil, o.groups[i].labels)
+		labels := labelMap(names[i].series.Labels)
+		o.labels[i] = labelsOf{labels, appendLabelMap(nil, labels)}
 	}
 	slices.SortFunc(o.sorted, func(a, b int) int { return names[a].compare(&names[b]) })
 	return o.sorted
@@ -155,7 +156,22 @@ func (o *overTime) largest(some []candidate) []candidate {
 // named returns a group with the labels that by keeps.
 func (o *overTime) named(g int) group {
 	x := &o.groups[g]
-	return group{agg: x.agg, series: crdt.Series{Name: x.series.Name, Kind: x.kind, Labels: o.q.labelsOf(x.series, x.owner.Region, x.owner.Node)}}
+	return group{agg: o.aggOf(x), series: crdt.Series{Name: o.nameOf(x), Kind: x.kind, Labels: o.q.labelsOf(x.series, x.owner.Region, x.owner.Node)}}
+}
+
+// aggOf returns the aggregate that stands for a group.
+func (o *overTime) aggOf(x *overTimeGroup) string {
+	if x.agg {
+		return o.q.sel.agg
+	}
+	return o.q.agg
+}
+
+func (o *overTime) nameOf(x *overTimeGroup) string {
+	if x.agg {
+		return x.series.Name + ":" + o.q.sel.agg
+	}
+	return x.series.Name
 }
 
 // rank returns the number that stands for a value.
@@ -164,7 +180,7 @@ func (o *overTime) rank(c *candidate) float64 {
 		return crdt.Net{P: c.value.P, N: c.value.N}.Float64()
 	}
 	of := *o.q
-	of.agg, of.quantiles = o.groups[c.group].agg, nil
+	of.agg, of.quantiles = o.aggOf(&o.groups[c.group]), nil
 	a := amountOf(&c.value, &of)
 	return a.Value
 }
@@ -172,13 +188,16 @@ func (o *overTime) rank(c *candidate) float64 {
 func (o *overTime) result(c *candidate) Result {
 	x := &o.groups[c.group]
 	of := *o.q
-	of.agg = x.agg
+	of.agg = o.aggOf(x)
 	a := amountOf(&c.value, &of)
 	if a.Summary != nil {
 		a.Expected = nil // how many nodes there were says nothing about the samples of a period
 	}
-	if x.labels == nil {
-		x.labels = labelMap(o.named(c.group).series.Labels)
+	var labels labelsOf
+	if o.labels != nil {
+		labels = o.labels[c.group]
+	} else {
+		labels.labels = labelMap(o.named(c.group).series.Labels)
 	}
-	return Result{Metric: x.series.Name, Kind: x.kind.String(), Labels: x.labels, Amount: a, encoded: x.encoded}
+	return Result{Metric: o.nameOf(x), Kind: x.kind.String(), Labels: labels.labels, Amount: a, encoded: labels.encoded}
 }

@@ -58,8 +58,7 @@ func (q *totalQuery) evaluate(rows []node.Row, nowMs int64) ([]Result, error) {
 		results = slices.Clip(results[:min(q.top, len(results))])
 	}
 	if len(results) > maxResults {
-		return nil, badRequest{fmt.Errorf("%d results, at most %d are answered: narrow metric and match, keep fewer labels with by, or ask for the top ones",
-			len(results), maxResults)}
+		return nil, tooManyResults(len(results))
 	}
 	return results, nil
 }
@@ -119,7 +118,5 @@ func labelMap(ls []crdt.Label) map[string]string {
 func (g *group) compare(h *group) int {
 	a, b := &g.series, &h.series
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Kind.String(), b.Kind.String()),
-		slices.CompareFunc(a.Labels, b.Labels, func(a, b crdt.Label) int {
-			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
-		}))
+		slices.CompareFunc(a.Labels, b.Labels, compareLabels))
 }

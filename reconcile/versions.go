@@ -74,6 +74,9 @@ func (m *Metric) add(v *versions, id SeriesID, version string) {
 	m.series[version] = append(m.series[version], id)
 }
 
+// Versioned reports whether any metric has series that count instead of each other.
+func (c *Catalog) Versioned() bool { return len(c.versions.metrics) > 0 }
+
 // Plain returns a series as people see it: without the label that says that it is a sum.
 func (c *Catalog) Plain(id SeriesID) *crdt.Series {
 	if s := c.versions.plain[id]; s != nil {
