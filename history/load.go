@@ -110,7 +110,7 @@ func (t *tables) loadSeries(blocks [][]record) error {
 			if err != nil {
 				return err
 			}
-			entries[i][j] = seriesEntry{series: series, id: block[j].ids[0], stored: true}
+			entries[i][j] = seriesEntry{series: series, id: block[j].ids[0], bucket: nameBucket(series.Name), stored: true}
 		}
 		return nil
 	})

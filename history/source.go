@@ -118,6 +118,16 @@ type Searcher interface {
 	Labels(ctx context.Context, f func(name string) error) error
 }
 
+// Marked is a Source that can tell what changed, so that answers can be kept.
+type Marked interface {
+	Source
+	// Mark returns a time for Unchanged: of what was applied before, all is in what is read from now on.
+	Mark() uint64
+	// Unchanged reports whether the windows of one metric, or with "" of all, that begin in [from, to) are certainly those that
+	// they were at mark, and still kept in every width.
+	Unchanged(metric string, from, to int64, mark uint64) bool
+}
+
 // Wants reports whether the series passes the tests of the selection.
 func (sel *Selection) Wants(s *crdt.Series) bool {
 	if sel.Names != nil && !sel.Names(s.Name) {

@@ -81,6 +81,7 @@ type Store struct {
 
 	mu      sync.RWMutex
 	tables  tables
+	changes changes
 	keep    retentions
 	dirty   []ref  // overlays that no fold is at
 	overlay int64  // bytes in memory, about
@@ -93,7 +94,10 @@ type Store struct {
 	wake    chan struct{}
 }
 
-var _ Searcher = (*Store)(nil)
+var (
+	_ Searcher = (*Store)(nil)
+	_ Marked   = (*Store)(nil)
+)
 
 // codec is what reads and writes chunks; it is not safe for concurrent use.
 type codec struct {
@@ -135,6 +139,7 @@ func (s *Store) SetRetention(r Retention, rules []Rule) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keep = keep
+	s.changes.all()
 	return nil
 }
 
@@ -177,6 +182,7 @@ func (s *Store) apply(tag uint64, from crdt.Origin, cells []Cell) (err error) {
 		return fmt.Errorf("%w: %s", ErrOwner, from)
 	}
 	o := s.tables.owner(from)
+	s.changes.begin()
 	for i := range cells {
 		c := &cells[i]
 		if e := checkWindow(c.Window); e != nil {
@@ -187,6 +193,7 @@ func (s *Store) apply(tag uint64, from crdt.Origin, cells []Cell) (err error) {
 		e := checkKind(c)
 		if e == nil {
 			p := s.tables.pair(c.Series, o)
+			s.changes.mark(p.series.bucket, c.Window.Start)
 			grown, fresh, err := p.tier(c.Window.Width).add(&s.codec, c)
 			if s.overlay += grown; fresh != nil {
 				s.dirty = append(s.dirty, ref{pair: p, overlay: fresh})

@@ -27,6 +27,7 @@ type tables struct {
 type seriesEntry struct {
 	series *crdt.Series
 	id     uint32
+	bucket uint16  // of its name: see changes
 	stored bool    // its definition is on disk
 	pairs  []*pair // by id of the owner: of thousands of nodes, at a hub
 }
@@ -96,7 +97,7 @@ func (t *tables) entry(s *crdt.Series) *seriesEntry {
 	t.key = s.AppendKey(t.key[:0])
 	e := t.series[string(t.key)]
 	if e == nil {
-		e = &seriesEntry{series: s, id: uint32(len(t.byID))}
+		e = &seriesEntry{series: s, id: uint32(len(t.byID)), bucket: nameBucket(s.Name)}
 		t.addSeries(string(t.key), e)
 	}
 	return e

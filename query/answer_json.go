@@ -15,11 +15,14 @@ import (
 // appendTotalAnswer appends what json.Marshal makes of a.
 func appendTotalAnswer(b []byte, a *TotalAnswer) ([]byte, error) {
 	const resultBytes = 300 // a gauge's, about: growing as they come copies all of them twice
-	n := len(a.Results)
+	n, bytes := len(a.Results), 0
 	for i := range a.Periods {
 		n += len(a.Periods[i].Results)
+		if e := a.Periods[i].encoded; e != nil {
+			bytes += len(e.json)
+		}
 	}
-	b = slices.Grow(b, 1024+n*resultBytes)
+	b = slices.Grow(b, 1024+100*len(a.Periods)+n*resultBytes+bytes)
 	b = appendResults(append(b, `{"results":`...), a.Results)
 	if len(a.Periods) > 0 {
 		b = append(b, `,"periods":[`...)
@@ -28,7 +31,11 @@ func appendTotalAnswer(b []byte, a *TotalAnswer) ([]byte, error) {
 			b = appendStamp(append(comma(b, i), `{"start":`...), p.Start)
 			b = appendStamp(append(b, `,"end":`...), p.End)
 			b = strconv.AppendBool(append(b, `,"complete":`...), p.Complete)
-			if len(p.Results) > 0 {
+			if e := p.encoded; e != nil {
+				if e.count > 0 {
+					b = append(append(b, `,"results":`...), e.json...)
+				}
+			} else if len(p.Results) > 0 {
 				b = appendResults(append(b, `,"results":`...), p.Results)
 			}
 			b = append(b, '}')

@@ -137,7 +137,7 @@ func (s *Server) overTimeFrom(ctx context.Context, p past, q *totalQuery) (*Tota
 	if err != nil {
 		return nil, err
 	}
-	periods, coarse, err := q.totalsOverTime(ctx, p.Source)
+	periods, coarse, err := q.totalsOverTime(ctx, p.Source, p.cache)
 	if err != nil {
 		return nil, err
 	}

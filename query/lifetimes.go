@@ -61,7 +61,7 @@ func (l *lifetimeSums) add(row *node.Row) error {
 
 // results returns what all rows come to. nowMs is the reader's clock, see evaluate.
 func (l *lifetimeSums) results(ctx context.Context, nowMs int64) ([]Result, error) {
-	if n := len(l.groups.groups); l.q.top == 0 && n > maxResults {
+	if n := l.groups.count; l.q.top == 0 && n > maxResults {
 		return nil, tooManyResults(n)
 	}
 	sums, err := l.groups.results(ctx, allTime)

@@ -28,14 +28,17 @@ type overTime struct {
 	q      *totalQuery
 	time   *timeline
 	index  groupIndex
-	groups []overTimeGroup
-	pages  []amountPage // of group g is page g / groupsPerPage
+	groups [][]overTimeGroup // in pages: that of group g is g / groupsPerPage
+	count  int               // of them
+	pages  []amountPage      // likewise, of those that are amounts
 	cells  int
 	states int   // bytes
 	sorted []int // groups in the order of the answer
 	coarse bool  // a window was wider than the slot that it begins in
-	key    []byte
-	other  []byte
+	// snapshots says that differences of snapshots are in it, which reach back before the period.
+	snapshots bool
+	key       []byte
+	other     []byte
 
 	labels []labelsOf // of groups that are in the answer by name
 }
@@ -136,7 +139,7 @@ func (o *overTime) add(c *history.Curve) error {
 
 // put adds a value to a cell.
 func (o *overTime) put(g, slot int, v *crdt.Value) error {
-	group := &o.groups[g]
+	group := o.at(g)
 	if group.values == nil {
 		cell, seen, bit := o.amount(group.row, slot)
 		sum, ok := cell.Add(v.P)
@@ -176,7 +179,7 @@ func (o *overTime) group(c *history.Curve, kind crdt.Kind) (int, error) {
 	o.key = o.q.appendGroup(o.key[:0], c.Series, c.Owner)
 	hash := o.index.hash(o.key)
 	for i := o.index.first(hash); i >= 0; i = o.index.behind(i) {
-		g := &o.groups[i]
+		g := o.at(i)
 		if o.other = o.q.appendGroup(o.other[:0], g.series, g.owner); bytes.Equal(o.key, o.other) {
 			return i, nil
 		}
@@ -198,13 +201,19 @@ func (o *overTime) group(c *history.Curve, kind crdt.Kind) (int, error) {
 	if o.cells > maxCells && len(o.time.periods) > 1 || o.states > maxStateBytes {
 		return 0, errTooWide
 	}
-	if len(o.groups) == maxGroups {
+	if o.count == maxGroups {
 		return 0, badRequest{fmt.Errorf("more than %d groups: narrow metric and match, or keep fewer labels with by", maxGroups)}
 	}
-	o.groups = append(o.groups, g)
+	if o.count%groupsPerPage == 0 {
+		o.groups = append(o.groups, make([]overTimeGroup, groupsPerPage))
+	}
+	o.count++
+	*o.at(o.count - 1) = g
 	o.index.add(hash)
-	return len(o.groups) - 1, nil
+	return o.count - 1, nil
 }
+
+func (o *overTime) at(g int) *overTimeGroup { return &o.groups[g/groupsPerPage][g%groupsPerPage] }
 
 // appendGroup appends bytes that are equal for two series exactly when they belong to one group.
 func (q *totalQuery) appendGroup(dst []byte, s *crdt.Series, o history.Owner) []byte {
@@ -289,6 +298,7 @@ func (o *overTime) addObserved(c *history.Curve) error {
 	if !all(o.q.sel.region, c.Owner.Region) || !all(o.q.sel.node, c.Owner.Node) {
 		return nil
 	}
+	o.snapshots = true
 	kind := crdt.KindCounter
 	if c.Series.Kind == crdt.KindHistogram {
 		kind = crdt.KindDistribution
@@ -344,7 +354,7 @@ func (o *overTime) addObserved(c *history.Curve) error {
 
 // value returns what a group has in a period, and false if that is nothing. The value is the caller's.
 func (o *overTime) value(g int, p period) (crdt.Value, bool, error) {
-	group := &o.groups[g]
+	group := o.at(g)
 	first, behind := o.time.slots(p)
 	if group.values == nil {
 		sum, some := crdt.Fixed{}, false

@@ -21,16 +21,44 @@ type PeriodAnswer struct {
 	// Results are as in TotalAnswer; groups that counted nothing are left out. The only period of a question without step has
 	// them there.
 	Results []Result `json:"results,omitempty"`
+
+	encoded *encodedResults // instead of Results, once they are in JSON
 }
 
-// totalsOverTime answers for every period.
-func (q *totalQuery) totalsOverTime(ctx context.Context, src history.Source) ([]PeriodAnswer, bool, error) {
-	var out []PeriodAnswer
-	coarse := false
+// totalsOverTime answers for every period. Those that c has are not read.
+func (q *totalQuery) totalsOverTime(ctx context.Context, src history.Source, c *cache) ([]PeriodAnswer, bool, error) {
+	if !q.time.steps {
+		c = nil // its only period ends now, and is never asked for again
+	}
+	out := make([]PeriodAnswer, len(q.time.periods))
 	left := maxOverTime
-	for rest, batch := q.time.periods, len(q.time.periods); len(rest) > 0; {
+	var rest []int // of the periods, that are to be read
+	for i, p := range q.time.periods {
+		out[i] = PeriodAnswer{Start: timeOfMillis(p.from), End: timeOfMillis(p.to)}
+		if found, ok := c.get(q.cacheKey(p)); ok {
+			out[i].encoded = &found
+			left -= found.count
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	if left < 0 {
+		return nil, false, errManyResults
+	}
+	coarse, err := q.readOverTime(ctx, src, c, out, rest, left)
+	return out, coarse, err
+}
+
+// readOverTime reads the results of some of out, as many at a time as memory takes.
+func (q *totalQuery) readOverTime(ctx context.Context, src history.Source, c *cache, out []PeriodAnswer, rest []int, left int) (coarse bool, err error) {
+	for batch := len(rest); len(rest) > 0; {
 		batch = min(batch, len(rest))
-		answers, rough, err := q.someOverTime(ctx, src, rest[:batch], left)
+		periods := make([]period, batch)
+		for i := range periods {
+			periods[i] = q.time.periods[rest[i]]
+		}
+		mark := c.mark() // before anything is read
+		o, answers, err := q.someOverTime(ctx, src, periods, left)
 		if errors.Is(err, errTooWide) && batch > 1 {
 			batch = (batch + 1) / 2 // fewer periods at a time need less memory, and read nothing twice
 			continue
@@ -39,34 +67,49 @@ func (q *totalQuery) totalsOverTime(ctx context.Context, src history.Source) ([]
 			err = badRequest{errors.New("the question needs more memory than it may take: narrow metric and match, keep fewer labels with by, or shorten the range")}
 		}
 		if err != nil {
-			return nil, false, err
+			return false, err
 		}
-		for i := range answers {
-			left -= len(answers[i].Results)
+		coarse = coarse || o.coarse
+		for i, results := range answers {
+			left -= len(results)
+			q.answer(c, &out[rest[i]], periods[i], results, !o.coarse && !o.snapshots, mark)
 		}
-		out, coarse, rest = append(out, answers...), coarse || rough, rest[batch:]
+		rest = rest[batch:]
 	}
-	return out, coarse, nil
+	return coarse, nil
 }
 
-// someOverTime answers for some of the periods.
-func (q *totalQuery) someOverTime(ctx context.Context, src history.Source, periods []period, left int) ([]PeriodAnswer, bool, error) {
-	o := newOverTime(q, newTimeline(periods, q.time.steps))
-	if err := o.read(ctx, src); err != nil {
-		return nil, false, err
+// answer sets the results of a period, and keeps them if they depend on nothing but its windows.
+func (q *totalQuery) answer(c *cache, out *PeriodAnswer, p period, results []Result, alone bool, mark uint64) {
+	if c == nil || !alone {
+		out.Results = results
+		return
 	}
-	out := make([]PeriodAnswer, len(periods))
+	encoded := encodedResults{json: appendResults(nil, results), count: len(results)}
+	out.encoded = &encoded
+	c.put(&kept{key: q.cacheKey(p), metric: q.metric(), period: p, mark: mark, results: encoded})
+}
+
+// someOverTime returns the results of some of the periods.
+func (q *totalQuery) someOverTime(ctx context.Context, src history.Source, periods []period, left int) (*overTime, [][]Result, error) {
+	t := newTimeline(periods, q.time.steps)
+	t.widest, t.part = q.time.width(), true
+	o := newOverTime(q, t)
+	if err := o.read(ctx, src); err != nil {
+		return nil, nil, err
+	}
+	out := make([][]Result, len(periods))
 	for i, p := range periods {
 		results, err := o.results(ctx, p)
 		if err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 		if left -= len(results); left < 0 {
-			return nil, false, errManyResults
+			return nil, nil, errManyResults
 		}
-		out[i] = PeriodAnswer{Start: timeOfMillis(p.from), End: timeOfMillis(p.to), Results: results}
+		out[i] = results
 	}
-	return out, o.coarse, nil
+	return o, out, nil
 }
 
 var errManyResults = badRequest{fmt.Errorf("more than %d results in all periods: narrow metric and match, keep fewer labels with by, ask for the top ones, or widen step", maxOverTime)}
@@ -123,15 +166,15 @@ func (o *overTime) order() []int {
 	if o.sorted != nil {
 		return o.sorted
 	}
-	o.sorted = make([]int, len(o.groups))
+	o.sorted = make([]int, o.count)
 	for i := range o.sorted {
 		o.sorted[i] = i
 	}
 	if o.q.top > 0 {
 		return o.sorted
 	}
-	names := make([]group, len(o.groups))
-	o.labels = make([]labelsOf, len(o.groups))
+	names := make([]group, o.count)
+	o.labels = make([]labelsOf, o.count)
 	for i := range names {
 		names[i] = o.named(i)
 		labels := labelMap(names[i].series.Labels)
@@ -155,7 +198,7 @@ func (o *overTime) largest(some []candidate) []candidate {
 
 // named returns a group with the labels that by keeps.
 func (o *overTime) named(g int) group {
-	x := &o.groups[g]
+	x := o.at(g)
 	return group{agg: o.aggOf(x), series: crdt.Series{Name: o.nameOf(x), Kind: x.kind, Labels: o.q.labelsOf(x.series, x.owner.Region, x.owner.Node)}}
 }
 
@@ -180,13 +223,13 @@ func (o *overTime) rank(c *candidate) float64 {
 		return crdt.Net{P: c.value.P, N: c.value.N}.Float64()
 	}
 	of := *o.q
-	of.agg, of.quantiles = o.aggOf(&o.groups[c.group]), nil
+	of.agg, of.quantiles = o.aggOf(o.at(c.group)), nil
 	a := amountOf(&c.value, &of)
 	return a.Value
 }
 
 func (o *overTime) result(c *candidate) Result {
-	x := &o.groups[c.group]
+	x := o.at(c.group)
 	of := *o.q
 	of.agg = o.aggOf(x)
 	a := amountOf(&c.value, &of)

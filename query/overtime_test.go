@@ -204,16 +204,16 @@ func TestBatchesOfPeriodsGiveTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, _, err := q.totalsOverTime(t.Context(), hist)
+	whole, _, err := q.totalsOverTime(t.Context(), hist, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, p := range q.time.periods {
-		one, _, err := q.someOverTime(t.Context(), hist, []period{p}, math.MaxInt)
+		_, one, err := q.someOverTime(t.Context(), hist, []period{p}, math.MaxInt)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(whole[i], one[0], cmpopts.IgnoreUnexported(Result{})); d != "" {
+		if d := cmp.Diff(whole[i].Results, one[0], cmpopts.IgnoreUnexported(Result{})); d != "" {
 			t.Errorf("%s (-whole +alone):\n%s", p, d)
 		}
 	}

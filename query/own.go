@@ -32,6 +32,7 @@ type past struct {
 	history.Source
 	asked Past   // nil: nobody is asked
 	alone string // what is said of that
+	cache *cache // what was read of Source before; nil: nothing
 }
 
 // open returns what one request reads.
@@ -43,7 +44,7 @@ func (s *Server) open() past {
 	case s.cfg.OwnWindows != (history.Owner{}):
 		return past{Source: s.cfg.History, alone: onlyOwn}
 	}
-	return past{Source: s.cfg.History}
+	return past{Source: s.cfg.History, cache: s.cache}
 }
 
 // coverage returns that of the nodes that are asked, nil if this one's counts, and why only own windows are read.

@@ -30,6 +30,9 @@ type timeline struct {
 	periods []period
 	steps   bool    // periods were asked for, rather than the whole range
 	cuts    []int64 // every edge of a period, ascending: slots lie between
+	// Some periods of a question are read in windows as wide as all of them are: sums of floats depend on it.
+	widest int64
+	part   bool
 }
 
 // pace is how far apart periods are.
@@ -204,6 +207,9 @@ func (t *timeline) slot(ms int64) int {
 
 // width returns the widest windows that never lie across an edge, 0 for the finest.
 func (t *timeline) width() int64 {
+	if t.part {
+		return t.widest
+	}
 	best := int64(0)
 	for _, w := range tiers {
 		if !slices.ContainsFunc(t.cuts, func(c int64) bool { return c%w != 0 }) {

@@ -44,6 +44,7 @@ type totalQuery struct {
 	top       int    // 0: all, sorted by name
 	enough    demand
 	time      *timeline // nil: lifetimes
+	text      string    // the request but for time and what it wants of the coverage; equal for equal questions
 }
 
 // quantile keeps what the caller wrote, which becomes the key of the answer.
@@ -87,6 +88,11 @@ func parseTotal(raw string, now time.Time) (*totalQuery, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
+	by := q.by
+	if q.byAll {
+		by = append(slices.Clip(by), "*")
+	}
+	q.text = p.normal(by)
 	return q, nil
 }
 

@@ -89,6 +89,7 @@ func (c *Config) validate() error {
 type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
+	cache    *cache
 	needs    map[string]Role       // by pattern; the others need Read
 	found    map[Role]http.Handler // mux, behind the checks that every request passes and the role that its route needs
 	lost     http.Handler          // what no route takes, for everybody who has a token
@@ -115,6 +116,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:     cfg,
 		mux:     http.NewServeMux(),
+		cache:   newCache(cfg.History),
 		needs:   map[string]Role{},
 		found:   map[Role]http.Handler{},
 		running: make(chan struct{}, cfg.Concurrent),
@@ -130,7 +132,7 @@ func New(cfg Config) (*Server, error) {
 		Name: "meshd_http_token_reload_failures_total",
 		Help: "Times that the token file had changed and could not be read; the tokens before stay valid.",
 	})
-	for _, c := range []prometheus.Collector{s.requests, s.refused, reloads, newCoverageMetrics(s)} {
+	for _, c := range append(s.cache.collectors(), s.requests, s.refused, reloads, newCoverageMetrics(s)) {
 		if err := cfg.Registry.Register(c); err != nil {
 			return nil, fmt.Errorf("query: register metrics: %w", err)
 		}

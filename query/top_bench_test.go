@@ -94,7 +94,7 @@ func BenchmarkTopAds(b *testing.B) {
 				}
 			}
 			runtime.ReadMemStats(&after)
-			b.ReportMetric(float64(after.HeapSys-before.HeapSys)/(1<<20), "MiB-more")
+			b.ReportMetric(float64(int64(after.HeapSys)-int64(before.HeapSys))/(1<<20), "MiB-more")
 		})
 	}
 }

@@ -41,5 +41,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"half an answer is whole", "internal/ask", "TestAnotherHubIsAsked"},
 	{"cut off without a word", "internal/ask", "TestCutOffItSaysSo"},
 	{"own windows added to a hub's", "internal/ask", "TestOwnUnsentWindowsAreSeenOnce"},
+	{"late data leaves the cache", "query", "TestKeptResultsAreThoseOfNow"},
 	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
 }
