@@ -84,11 +84,16 @@ func (s *Server) total(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badRequest{err}
 	}
+	q.large = &largeTurn{turn: s.large}
+	defer q.large.leave()
 	var answer *TotalAnswer
 	if q.time != nil {
 		answer, err = s.overTime(r.Context(), q)
 	} else {
 		answer, err = s.lifetimes(r.Context(), q)
+	}
+	if errors.Is(err, errLarge) {
+		s.refused.WithLabelValues("large").Inc()
 	}
 	if err != nil {
 		return err

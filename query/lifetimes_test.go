@@ -151,3 +151,27 @@ func TestTopOfMoreThanAreKept(t *testing.T) {
 		t.Errorf("sum of all: %+v, want %d", r, sum)
 	}
 }
+
+// Two questions with very many groups do not run at once; the second may ask again.
+func TestOneLargeQuestionAtATime(t *testing.T) {
+	s, _ := newServer(t, &adSource{ads: largeGroups + 1}, nil)
+	const target = "/v1/total?metric=clicks&by=ad&top=1"
+	s.large <- struct{}{}
+	if w := send(s, "GET", target); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("beside another: status %d %s", w.Code, w.Body)
+	}
+	if w := send(s, "GET", "/v1/total?metric=clicks&top=1"); w.Code != 200 {
+		t.Errorf("a small one beside a large one: status %d %s", w.Code, w.Body)
+	}
+	<-s.large
+	for range 2 {
+		if w := send(s, "GET", target); w.Code != 200 {
+			t.Errorf("alone: status %d %s", w.Code, w.Body)
+		}
+	}
+	turn := &largeTurn{turn: s.large}
+	turn.leave()
+	if err := turn.enter(); err == nil || len(s.large) != 0 {
+		t.Errorf("a question that is over took the turn: %v", err)
+	}
+}

@@ -201,6 +201,11 @@ func (o *overTime) group(c *history.Curve, kind crdt.Kind) (int, error) {
 	if o.cells > maxCells && len(o.time.periods) > 1 || o.states > maxStateBytes {
 		return 0, errTooWide
 	}
+	if o.count == largeGroups && o.q.large != nil {
+		if err := o.q.large.enter(); err != nil {
+			return 0, err
+		}
+	}
 	if o.count == maxGroups {
 		return 0, badRequest{fmt.Errorf("more than %d groups: narrow metric and match, or keep fewer labels with by", maxGroups)}
 	}

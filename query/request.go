@@ -44,7 +44,8 @@ type totalQuery struct {
 	top       int    // 0: all, sorted by name
 	enough    demand
 	time      *timeline // nil: lifetimes
-	text      string    // the request but for time and what it wants of the coverage; equal for equal questions
+	large     *largeTurn
+	text      string // the request but for time and what it wants of the coverage; equal for equal questions
 }
 
 // quantile keeps what the caller wrote, which becomes the key of the answer.

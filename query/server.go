@@ -90,6 +90,7 @@ type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
 	cache    *cache
+	large    chan struct{}         // the one question with very many groups
 	needs    map[string]Role       // by pattern; the others need Read
 	found    map[Role]http.Handler // mux, behind the checks that every request passes and the role that its route needs
 	lost     http.Handler          // what no route takes, for everybody who has a token
@@ -117,6 +118,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:     cfg,
 		mux:     http.NewServeMux(),
 		cache:   newCache(cfg.History),
+		large:   make(chan struct{}, 1),
 		needs:   map[string]Role{},
 		found:   map[Role]http.Handler{},
 		running: make(chan struct{}, cfg.Concurrent),
