@@ -5,6 +5,6 @@ package simulations
 const (
 	quickSeeds  = 260
 	quickSmall  = 150
-	quickBiased = 45
+	quickBiased = 29
 	slowSeeds   = true
 )
