@@ -25,6 +25,8 @@ type Past interface {
 	// Coverage returns what is known of the regions where the windows come from. If no other node answers, alone says so: then own
 	// windows are read, and the node's own coverage counts.
 	Coverage(ctx context.Context) (of []node.Coverage, alone string, err error)
+	// Totals returns lifetimes as own does, and beside those of this node those of the others. Tests are those of history.Selection.
+	Totals(ctx context.Context, sel node.Select, tests []history.Test, own func(context.Context, node.Select) (*node.Totals, error)) (*node.Totals, error)
 }
 
 // past is what one request reads.

@@ -44,10 +44,16 @@ func (s *Server) mountPrometheus() error {
 // openPrometheus returns what one request of the Prometheus API reads.
 func (s *Server) openPrometheus() prom.Past {
 	p := s.open()
-	return prom.Past{History: p.Source, Regions: func(ctx context.Context) ([]prom.Region, error) {
+	out := prom.Past{History: p.Source, Regions: func(ctx context.Context) ([]prom.Region, error) {
 		regions, _, err := s.extents(ctx, p, &selection{})
 		return regions, err
 	}}
+	if p.asked != nil {
+		out.Totals = func(ctx context.Context, sel node.Select, tests []history.Test) (*node.Totals, error) {
+			return p.asked.Totals(ctx, sel, tests, s.cfg.Source.Totals)
+		}
+	}
+	return out
 }
 
 // coverage asks what is known of every region, and nothing else.

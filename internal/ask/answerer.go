@@ -19,6 +19,7 @@ type AnswererConfig struct {
 	Node     string // its name
 	History  history.Source
 	Coverage func(context.Context) ([]node.Coverage, error) // what the hub knows of every region
+	Totals   func(context.Context, node.Select) (*node.Totals, error)
 	Metrics  *Metrics
 }
 
@@ -50,7 +51,7 @@ func (a *Answerer) Answer(ctx context.Context, peer string, question []byte, sen
 	ctx, cancel := context.WithTimeout(ctx, min(within, time.Duration(min(q.WithinMs, uint64(within.Milliseconds())))*time.Millisecond))
 	defer cancel()
 	out := &reply{send: send, metrics: a.cfg.Metrics, bytes: min(q.MaxBytes, maxBytes), found: min(q.MaxFound, maxSeries)}
-	if q.Ask == wire.AskCurves {
+	if q.Ask != wire.AskSeries {
 		out.found = min(out.found, maxCurves)
 	}
 	if !a.enter(peer) {
@@ -140,6 +141,8 @@ func (a *Answerer) answer(ctx context.Context, q *wire.Query, out *reply) error 
 			}
 			return err
 		})
+	case wire.AskTotals:
+		return a.totals(ctx, q, w, out)
 	case wire.AskCoverage:
 	}
 	return nil

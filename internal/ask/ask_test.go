@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -170,6 +171,36 @@ func TestWhatAHubTellsIsWhatItHas(t *testing.T) {
 		wantRead(t, p, some, map[string]string{})
 		if n := counted(t, m.answered, outcomeWhole); n != counted(t, m.asked, outcomeWhole) || n != 7 {
 			t.Errorf("%v answers were counted", n)
+		}
+	})
+}
+
+// Of single nodes an edge holds its own lifetimes, the hub tells those of the others; its own are joined.
+func TestTotalsOfTheOtherNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, _, _ := world(t, 1)
+		s := series("clicks1")
+		w.ends[1].cfg.Totals = func(context.Context, node.Select) (*node.Totals, error) {
+			return &node.Totals{Rows: []node.Row{
+				{Series: s, Region: "eu", Node: "e1", Value: counter(5)}, {Series: s, Region: "eu", Node: "e2", Value: counter(70)}, {Series: s, Region: "us", Value: counter(1)},
+			}}, nil
+		}
+		own := func(context.Context, node.Select) (*node.Totals, error) {
+			return &node.Totals{Rows: []node.Row{
+				{Series: s, Region: "eu", Value: counter(70)}, {Series: s, Region: "eu", Node: "e1", Value: counter(8)}, {Series: s, Region: "us", Value: counter(2)},
+			}}, nil
+		}
+		got, err := a.Open(new(historytest.Source)).Totals(t.Context(), node.Select{ByNode: true}, nil, own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for _, r := range got.Rows {
+			rows = append(rows, r.Region+"/"+r.Node+" "+r.Value.P.String())
+		}
+		slices.Sort(rows)
+		if want := "eu/e1 8,eu/e2 70,us/ 2"; strings.Join(rows, ",") != want {
+			t.Errorf("%s, want %s", strings.Join(rows, ","), want)
 		}
 	})
 }

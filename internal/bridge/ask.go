@@ -48,7 +48,7 @@ func (b *Bridge) Questions(role gossip.Role, self history.Owner, h history.Sourc
 	if role != gossip.Hub {
 		return Questions{Asker: ask.NewAsker(ask.AskerConfig{Self: self, Peers: b, Metrics: counts})}, nil
 	}
-	a := ask.NewAnswerer(ask.AnswererConfig{Node: self.Node, History: h, Coverage: n.Coverage, Metrics: counts})
+	a := ask.NewAnswerer(ask.AnswererConfig{Node: self.Node, History: h, Coverage: n.Coverage, Totals: n.Totals, Metrics: counts})
 	return Questions{Asked: func(ctx context.Context, p gossip.Peer, question []byte, answer func([]byte) error) error {
 		return a.Answer(ctx, p.Region+"/"+p.Node, question, answer)
 	}}, nil

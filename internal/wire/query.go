@@ -37,6 +37,7 @@ const (
 	AskCoverage Ask = 1 // nothing else
 	AskCurves   Ask = 2 // windows: Answer.Body has curves as package history writes them
 	AskSeries   Ask = 3 // series that may have a window: Answer.Body has their keys, each behind its length
+	AskTotals   Ask = 4 // lifetimes of counters, updowns and distributions: curves with one window, the first hour of 1970
 )
 
 // Test is a condition on a label; absent labels have the value "". The labels __name__, node, region and kind are what a series and
@@ -146,7 +147,7 @@ func parseQuery(b []byte) (*Query, error) {
 }
 
 func (q *Query) check() error {
-	if q.Ask < AskCoverage || q.Ask > AskSeries || q.Width > maxWindowSeconds*1000 {
+	if q.Ask < AskCoverage || q.Ask > AskTotals || q.Width > maxWindowSeconds*1000 {
 		return fmt.Errorf("%w: question %d, width %d ms", ErrInvalid, q.Ask, q.Width)
 	}
 	for _, t := range q.Tests {

@@ -11,7 +11,7 @@ import (
 
 func drawQuery(t *rapid.T) *Query {
 	q := &Query{
-		Ask: Ask(rapid.IntRange(1, 3).Draw(t, "ask")), ByNode: rapid.Bool().Draw(t, "by node"),
+		Ask: Ask(rapid.IntRange(1, 4).Draw(t, "ask")), ByNode: rapid.Bool().Draw(t, "by node"),
 		From: rapid.Int64().Draw(t, "from"), To: rapid.Int64().Draw(t, "to"), Width: rapid.Uint64Range(0, 86_400_000).Draw(t, "width"),
 		MaxBytes: rapid.Uint64().Draw(t, "bytes"), MaxFound: rapid.Uint64().Draw(t, "found"), WithinMs: rapid.Uint64().Draw(t, "within"),
 	}
@@ -78,7 +78,7 @@ func TestQueryRefused(t *testing.T) {
 		want error
 	}{
 		{"no question", Query{}, ErrInvalid},
-		{"unknown question", Query{Ask: AskSeries + 1}, ErrInvalid},
+		{"unknown question", Query{Ask: AskTotals + 1}, ErrInvalid},
 		{"windows of two days", Query{Ask: AskCurves, Width: 2 * 86_400_000}, ErrInvalid},
 		{"a region without a name", Query{Ask: AskCurves, Regions: []string{""}}, ErrInvalid},
 		{"unknown comparison", Query{Ask: AskCurves, Tests: []Test{{Op: TestMatchesNo + 1}}}, ErrInvalid},

@@ -27,6 +27,8 @@ type Region struct {
 type Past struct {
 	History history.Source
 	Regions func(context.Context) ([]Region, error)
+	// Totals returns lifetimes, of series that pass tests; nil: Config.Totals. It too may fail with history.ErrAgain.
+	Totals func(ctx context.Context, sel node.Select, tests []history.Test) (*node.Totals, error)
 }
 
 // Config is what an API needs. Zero fields take the documented default.
@@ -131,7 +133,7 @@ func (a *API) past() Past {
 func (a *API) queryable(ctx context.Context, p Past) (*queryable, []string, error) {
 	cfg := a.cfg
 	cfg.History, cfg.Regions = p.History, p.Regions
-	q := &queryable{cfg: &cfg, now: a.cfg.Now().UnixMilli(), lookback: a.cfg.Lookback.Milliseconds(), regions: map[string]Region{}}
+	q := &queryable{cfg: &cfg, totals: p.Totals, now: a.cfg.Now().UnixMilli(), lookback: a.cfg.Lookback.Milliseconds(), regions: map[string]Region{}}
 	if cfg.Regions == nil {
 		return q, nil, nil
 	}

@@ -7,6 +7,9 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+
+	"meshd/history"
+	"meshd/node"
 )
 
 // widths are those that history may be kept in besides the finest. Asking for one that is not kept brings the next finer one.
@@ -18,6 +21,7 @@ const finest = 10_000
 // queryable is the storage of one query.
 type queryable struct {
 	cfg       *Config
+	totals    func(context.Context, node.Select, []history.Test) (*node.Totals, error) // nil: cfg.Totals
 	regions   map[string]Region
 	selectors map[*matcher]selector
 	lookback  int64 // ms

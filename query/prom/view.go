@@ -95,11 +95,18 @@ func (v *view) anchor(ctx context.Context) error {
 	if v.cfg.Totals == nil {
 		return nil
 	}
-	t, err := v.cfg.Totals(ctx, node.Select{
+	sel := node.Select{
 		Match:  func(s *crdt.Series) bool { return cumulative(s.Kind) && v.conditions.series(s) },
 		ByNode: v.byNode(),
 		Names:  v.conditions.named(),
-	})
+	}
+	var t *node.Totals
+	var err error
+	if v.totals != nil {
+		t, err = v.totals(ctx, sel, v.conditions.tests())
+	} else {
+		t, err = v.cfg.Totals(ctx, sel)
+	}
 	if err != nil {
 		return fmt.Errorf("prom: read totals: %w", err)
 	}
