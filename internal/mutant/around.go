@@ -42,5 +42,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"cut off without a word", "internal/ask", "TestCutOffItSaysSo"},
 	{"own windows added to a hub's", "internal/ask", "TestOwnUnsentWindowsAreSeenOnce"},
 	{"late data leaves the cache", "query", "TestKeptResultsAreThoseOfNow"},
+	{"curves of others stand on nothing", "internal/ask", "TestTotalsOfTheOtherNodes"},
 	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
 }

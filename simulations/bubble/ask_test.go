@@ -167,11 +167,12 @@ func sameEverywhere(t *testing.T, m *mesh, from, to time.Time) {
 func TestAnEdgeAnswersForThePastOfTheMesh(t *testing.T) {
 	bubble(t, func(t *testing.T, m *mesh) {
 		askingMesh(m)
+		m.clicks(t, 20)
+		time.Sleep(6 * time.Minute) // further back than a query looks: it is in the heights of curves
 		from := time.Now().Truncate(10 * time.Second)
 		m.clicks(t, 90)
-		from = from.Add(30 * time.Second) // what was counted before is in the heights of curves
 		time.Sleep(20 * time.Second)
-		to := from.Add(50 * time.Second)
+		to := from.Add(80 * time.Second)
 		sameEverywhere(t, m, from, to)
 
 		e := m.machines["eu-e1"]
