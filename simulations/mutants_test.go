@@ -50,6 +50,8 @@ var biases = map[string]string{
 	"config told before it is durable":    "churn",
 	"relay begins again":                  "thrift",
 	"gauges of silent nodes count":        "failovers",
+	"beats are not made up for":           "thrift",
+	"records left in the log":             "thrift",
 }
 
 // soundSeeds is how many seeds run without a mutant in the same program, where none may fail.
