@@ -25,7 +25,7 @@ func BenchmarkOnDisk(b *testing.B) {
 	Run(p)
 	t := last.truth
 	for name, read := range map[string]func(*disk){
-		"kept": func(d *disk) { t.gathered(d); t.pastOn(d) },
+		"kept": func(d *disk) { t.keepCells(d); t.pastOn(d) },
 		"anew": func(d *disk) { t.gather(held{}, d); t.readPast(d) },
 	} {
 		b.Run(name, func(b *testing.B) {

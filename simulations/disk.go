@@ -130,13 +130,12 @@ func eachRaw(key string, value []byte, each func(raw []byte) bool) {
 // held is what some disks hold of each process' cells.
 type held map[crdt.Incarnation][]amounts
 
-// gathered returns what gather finds on a disk. It is the disk's own, and read anew only after a write.
-func (t *truth) gathered(d *disk) held {
+// keepCells gathers what is on a disk into its cells, anew only after a write.
+func (t *truth) keepCells(d *disk) {
 	if d.cells == nil {
 		d.cells = held{}
 		t.gather(d.cells, d)
 	}
-	return d.cells
 }
 
 // gather joins into h the cells of node origins that a disk holds, in any order: the oracle's own recovery, which knows

@@ -43,7 +43,7 @@ func (w *World) askAll(ms []*machine) []*answers {
 
 // gatherAll gathers the cells on the disks of all machines.
 func (w *World) gatherAll() held {
-	w.together(len(w.machines), func(i int) { w.truth.gathered(w.machines[i].disk) })
+	w.together(len(w.machines), func(i int) { w.truth.keepCells(w.machines[i].disk) })
 	all := held{}
 	for _, m := range w.machines {
 		for inc, cells := range m.disk.cells { // in any order: all of it is joined
