@@ -222,20 +222,41 @@ func (by *writer) spans() map[crdt.Window]span {
 			all.add(&r.amounts)
 		}
 	}
-	top := by.top()
 	out := map[crdt.Window]span{}
 	for _, r := range by.requests {
 		for _, width := range widths {
 			win := crdt.WindowAt(r.at, width)
 			s := out[win]
-			if r.outcome == accepted || r.outcome == unknown && top == all && sure != all {
+			if r.outcome == accepted || r.outcome == unknown && by.counted(r, &all) {
 				s.least.add(&r.amounts)
 			}
-			if r.outcome == accepted || r.outcome == unknown && (top != sure || sure == all) {
+			if r.outcome == accepted || r.outcome == unknown && !by.lacks(r, &sure) {
 				s.most.add(&r.amounts)
 			}
 			out[win] = s
 		}
 	}
 	return out
+}
+
+// counted reports whether a process' cells are all that it was asked for, in the parts of a request.
+func (by *writer) counted(r *request, all *amounts) bool {
+	top := by.top()
+	for part, n := range r.amounts {
+		if n > 0 && (part == partSeen || top[part] != all[part]) { // seen things may have been so before
+			return false
+		}
+	}
+	return true
+}
+
+// lacks reports whether a process' cells have no room for a request: all that is there was accepted.
+func (by *writer) lacks(r *request, sure *amounts) bool {
+	top := by.top()
+	for part, n := range r.amounts {
+		if n > 0 && (part == partSeen && n&^top[part] != 0 || part != partSeen && top[part] == sure[part]) {
+			return true
+		}
+	}
+	return false
 }
