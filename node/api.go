@@ -66,4 +66,5 @@ type Limits struct {
 	Sources int // client sources remembered; default 100,000 (600 B each)
 	Windows int // open windows, over all series and widths; default 600,000 (90 MB)
 	Waiting int // items waiting for a commit; default 1,000,000
+	Named   int // incarnations of its own that a node names to its hubs, the live one among them; default and at most 4,096, see wire.MaxHeads
 }

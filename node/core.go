@@ -119,17 +119,17 @@ type hubState struct {
 
 // Counters are the core's own figures, exported as metrics.
 type Counters struct {
-	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed uint64
-	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut             uint64
-	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells uint64
-	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed          uint64
-	ConfigsUnread, ExportsFull                                              uint64
-	EntriesDropped, RolledBack, SeriesDropped, CellsDropped, CellsLate      uint64
-	WindowsEarly, WindowsLate, WindowsFull, WindowsRefused                  uint64
-	WindowReadsFailed, WindowsPublished, WindowsReopened, WindowGaps        uint64
-	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics         uint64
-	Frozen, Forgotten, ForgottenTaken, ForgottenApart                       uint64
-	FrozenFrames, ForgottenFrames                                           uint64
+	Commits, CommittedItems, CommitFailed, Duplicates, Rejected, Overflowed     uint64
+	FramesIn, FramesOut, BytesOut, CellsIn, CellsRose, CellsOut                 uint64
+	Refused, Quarantined, Unknown, Resyncs, Loads, Checkpoints, WindowCells     uint64
+	FramesDropped, PairsDelayed, Overfull, SessionsLost, Malformed              uint64
+	ConfigsUnread, ExportsFull                                                  uint64
+	EntriesDropped, RolledBack, Unnamed, SeriesDropped, CellsDropped, CellsLate uint64
+	WindowsEarly, WindowsLate, WindowsFull, WindowsRefused                      uint64
+	WindowReadsFailed, WindowsPublished, WindowsReopened, WindowGaps            uint64
+	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics             uint64
+	Frozen, Forgotten, ForgottenTaken, ForgottenApart                           uint64
+	FrozenFrames, ForgottenFrames                                               uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -167,6 +167,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		c.mine = []*reconcile.Replica{c.live}
 		c.slots, c.views = reconcile.NewSlots(c.cat), reconcile.NewViews(c.cat)
 		c.slots.Heard, c.views.Heard = c.hearsHub, c.hearsHub
+		c.slots.Named = c.cfg.Limits.Named
 		return c, nil
 	}
 	total := crdt.Origin{Class: crdt.ClassRegion, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc}

@@ -194,6 +194,10 @@ func headAt(inc byte, seq uint64) wire.Head {
 // TestOnlyWhatALaterProcessConfirmsIsForgotten: not what its node has more of, not on the word of a process that came before,
 // and not what nobody speaks of.
 func TestOnlyWhatALaterProcessConfirmsIsForgotten(t *testing.T) {
+	full := []wire.Head{headAt(3, 0)}
+	for i := range wire.MaxHeads - 1 {
+		full = append(full, wire.Head{Inc: crdt.Incarnation{200, byte(i >> 8), byte(i)}})
+	}
 	for _, tt := range []struct {
 		name   string
 		begin  func(s *solo) // before the process counts
@@ -204,6 +208,7 @@ func TestOnlyWhatALaterProcessConfirmsIsForgotten(t *testing.T) {
 		{"it is all here", func(*solo) {}, func(s *solo) { s.edge(3, 3, headAt(2, 1), headAt(3, 0)) }, 1},
 		{"the node has more", func(*solo) {}, func(s *solo) { s.edge(3, 3, headAt(2, 2), headAt(3, 0)) }, 0},
 		{"the node lost its disk", func(*solo) {}, func(s *solo) { s.run(2000); s.edge(3, 3, headAt(3, 0)) }, 1},
+		{"the node may have more than it names", func(*solo) {}, func(s *solo) { s.run(2000); s.edge(3, 3, full...) }, 0},
 		{"the process before it is still heard", func(s *solo) { s.edge(1, 1, headAt(1, 0)); s.run(2000) }, func(*solo) {}, 0},
 		{"it still runs", func(*solo) {}, func(s *solo) { s.edge(3, 3, headAt(2, 1), headAt(3, 0)); s.edge(4, 2, headAt(2, 1)) }, 0},
 		{"the node is removed", func(*solo) {}, func(s *solo) {

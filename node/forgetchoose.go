@@ -67,7 +67,7 @@ func (c *Core) confirmedOver(o crdt.Origin, p [crdt.NumStreams]crdt.Progress) bo
 		if s.peer.Node != o.Node || s.peer.Region != o.Region {
 			continue
 		}
-		named, covered := s.covers(o.Inc, p)
+		named, covered := s.covers(o.Inc, p, c.cfg.Limits.Named)
 		if !s.hello || !covered {
 			return false
 		}
@@ -78,9 +78,9 @@ func (c *Core) confirmedOver(o crdt.Origin, p [crdt.NumStreams]crdt.Progress) bo
 	return asked || c.removed(process{o.Region, o.Node})
 }
 
-// covers reports whether p is all that the peer has, by its hello, of an incarnation that is not its own, and whether it
-// has anything.
-func (s *session) covers(inc crdt.Incarnation, p [crdt.NumStreams]crdt.Progress) (named, covered bool) {
+// covers reports whether p is all that the peer has, by its hello of at most so many names, of an incarnation that is not its
+// own, and whether it has anything.
+func (s *session) covers(inc crdt.Incarnation, p [crdt.NumStreams]crdt.Progress, most int) (named, covered bool) {
 	for i := range s.named {
 		if n := &s.named[i]; n.Inc == inc {
 			for st := range p {
@@ -91,7 +91,7 @@ func (s *session) covers(inc crdt.Incarnation, p [crdt.NumStreams]crdt.Progress)
 			return true, !n.Live
 		}
 	}
-	return false, len(s.named) < maxNamed-1 // or it did not name all it has
+	return false, len(s.named) < most-1 || mutant.On("unnamed is not there") // or it did not name all it has
 }
 
 // followFrozen freezes what siblings state frozen that forgot the same before.

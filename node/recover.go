@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"meshd/crdt"
@@ -230,6 +232,11 @@ func (rec *recovery) take() error {
 		}
 	}
 	if c.hub == nil {
+		if at := len(c.mine) - 1; at >= c.cfg.Limits.Named { // those that changed last are named
+			slices.SortStableFunc(c.mine[:at], func(a, b *reconcile.Replica) int {
+				return cmp.Or(cmp.Compare(a.Changed, b.Changed), a.Origin.Compare(b.Origin))
+			})
+		}
 		return nil
 	}
 	for _, node := range c.hub.cold.index.nodes {

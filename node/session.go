@@ -125,8 +125,9 @@ func (c *Core) peerUp(in PeerUp) {
 	c.hear(&s.peer, 1)
 	h := &wire.Hello{Nonce: c.cfg.Nonce, WallMs: c.wall, Inc: c.cfg.Inc}
 	h.Own = c.ownHeads()
-	if n := len(h.Own); n > wire.MaxHeads {
-		h.Own = h.Own[n-wire.MaxHeads:]
+	if more := len(h.Own) - c.cfg.Limits.Named; more > 0 {
+		h.Own = h.Own[more:]
+		c.Counts.Unnamed += uint64(more)
 	}
 	c.send(s, h)
 	c.tellRemovals(s)

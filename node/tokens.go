@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"meshd/internal/wire"
 )
 
 const (
@@ -26,6 +28,7 @@ func (l *Limits) defaults() {
 	l.Sources = cmp.Or(l.Sources, 100_000)
 	l.Waiting = cmp.Or(l.Waiting, 1_000_000)
 	l.Windows = cmp.Or(l.Windows, maxOpenCells)
+	l.Named = min(cmp.Or(l.Named, wire.MaxHeads), wire.MaxHeads)
 }
 
 // tokens remembers which items were counted, as far as design promises: per source the highest seq and a window

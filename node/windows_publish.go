@@ -64,6 +64,20 @@ func (p *pass) has(key openKey) bool {
 	return slices.ContainsFunc(p.cells[key.id], func(c wire.Cell) bool { return c.Window == key.win })
 }
 
+// isAll reports whether nothing is open any more in the table once p is published. Then its checkpoint has to go with the same
+// write: the record that tells of the publication is needed no longer than something is open, and without it what the
+// checkpoint holds would be open again after a restart.
+func (p *pass) isAll() bool {
+	for win, cells := range p.table.windows {
+		for id, cell := range cells {
+			if cell.dirty && !p.has(openKey{win, id}) {
+				return false
+			}
+		}
+	}
+	return len(p.fed) == 0
+}
+
 // widen adds a fine window to the wider ones around it.
 func (c *Core) widen(p *pass, key openKey, cell *openCell) {
 	if cell.counted && !mutant.On("late event enters the wider windows twice") {
@@ -101,6 +115,10 @@ func (c *Core) startWindows() bool {
 	if len(w.left) > 0 {
 		return c.publishLeft(w.left[0])
 	}
+	if c.disk.openParts > 0 && c.disk.openOf != c.own {
+		c.dropLeft()
+		return true
+	}
 	if c.hub != nil && c.startTotals() || c.startTrim() {
 		return true
 	}
@@ -130,6 +148,10 @@ func (c *Core) startWindows() bool {
 			rec.add(encode(f).raw)
 		}
 	}
+	drops := c.disk.openParts > 0 && p.isAll() && !mutant.On("checkpoint outlives its windows")
+	if drops {
+		wp.ops = c.disk.dropOpen(wp.ops)
+	}
 	c.persistWindows(wp, rec, func() {
 		c.Counts.WindowsPublished += uint64(p.n)
 		for _, key := range p.gone {
@@ -137,6 +159,9 @@ func (c *Core) startWindows() bool {
 		}
 		w.live.apply(fed)
 		w.published = p.ends
+		if drops {
+			c.disk.openParts = 0
+		}
 		if w.live.cells == 0 {
 			c.disk.openFirst = 0
 		} else {

@@ -73,7 +73,7 @@ func (rec *recovery) open() error {
 			rec.c.win.left = append(rec.c.win.left, t)
 		}
 	}
-	if len(rec.c.win.left) > 0 {
+	if len(rec.c.win.left) > 0 || rec.c.disk.openParts > 0 {
 		rec.c.disk.leftFirst = rec.c.disk.trimmed + 1
 	}
 	return rec.retotal()
@@ -168,6 +168,12 @@ func (c *Core) publishLeft(t *openTable) bool {
 		}
 	})
 	return true
+}
+
+// dropLeft deletes the checkpoint of what an earlier process had open, once none of it is.
+func (c *Core) dropLeft() {
+	c.persistCheckpoint(c.disk.dropOpen(nil), func() { c.disk.openParts, c.disk.leftFirst = 0, 0 })
+	c.pending.failed = func() { c.win.retry = c.now + c.cfg.Retry }
 }
 
 // opened records that the record lsn holds values of open windows.

@@ -61,6 +61,9 @@ var Directed = map[string]Test{
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
 	"named process forgotten":            {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
 	"given up as long as it is sent":     {"node", "TestWhatAnEdgeAnsweredWithIsNotJoinedToWhatABegunAnewHubSends"},
+	"checkpoint outlives its windows":    {"node", "TestWindowsArePublishedOnce"},
+	"unnamed is added":                   {"node", "TestMoreIncarnationsThanAHelloNames"},
+	"unnamed is not there":               {"node", "TestOnlyWhatALaterProcessConfirmsIsForgotten"},
 	"marks never fall":                   {"node", "TestAPeerThatHoldsLessIsSentItAtOnce"},
 	"queues looked at when compared":     {"node", "TestCellsThatAFullDiskRefusedComeAgain"},
 

@@ -107,6 +107,8 @@ var Rules = []string{
 	"marks never fall",
 	"cold in part for good",
 	"live is whole",
+	"checkpoint outlives its windows",
+	"unnamed is added",
 }
 
 // Forgetting lists those of what hubs forget, which only schedules with much of it can kill.
@@ -122,4 +124,5 @@ var Forgetting = []string{
 	"record taken by the fresh only",
 	"record beside the cells",
 	"totals keep what a record replaces",
+	"unnamed is not there",
 }

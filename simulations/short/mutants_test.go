@@ -56,6 +56,9 @@ var rules = []rule{
 	{"", "loaded for nobody"},
 	{"", "marks never fall"},
 	{"", "records left in the log"},
+	{"", "checkpoint outlives its windows"},
+	{"", "unnamed is added"},
+	{"", "unnamed is not there"},
 }
 
 // TestMutantsAreKilled plants one fault after another and demands that the test that is directed at it notices, or some

@@ -26,6 +26,7 @@ type Plan struct {
 	KeepLinks  bool // the sessions of the safety phase live on when everything heals
 	Forgets    bool // what is over may be forgotten at once, and there is much of it
 	Windows    bool // the mesh keeps windows
+	Named      int  // incarnations that a node names to hubs; 0: all that it has
 }
 
 const (
@@ -105,6 +106,9 @@ func Draw(seed uint64) *Schedule {
 		KeepLinks:  r.IntN(2) == 0,
 		Forgets:    seed%forgetsEvery == 0,
 		Windows:    seed/forgetsEvery%windowsEvery == 0, // so that of those that forget every second one does
+	}
+	if seed%7 == 0 {
+		s.Plan.Named = 2 + int(seed/7%2)
 	}
 	n := 100 + r.IntN(150)
 	if s.Plan.Forgets {

@@ -188,6 +188,7 @@ func (w *World) start(m *machine) {
 	if plan.Forgets {
 		cfg.ForgetAfter = 1
 	}
+	cfg.Limits.Named = plan.Named
 	if plan.Windows {
 		cfg.Window = fineWidth
 	}
