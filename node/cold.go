@@ -140,7 +140,7 @@ func (c *Core) startCooling() bool {
 	next := sums{}
 	for _, o := range c.hub.region.Origins() {
 		r := c.hub.region.Held(o)
-		if len(done) >= coldBatch || o == c.own || c.now < r.Touched+c.cfg.ColdAfter || c.named(o) {
+		if len(done) >= coldBatch || o == c.own || c.now < r.Touched+c.cfg.ColdAfter || c.named(o) || c.hasLeft(o) {
 			continue
 		}
 		if c.countsGauges(o) && r.Gauges() { // a sibling hears it: what it said last holds

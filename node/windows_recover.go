@@ -170,6 +170,12 @@ func (c *Core) publishLeft(t *openTable) bool {
 	return true
 }
 
+// hasLeft reports whether an earlier process of this node left windows open that are not published yet. At a start they are read
+// by its cells: it stays in memory until then.
+func (c *Core) hasLeft(o crdt.Origin) bool {
+	return c.win != nil && slices.ContainsFunc(c.win.left, func(t *openTable) bool { return t.of == o }) && !mutant.On("cold with open windows")
+}
+
 // dropLeft deletes the checkpoint of what an earlier process had open, once none of it is.
 func (c *Core) dropLeft() {
 	c.persistCheckpoint(c.disk.dropOpen(nil), func() { c.disk.openParts, c.disk.leftFirst = 0, 0 })

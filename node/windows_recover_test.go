@@ -41,3 +41,28 @@ func TestWindowsArePublishedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAHubLeftOpenIsPublishedBeforeItGoesCold: a full disk keeps a hub from publishing what its process before left open, for longer
+// than that process stays in memory. After one more restart it is still there.
+func TestWhatAHubLeftOpenIsPublishedBeforeItGoesCold(t *testing.T) {
+	w := newWindowWorld(t, 4)
+	w.cfg.ColdAfter, w.cfg.LogBytes = 1000, 1
+	w.full = map[string]bool{}
+	hub := w.start("hub", "east", RoleHub)
+	w.run(1000)
+	at := w.now
+	w.count("hub", "clicks", 7, Token{})
+	w.run(500)
+	w.kill("hub")
+	w.full["hub"] = true
+	w.start("hub", "east", RoleHub)
+	w.run(500)
+	w.full["hub"] = false
+	w.run(5000)
+	w.kill("hub")
+	w.start("hub", "east", RoleHub)
+	w.run(20_000)
+	if got := hub.past.region("east", "clicks", crdt.WindowAt(at, crdt.FineMillis)); got != "7" {
+		t.Errorf("the hub has %s in the window, want 7", got)
+	}
+}

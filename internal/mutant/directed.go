@@ -61,6 +61,7 @@ var Directed = map[string]Test{
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
 	"named process forgotten":            {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
 	"given up as long as it is sent":     {"node", "TestWhatAnEdgeAnsweredWithIsNotJoinedToWhatABegunAnewHubSends"},
+	"cold with open windows":             {"node", "TestWhatAHubLeftOpenIsPublishedBeforeItGoesCold"},
 	"checkpoint outlives its windows":    {"node", "TestWindowsArePublishedOnce"},
 	"unnamed is added":                   {"node", "TestMoreIncarnationsThanAHelloNames"},
 	"unnamed is not there":               {"node", "TestOnlyWhatALaterProcessConfirmsIsForgotten"},

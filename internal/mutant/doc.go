@@ -108,6 +108,7 @@ var Rules = []string{
 	"cold in part for good",
 	"live is whole",
 	"checkpoint outlives its windows",
+	"cold with open windows",
 	"unnamed is added",
 }
 

@@ -57,6 +57,7 @@ var rules = []rule{
 	{"", "marks never fall"},
 	{"", "records left in the log"},
 	{"", "checkpoint outlives its windows"},
+	{"", "cold with open windows"},
 	{"", "unnamed is added"},
 	{"", "unnamed is not there"},
 }
