@@ -47,7 +47,7 @@ func (w *World) drawRules() (rules rulesOf) {
 		rule := &rules[len(rules)-1]
 		switch r.IntN(4) {
 		case 0:
-			if rule.Scope = "region"; len(w.settings.docs)%2 == 1 {
+			if rule.Scope = "region"; len(w.settings.docs)%2 == 0 {
 				rule.Scope = "node"
 			}
 		case 1:
