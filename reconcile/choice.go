@@ -77,7 +77,7 @@ func (c *Choice) Settle(d *Derived, own bool, value func(SeriesID) (*crdt.Value,
 	c.look(d, own)
 	clear(c.open)
 	for _, m := range c.several {
-		if err := c.choose(m, value, rules); err != nil {
+		if err := c.choose(m, own, value, rules); err != nil {
 			return err
 		}
 	}
@@ -128,8 +128,9 @@ func (c *Choice) hold(t told, own bool) {
 	}
 }
 
-// choose decides between the versions of one metric.
-func (c *Choice) choose(m *Metric, value func(SeriesID) (*crdt.Value, error), rules *Rules) error {
+// choose decides between the versions of one metric. The own region's totals are always the version with all labels: sums are
+// of what earlier hubs had, nobody adds to them, and the totals may come later than they do.
+func (c *Choice) choose(m *Metric, own bool, value func(SeriesID) (*crdt.Value, error), rules *Rules) error {
 	chosen := c.chosen[m]
 	preferred, _ := rules.Version(m.Name, m.Kind)
 	others := slices.Sorted(maps.Keys(c.has[m]))
@@ -145,6 +146,10 @@ func (c *Choice) choose(m *Metric, value func(SeriesID) (*crdt.Value, error), ru
 		switch {
 		case err != nil:
 			return err
+		case own && !mutant.On("own region answered in sums"):
+			if !down {
+				open = append(open, v)
+			}
 		case up && (v == preferred || !down) || mutant.On("newest version answered"):
 			chosen = v
 		case !down:

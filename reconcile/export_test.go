@@ -283,3 +283,38 @@ func TestAGaugeIsAnsweredInTheVersionOfTheReadersRules(t *testing.T) {
 		}
 	}
 }
+
+// TestTheOwnRegionIsAnsweredWithAllLabels: sums of what hubs had before they lost their disks come to a node that has nothing else yet.
+// What is counted from then on is in totals alone, which may never hold as much.
+func TestTheOwnRegionIsAnsweredWithAllLabels(t *testing.T) {
+	cat := NewCatalog()
+	rules := rulesFor(t, Rule{Match: "m", Drop: []string{"user"}})
+	d, c := NewDerived(crdt.Origin{Class: crdt.ClassView, Region: "us"}, cat), NewChoice(cat)
+	whole, err := cat.Intern(counterOf("m", "user", "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := cat.Intern(counterOf("m", crdt.RollupLabel, versionSum+"user"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Raise(sum, units(100)); err != nil {
+		t.Fatal(err)
+	}
+	total := (*crdt.Value)(nil)
+	for range 2 {
+		if err := c.Settle(d, true, func(id SeriesID) (*crdt.Value, error) {
+			if id == whole {
+				return total, nil
+			}
+			v, _ := d.Cell(id)
+			return v, nil
+		}, rules); err != nil {
+			t.Fatal(err)
+		}
+		if !c.Counts(whole) || c.Counts(sum) || !c.Open() {
+			t.Errorf("with the total %v the region is answered in sums, or said to lack nothing", total)
+		}
+		total = units(7)
+	}
+}

@@ -1,7 +1,6 @@
 package simulations
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,13 +99,16 @@ func (w *World) unconverged(late bool) error {
 		}
 	}
 	first, set, inside := w.ask(who), w.lastSet(), w.insiders()
+	if first == nil || slices.ContainsFunc(inside, func(t told) bool { return t.answers == nil }) {
+		return fmt.Errorf("%s or a hub of another region does not answer", who.spec.Name)
+	}
 	for ms := range slices.Chunk(w.awake(), w.batch()) {
 		as := w.askAll(ms)
 		for i, m := range ms {
-			if first == nil || as[i] == nil {
-				return fmt.Errorf("%s or %s does not answer", who.spec.Name, m.spec.Name)
+			if as[i] == nil {
+				return fmt.Errorf("%s does not answer", m.spec.Name)
 			}
-			if err := w.differ(who, first, m, as[i], inside); err != nil {
+			if err := w.differ(told{who, first}, told{m, as[i]}, inside); err != nil {
 				return err
 			}
 			if err := w.covered(m, as[i]); err != nil {
@@ -120,6 +122,9 @@ func (w *World) unconverged(late bool) error {
 			}
 			w.spent(as[i])
 		}
+	}
+	if err := w.sidesDiffer(told{who, first}, inside); err != nil {
+		return err
 	}
 	if err := w.openWindows(); err != nil && !late {
 		return err
@@ -135,37 +140,6 @@ func (w *World) unconverged(late bool) error {
 		return err
 	}
 	return w.pastDiffers(disks)
-}
-
-// differ compares the answers of two machines byte by byte (I1), but for gauges, which present compares with what was
-// set. A region whose disks were destroyed lives on in the
-// entries that other hubs hold of it; its own edges add their cells to the totals of hubs that are gone, which nobody
-// else can.
-func (w *World) differ(x *machine, a *answers, y *machine, b *answers, inside []*answers) error {
-	for region := range w.regions {
-		for i, s := range w.truth.series {
-			if s.Kind == crdt.KindGauge || w.stays(y, region, i) {
-				continue
-			}
-			of := a
-			if w.stays(x, region, i) {
-				of = inside[region]
-			}
-			if bytes.Equal(of.canonical(region, i), canonical(b.values[region][i])) {
-				continue
-			}
-			if w.destroyed[region] && w.plan.Load.Rollups {
-				continue // what is left in sums only cannot be placed where all labels are, and which sums are left depends on who held them
-			}
-			if w.destroyed[region] && y.region == region && y.spec.Role == node.RoleEdge {
-				continue
-			}
-			w.suspect = i
-			return &Violation{Rule: "I1", What: fmt.Sprintf("%s and %s differ on %s of %s: %+v and %+v", x.spec.Name, y.spec.Name, s,
-				w.regions[region], describe(a.values[region][i]), describe(b.values[region][i]))}
-		}
-	}
-	return nil
 }
 
 // canonical returns the bytes of an answer.
@@ -216,7 +190,7 @@ func (w *World) covered(m *machine, a *answers) error {
 
 // exact compares the answers with the disks: per process and series what is there lies between what was accepted and
 // what was asked for (I2, I3), and the totals are the sums of it.
-func (w *World) exact(m *machine, a *answers, inside []*answers, disks held) error {
+func (w *World) exact(m *machine, a *answers, inside []told, disks held) error {
 	total := make([][]amounts, len(w.regions))
 	for i := range total {
 		total[i] = make([]amounts, len(w.truth.series))
@@ -261,7 +235,7 @@ func (w *World) exact(m *machine, a *answers, inside []*answers, disks held) err
 }
 
 // exactUniques: all registers that clients were told are set, are.
-func (w *World) exactUniques(m *machine, a *answers, inside []*answers) error {
+func (w *World) exactUniques(m *machine, a *answers, inside []told) error {
 	for _, by := range w.truth.order {
 		if by.gone || w.destroyed[by.m.region] && w.plan.Load.Rollups { // see differ
 			continue

@@ -51,6 +51,7 @@ const (
 // process is one life of a node.
 type process struct {
 	core    *node.Core
+	born    int64
 	by      *written
 	ends    map[uint64]*end
 	wake    int64 // when the core wants its tick
@@ -106,7 +107,7 @@ func (w *World) start(m *machine) {
 	clear(m.peers)
 	clear(m.dials)
 	m.proc = &process{
-		core: c, by: w.truth.begin(m, cfg.Inc), ends: map[uint64]*end{}, asked: map[uint64]*request{}, loads: map[uint64]crdt.Origin{},
+		core: c, born: w.now, by: w.truth.begin(m, cfg.Inc), ends: map[uint64]*end{}, asked: map[uint64]*request{}, loads: map[uint64]crdt.Origin{},
 		past: w.truth.readPast(m.disk), reads: map[uint64]func() node.Event{},
 		uniques: map[[2]int]*crdt.Unique{}, fresh: slices.Clone(m.acked),
 	}

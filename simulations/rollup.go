@@ -158,12 +158,15 @@ func (w *World) covers(a *answers, region int) bool {
 	return false
 }
 
-// insiders returns the answers of one hub of each region: for what stays there.
-func (w *World) insiders() []*answers {
-	out := make([]*answers, len(w.regions))
+// insiders returns the answers of one hub of each region if there are rollup rules: for what stays there.
+func (w *World) insiders() []told {
+	if !w.plan.Load.Rollups {
+		return nil
+	}
+	out := make([]told, len(w.regions))
 	for _, m := range w.machines {
-		if out[m.region] == nil && !m.dormant && m.spec.Role == node.RoleHub && w.plan.Load.Rollups {
-			out[m.region] = w.ask(m)
+		if out[m.region].m == nil && !m.dormant && m.spec.Role == node.RoleHub {
+			out[m.region] = told{m, w.ask(m)}
 		}
 	}
 	return out

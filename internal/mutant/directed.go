@@ -60,6 +60,7 @@ var Directed = map[string]Test{
 	"totals keep what a record replaces": {"node", "TestHubsForgetWhatIsOver"},
 	"forgotten process believed":         {"node", "TestAForgottenProcessIsNotHeardOfAnew"},
 	"named process forgotten":            {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
+	"own region answered in sums":        {"reconcile", "TestTheOwnRegionIsAnsweredWithAllLabels"},
 	"given up as long as it is sent":     {"node", "TestWhatAnEdgeAnsweredWithIsNotJoinedToWhatABegunAnewHubSends"},
 	"cold with open windows":             {"node", "TestWhatAHubLeftOpenIsPublishedBeforeItGoesCold"},
 	"checkpoint outlives its windows":    {"node", "TestWindowsArePublishedOnce"},

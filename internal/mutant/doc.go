@@ -73,6 +73,7 @@ var Names = []string{
 	"late gauge counts",
 	"forgotten process believed",
 	"named process forgotten",
+	"own region answered in sums",
 	"given up as long as it is sent",
 	"window lost at a crash",
 	"wider window lost at a crash",

@@ -1,0 +1,71 @@
+package simulations
+
+import (
+	"testing"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+// TestWhatMayDiffer holds the judge to what disasters excuse (I1), and to the cases beside those.
+func TestWhatMayDiffer(t *testing.T) {
+	// Region 0 is asked for, by a hub of it, a hub outside and one more machine.
+	for name, c := range map[string]struct {
+		region, born    int64 // of the machine that is judged
+		edge, destroyed bool
+		rollups         bool
+		in, out, got    uint64
+		violation       bool
+	}{
+		"the same":                                          {region: 1, edge: true, in: 5, out: 5, got: 5},
+		"an edge outlived its hub's disk":                   {region: 1, born: 9, edge: true, destroyed: true, in: 5, out: 5, got: 7},
+		"an edge of the region did":                         {region: 0, born: 9, edge: true, destroyed: true, in: 5, out: 5, got: 7},
+		"nothing was destroyed":                             {region: 1, born: 9, edge: true, in: 5, out: 5, got: 7, violation: true},
+		"an edge began later":                               {region: 1, born: 11, edge: true, destroyed: true, in: 5, out: 5, got: 7, violation: true},
+		"an edge has less":                                  {region: 1, born: 9, edge: true, destroyed: true, in: 5, out: 5, got: 4, violation: true},
+		"a hub has more":                                    {region: 1, born: 9, destroyed: true, in: 5, out: 5, got: 7, violation: true},
+		"sums are left outside":                             {region: 1, destroyed: true, rollups: true, in: 5, out: 7, got: 7},
+		"sums are left outside, an edge inside has none":    {region: 0, born: 11, edge: true, destroyed: true, rollups: true, in: 5, out: 7, got: 5},
+		"sums are left outside, another hub lacks them":     {region: 1, destroyed: true, rollups: true, in: 5, out: 7, got: 5, violation: true},
+		"sums are left outside, an edge lacks them":         {region: 1, born: 9, edge: true, destroyed: true, rollups: true, in: 5, out: 7, got: 5, violation: true},
+		"an edge inside answers what is left in sums alone": {region: 0, born: 11, edge: true, destroyed: true, rollups: true, in: 5, out: 7, got: 7, violation: true},
+		"less is left outside":                              {region: 1, destroyed: true, rollups: true, in: 7, out: 5, got: 5, violation: true},
+		"sums are left, and nothing was destroyed":          {region: 1, rollups: true, in: 5, out: 7, got: 7, violation: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(DrawSmall(14))
+			w.plan.Load.Rollups = c.rollups
+			w.regions, w.truth.series = w.regions[:2], w.truth.series[:1]
+			w.truth.series[0].Kind = crdt.KindCounter
+			w.destroyed[0], w.hubsLost = c.destroyed, []int64{10, 10}
+			says := func(region, born int64, role node.Role, n uint64) told {
+				core, err := node.NewCore(node.CoreConfig{Region: "r", Node: "n", Role: role, Inc: crdt.Incarnation{1}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				m := &machine{region: int(region), proc: &process{core: core, born: born}}
+				m.spec.Role = role
+				same := crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}
+				return told{m, &answers{values: [][]*crdt.Value{{{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)}}, {&same}}}}
+			}
+			in, out := says(0, 0, node.RoleHub, c.in), says(1, 0, node.RoleHub, c.out)
+			role := node.RoleHub
+			if c.edge {
+				role = node.RoleEdge
+			}
+			inside := []told{in, out}
+			if !c.rollups {
+				inside = nil
+			}
+			err := w.sidesDiffer(in, inside)
+			for _, y := range []told{in, out, says(c.region, c.born, role, c.got)} {
+				if err == nil {
+					err = w.differ(in, y, inside)
+				}
+			}
+			if (err != nil) != c.violation {
+				t.Errorf("%v, want a violation: %t", err, c.violation)
+			}
+		})
+	}
+}
