@@ -1,9 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
-	"runtime"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 )
@@ -14,7 +15,7 @@ const (
 	slowStep = 2 * time.Second
 	// watchEvery is how often the watchdog looks.
 	watchEvery = 500 * time.Millisecond
-	// maxStack bounds what the log gets of the stacks: those of some hundred goroutines, the core's among them.
+	// maxStack bounds what the log gets of the stacks: some hundred different ones, the core's among them.
 	maxStack = 256 << 10
 )
 
@@ -57,9 +58,21 @@ func (d *watchdog) run(ctx context.Context) {
 		case began != 0 && began != reported && d.busy() >= slowStep:
 			reported = began
 			d.slow.Add(1)
-			stack := make([]byte, maxStack)
-			d.log.Error("the core is stuck in a step: restart the node if this lasts, and report the stack",
-				"for", d.busy().Round(watchEvery), "stack", string(stack[:runtime.Stack(stack, true)]))
+			if d.log.Enabled(ctx, slog.LevelError) {
+				d.log.Error("the core is stuck in a step: restart the node if this lasts, and report the stack",
+					"for", d.busy().Round(watchEvery), "stack", stacks())
+			}
 		}
 	}
+}
+
+// stacks returns the end of a list of all stacks, each once, those of the most goroutines first: the core's is the only one
+// of its kind and among the last. It is taken while the others run on. runtime.Stack stops them all until it has been through
+// each: at a hub with thousands of sessions for longer than the step that is to be reported.
+func stacks() string {
+	var all bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+		return err.Error()
+	}
+	return string(all.Bytes()[max(0, all.Len()-maxStack):])
 }

@@ -78,6 +78,7 @@ func (b *reconnect) measure(ctx context.Context, r *run) (*Report, error) {
 		return nil, err
 	}
 	began := time.Now()
+	r.say("the hub is killed and started again")
 	sessions, caughtUp := make([]time.Duration, len(c.edges)), make([]time.Duration, len(c.edges))
 	var all sync.WaitGroup
 	for i, e := range c.edges {
