@@ -18,6 +18,9 @@ func (s *session) hearsOf(o crdt.Origin) {
 func (c *Core) acknowledge(s *session) {
 	s.lastFlush = c.now
 	c.sendMarks(s, false, c.sourcesHeld)
+	if s.line.pace.flush > publishMs {
+		c.sendWindowMarks(s, false)
+	}
 }
 
 // sourcesHeld calls f for what a peer sends and this node holds, in the order of holdings: of what a hub holds beside it a peer

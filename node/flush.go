@@ -86,9 +86,13 @@ func (c *Core) nextFlush(s *session) int64 {
 	if last == 0 {
 		return 0
 	}
-	every := s.line.pace.flush
+	return c.nextOnGrid(last, s.line.pace.flush)
+}
+
+// nextOnGrid returns the first instant after at of this node's grid with an interval.
+func (c *Core) nextOnGrid(at, every int64) int64 {
 	phase := int64(c.cfg.Inc[0]) * every / 256
-	return (last-phase)/every*every + every + phase
+	return (at-phase)/every*every + every + phase
 }
 
 // behind reports whether the peer lacks something that a flush would send it, or waits for an acknowledgement.
@@ -205,6 +209,9 @@ func (c *Core) flush(s *session, limit int) {
 			continue
 		}
 		c.sendFrames(s, st, r, false)
+	}
+	if c.win != nil && s.line.pace.flush > publishMs {
+		c.pumpWindows(s)
 	}
 	c.acknowledge(s)
 }

@@ -59,6 +59,7 @@ type windowOrigin struct {
 	tag     uint64 // of the last
 	totaled uint64 // those up to here are in the region's totals
 	aged    uint64 // cursor at the comparison before
+	older   uint64 // and at the one before that
 	acked   uint64 // the highest mark of any hub
 	first   uint64 // of those that are kept, once somebody lacked an older one
 }

@@ -125,9 +125,12 @@ func (c *Core) startWindows() bool {
 	if c.now < w.nextPass {
 		return false
 	}
-	w.nextPass = c.now + publishMs
 	c.forgetRead()
 	p := c.collect(w.live, func(win crdt.Window) bool { return win.End()+w.grace <= c.wall })
+	w.nextPass = c.now + publishMs
+	if p.n < maxPublished && w.live.cells < maxOpenCells/2 {
+		w.nextPass = c.nextPublication()
+	}
 	if p.n == 0 {
 		return false
 	}
@@ -169,6 +172,16 @@ func (c *Core) startWindows() bool {
 		}
 	})
 	return true
+}
+
+// nextPublication returns when to look for windows that are over again: on a line that is used seldom just before each use, so
+// that what is published in one interval shares its names and its packets.
+func (c *Core) nextPublication() int64 {
+	every := c.interval()
+	if c.hub != nil || every <= publishMs || mutant.On("windows published at any pace") {
+		return c.now + publishMs
+	}
+	return c.nextOnGrid(c.now+publishMs, every) - publishMs
 }
 
 // persistWindows starts a persist that is no commit: frames of window streams, and records of the log.

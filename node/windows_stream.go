@@ -1,14 +1,21 @@
 package node
 
 import (
+	"slices"
+
 	"meshd/crdt"
 	"meshd/internal/mutant"
 	"meshd/internal/wire"
 )
 
+// maxBeside bounds the publication, in bytes, that goes beside lifetime cells on a line that is used seldom: the connection for
+// bulk costs signs of life of its own. Only the newest does: those of one stream must not overtake each other.
+const maxBeside = 16 << 10
+
 // windowSession is what a session knows of window streams.
 type windowSession struct {
 	told     map[crdt.Origin]uint64     // what this node said it holds
+	again    []crdt.Origin              // of which the peer sent what is held, so it does not know
 	marks    map[crdt.Origin]uint64     // what the peer said it holds
 	out      map[crdt.Origin]*windowOut // what was sent
 	ready    bool                       // the peer listed what it holds
@@ -37,7 +44,7 @@ func (c *Core) sendWindowMarks(s *session, full bool) {
 		return
 	}
 	var ms []wire.WindowMark
-	for _, o := range c.win.order {
+	for _, o := range c.listed(s, full) {
 		if was, ok := s.win.told[o.origin]; (!full && (ok && was == o.cursor || o.cursor == 0)) || !c.mayWrite(s, o.origin) {
 			continue
 		}
@@ -45,6 +52,25 @@ func (c *Core) sendWindowMarks(s *session, full bool) {
 		ms = append(ms, wire.WindowMark{Origin: o.origin, Cursor: o.cursor})
 	}
 	c.sendWindowList(s, ms, full)
+}
+
+// listed returns the streams that a peer may have news of. Those of an edge are few, and a hub has thousands of edges: they
+// are found by name.
+func (c *Core) listed(s *session, full bool) []*windowOrigin {
+	if s.peer.Role != RoleEdge || full {
+		return c.win.order
+	}
+	var own []*windowOrigin
+	for _, n := range s.named {
+		if o := c.win.origins[c.peerOrigin(s, n.Inc)]; o != nil {
+			own = append(own, o)
+		}
+	}
+	for _, again := range s.win.again {
+		own = append(own, c.win.origin(again))
+	}
+	s.win.again = nil
+	return own
 }
 
 func (c *Core) sendWindowList(s *session, ms []wire.WindowMark, full bool) {
@@ -102,7 +128,8 @@ func (c *Core) retryWindows(s *session) {
 }
 
 // windowsFor returns up to which publication a stream is to go to a session's peer: news of this process at once, what
-// others wrote once the peer had the time to get it from them.
+// others wrote once the peer had the time to get it from them. On a line that is paid for by the byte one home gets the news and
+// hands them on; what another lacks after two comparisons, which is when it said so, it is sent all the same.
 func (c *Core) windowsFor(s *session, o *windowOrigin) uint64 {
 	sibling := s.peer.Region == c.cfg.Region
 	switch {
@@ -110,6 +137,8 @@ func (c *Core) windowsFor(s *session, o *windowOrigin) uint64 {
 		return 0
 	case o.origin.Class == crdt.ClassNode && !sibling:
 		return 0
+	case c.cfg.OneFeed && s.id != c.feed && !mutant.On("windows to every home"):
+		return min(o.cursor, o.older)
 	case o.origin.Inc == c.cfg.Inc, c.hub == nil:
 		return o.cursor
 	case mutant.On("windows not relayed"):
@@ -152,12 +181,13 @@ func (c *Core) pumpStream(s *session, o *windowOrigin, to uint64) bool {
 			return true
 		}
 		msg := encodeMessage(&wire.FrameMsg{Raw: raw})
-		if !c.room(s, true).takes(len(msg)) {
+		bulk := len(out.unacked.frames) > 0 || out.sent+1 < to || len(msg) > maxBeside || s.line.pace.flush <= publishMs
+		if !c.room(s, bulk).takes(len(msg)) {
 			c.Counts.RoomWaits++
 			return false
 		}
-		size := c.sendRaw(s, msg, true)
-		out.unacked.add(c.now, sentFrame{out.sent + 1, size, true})
+		size := c.sendRaw(s, msg, bulk)
+		out.unacked.add(c.now, sentFrame{out.sent + 1, size, bulk})
 		s.win.inflight += size
 		s.framesOut++
 		c.Counts.FramesOut++
@@ -221,6 +251,9 @@ func (c *Core) gotWindows(s *session, f *wire.Frame, raw []byte) {
 	}
 	if f.To <= c.win.origin(f.Origin).cursor {
 		delete(s.win.told, f.Origin)
+		if !slices.Contains(s.win.again, f.Origin) {
+			s.win.again = append(s.win.again, f.Origin)
+		}
 		return
 	}
 	c.enqueue(queuedFrame{frame: f, raw: raw, from: s.id})
@@ -250,13 +283,14 @@ func (c *Core) storeWindows(p *pending, q *queuedFrame) {
 	p.win.from = append(p.win.from, windowSource{q.from, s})
 }
 
-// acknowledgeWindows tells who brought publications that they are on disk.
+// acknowledgeWindows tells who brought publications that they are on disk. On a line that is used seldom it is said with the
+// next acknowledgement of cells.
 func (c *Core) acknowledgeWindows(p *windowPersist) {
 	acks := map[uint64][]wire.WindowMark{}
 	var order []*session
 	for _, from := range p.from {
 		s, o := c.sessions[from.session], from.stream
-		if s == nil || s.win.told[o.origin] == o.cursor {
+		if s == nil || s.win.told[o.origin] == o.cursor || s.line.pace.flush > publishMs {
 			continue
 		}
 		if acks[s.id] == nil {
@@ -276,6 +310,6 @@ func (c *Core) ageWindows() {
 		return
 	}
 	for _, o := range c.win.order {
-		o.aged = o.cursor
+		o.aged, o.older = o.cursor, o.aged
 	}
 }

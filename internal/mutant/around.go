@@ -23,6 +23,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"metered nodes missing", "node", "TestANodeOnASeldomUsedLineIsExpectedAtItsPace"},
 	{"acks at the pace of the line", "node", "TestTheWordOfAHubDoesNotWaitForASeldomUsedLine"},
 	{"stretched interval drops cells", "node", "TestAStretchedIntervalLosesNothing"},
+	{"windows published at any pace", "node", "TestWindowsOfAMeteredLineGoOnceToOneHome"},
+	{"windows to every home", "node", "TestWindowsOfAMeteredLineGoOnceToOneHome"},
 	{"gains taken for amounts", "node", "TestWhatIsToldByTheFrameBeforeIsWhatWasMeant"},
 	{"budget reset by a restart", "node", "TestNoRestartResetsABudget"},
 	{"downlink answered as whole", "node", "TestAnEdgeHoldsWhatItAskedFor"},
