@@ -48,6 +48,7 @@ type overTimeGroup struct {
 	series *crdt.Series // one of them, for its name and labels
 	owner  history.Owner
 	values []crdt.Value // of the other kinds, by slot; nil for amounts
+	sums   []floatSum   // of gauges, beside their values
 	row    int32        // of amounts
 	kind   crdt.Kind
 	agg    bool // it is an aggregate that is asked for by a name of its own
@@ -159,6 +160,9 @@ func (o *overTime) put(g, slot int, v *crdt.Value) error {
 	if err := cell.Combine(v); err != nil {
 		return tooLarge(fmt.Errorf("query: add windows of %s: %w", group.series, err))
 	}
+	if r, ok := v.X.(*crdt.Rollup); ok && group.sums != nil {
+		group.sums[slot].add(r.Sum)
+	}
 	if cell.X != nil {
 		if o.states += cell.X.Size() - before; o.states > maxStateBytes {
 			return errTooWide
@@ -197,6 +201,11 @@ func (o *overTime) group(c *history.Curve, kind crdt.Kind) (int, error) {
 		g.values = make([]crdt.Value, slots)
 		const size = 64
 		o.states += size * slots
+		if kind == crdt.KindGauge {
+			const size = 16
+			g.sums = make([]floatSum, slots)
+			o.states += size * slots
+		}
 	}
 	if o.cells > maxCells && len(o.time.periods) > 1 || o.states > maxStateBytes {
 		return 0, errTooWide
@@ -381,7 +390,7 @@ func (o *overTime) value(g int, p period) (crdt.Value, bool, error) {
 	if i < 0 {
 		return crdt.Value{}, false, nil
 	}
-	sum := crdt.Bottom(cells[i].Kind)
+	sum, exact := crdt.Bottom(cells[i].Kind), floatSum{}
 	for ; i < len(cells); i++ {
 		if cells[i].Kind == 0 {
 			continue
@@ -389,6 +398,12 @@ func (o *overTime) value(g int, p period) (crdt.Value, bool, error) {
 		if err := sum.Combine(&cells[i]); err != nil {
 			return crdt.Value{}, false, tooLarge(fmt.Errorf("query: add periods of %s: %w", group.series, err))
 		}
+		if group.sums != nil {
+			exact.merge(group.sums[first+i])
+		}
+	}
+	if r, ok := sum.X.(*crdt.Rollup); ok && group.sums != nil {
+		r.Sum = exact.value()
 	}
 	return sum, true, nil
 }
