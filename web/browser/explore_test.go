@@ -108,6 +108,7 @@ func TestTheExplorer(t *testing.T) {
 	b.wait("the name found", `[...document.querySelectorAll("#found [role=option]")].map((o) => o.textContent).join() === "shop.clicks"`)
 	b.do(chromedp.KeyEvent("\ue015"), chromedp.KeyEvent("\r")) // arrow down, Enter
 	b.wait("the curve", `document.querySelector("#chart canvas") !== null && document.querySelectorAll("#legend tbody tr").length === 1`)
+	b.wait("the total", `document.querySelector("#now strong") !== null`)
 	if got, want := eval[string](b, `document.querySelector("#now strong").textContent.replace(/\s/g, "")`), fmt.Sprint(clicks); got != want {
 		t.Errorf("the total is %s, counted were %s", got, want)
 	}
