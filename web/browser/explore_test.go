@@ -33,7 +33,11 @@ func (c *counted) Totals(_ context.Context, sel node.Select) (*node.Totals, erro
 	for _, r := range c.rows {
 		if sel.Match == nil || sel.Match(r.Series) {
 			r.Value = r.Value.Clone()
-			out.Rows = append(out.Rows, r)
+			if sel.Each == nil {
+				out.Rows = append(out.Rows, r)
+			} else if err := sel.Each(&r); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil

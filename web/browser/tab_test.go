@@ -32,10 +32,16 @@ type tab struct {
 func open(t *testing.T, site, path string) *tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.WindowSize(1200, 1000), chromedp.UserDataDir(t.TempDir()))
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	// Not the context of the test, which ends before its clean-up: the browser is told to close and waited for, since it writes
+	// into its folder until it ends.
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
-	ctx, close := chromedp.NewContext(allocator)
-	t.Cleanup(close)
+	ctx, _ := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Errorf("close the browser: %v", err)
+		}
+	})
 	b := &tab{t: t, ctx: ctx, site: site}
 	chromedp.ListenTarget(ctx, b.watch)
 	if err := chromedp.Run(ctx, network.Enable(), runtime.Enable(), chromedp.Navigate(site+path)); err != nil {
