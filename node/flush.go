@@ -202,14 +202,7 @@ func (c *Core) flush(s *session, limit int) {
 	}
 	s.lag.known = false
 	s.limit, s.full = limit, false
-	for _, r := range c.direct(s) {
-		st := c.stream(s, r.Origin)
-		if c.hub != nil && s.peer.Role == RoleEdge && r.Origin.Class == crdt.ClassRegion {
-			c.sendPushes(s, st)
-			continue
-		}
-		c.sendFrames(s, st, r, false)
-	}
+	c.sendInTurn(s)
 	if c.win != nil && s.line.pace.flush > publishMs {
 		c.pumpWindows(s)
 	}

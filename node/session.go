@@ -46,8 +46,9 @@ type session struct {
 
 	catching  bool // lacks more than one flush brought: see admission.go
 	place     int64
-	limit     int  // bytes of cells that may still go in this serving
-	full      bool // the last serving ended for want of room
+	limit     int         // bytes of cells that may still go in this serving
+	full      bool        // the last serving ended for want of room
+	turn      crdt.Origin // of the stream that goes first: see turn.go
 	step      uint64
 	stepBytes [2]int   // sent in that step, by class
 	emptied   [2]int64 // when nothing waited in this node any more, by class, while something was not acknowledged

@@ -47,6 +47,7 @@ var Names = []string{
 	"second process of a name ignored",
 	"cold origins not compared",
 	"sent without room",
+	"who found no room waits behind others",
 	"hub's word before its disk",
 	"hub's word for what was sent",
 	"quarantine for ever",
