@@ -13,6 +13,9 @@ type Metrics struct {
 	commits, deferred                      *prometheus.CounterVec
 	spellings                              *prometheus.GaugeVec
 	hostFailures                           *prometheus.CounterVec
+	targets                                *prometheus.GaugeVec
+	scrapesFailed, discoveryFailed         prometheus.Counter
+	lookupFailures                         prometheus.Counter
 }
 
 // NewMetrics registers the counters with reg.
@@ -20,6 +23,9 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meshd_ingest_" + name, Help: help},
 			append([]string{"protocol"}, labels...))
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "meshd_ingest_" + name, Help: help})
 	}
 	m := &Metrics{
 		packets:  vec("packets_total", "Packets or requests received."),
@@ -41,10 +47,16 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "meshd_ingest_host_failures_total",
 			Help: "Readings of this host that failed, by source.",
 		}, []string{"source"}),
+		targets: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "meshd_ingest_targets", Help: "Targets of scraping that are known, by who scrapes them: own, elsewhere, or nobody since they cannot be scraped or are beyond a limit.",
+		}, []string{"by"}),
+		scrapesFailed:   counter("scrapes_failed_total", "Scrapes of which nothing counted: no answer, a bad one, or one beyond a limit."),
+		discoveryFailed: counter("discovery_failures_total", "Looks for targets that failed: what was found before holds."),
+		lookupFailures:  counter("lookup_failures_total", "Times that a table of labels had changed and could not be read: what it said before holds."),
 	}
 	for _, c := range []prometheus.Collector{
 		m.packets, m.bytes, m.lines, m.samples, m.stored, m.rejected, m.ignored, m.lost, m.clamped, m.commits,
-		m.deferred, m.spellings, m.hostFailures,
+		m.deferred, m.spellings, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("ingest: register metrics: %w", err)

@@ -199,6 +199,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := newStatusAnswer(st)
 	answer.Certificates = s.cfg.Certificates()
+	if s.cfg.Targets != nil {
+		answer.Scrape = newScrapeState(s.cfg.Targets())
+	}
 	writeJSON(w, http.StatusOK, answer)
 	return nil
 }

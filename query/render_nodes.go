@@ -46,6 +46,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		{"line", a.Line.text()},
 	}
 	rows = append(rows, certificateRows(a.Certificates)...)
+	rows = append(rows, scrapeRows(a.Scrape)...)
 	for _, q := range a.Quarantine {
 		rows = append(rows, []string{"refused", printable(fmt.Sprintf("%d frames of %s: %s", q.Frames, q.Origin, q.Reason))})
 	}

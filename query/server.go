@@ -25,6 +25,8 @@ type Config struct {
 	Members func(context.Context) ([]Member, error)
 	// Certificates tells what the node shows and believes, for /v1/status. nil: it has no certificates.
 	Certificates func() *Certificates
+	// Targets lists what the node scrapes and what its region's other hubs do, sorted. nil: it scrapes nothing.
+	Targets func() []Target
 	// Ready tells why the node cannot serve (disk, sockets; never peers); nil error: it can. nil: always ready.
 	Ready func() error
 	// Operator serves /v1/remove and /v1/drop. nil: no such route.
@@ -169,6 +171,9 @@ func (s *Server) routes() {
 		settings := s.allow(s.settings, http.MethodGet, http.MethodHead, http.MethodPut)
 		s.mux.Handle("/v1/config", settings)
 		s.Handle("PUT /v1/config", Admin, settings)
+	}
+	if s.cfg.Targets != nil {
+		s.Handle("/v1/targets", Admin, s.get(s.targets))
 	}
 	if s.cfg.Operator != nil {
 		s.Handle("/v1/remove", Admin, s.allow(s.remove, http.MethodPost))

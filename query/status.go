@@ -58,6 +58,8 @@ type StatusAnswer struct {
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	// Certificates is nil for a node without any.
 	Certificates *Certificates `json:"certificates,omitempty"`
+	// Scrape is nil for a node that scrapes nothing.
+	Scrape *ScrapeState `json:"scrape,omitempty"`
 }
 
 // Quarantined is an origin whose frames are refused.

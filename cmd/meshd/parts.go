@@ -32,8 +32,10 @@ type parts struct {
 	asks   bridge.Questions
 	statsd *ingest.StatsD
 	graph  *ingest.Graphite
-	logs   *ingest.Logs // nil if there are no rules
-	host   *ingest.Host // nil if host metrics are off
+	logs   *ingest.Logs     // nil if there are no rules
+	host   *ingest.Host     // nil if host metrics are off
+	labels *ingest.Labeller // nil if there are no rules for labels
+	scrape *ingest.Scraper  // nil if nothing is scraped
 	http   *query.Server
 	otlp   *ingest.OTLPgRPC // nil if off
 }
@@ -126,26 +128,38 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if err != nil {
 		return err
 	}
+	to, err := p.openLabels(cfg, metrics, log)
+	if err != nil {
+		return err
+	}
 	if p.statsd, err = ingest.NewStatsD(ingest.StatsDConfig{
 		Addr: cfg.StatsD, TCP: cfg.StatsDTCP, Unix: cfg.StatsDUnix, UnixStream: cfg.StatsDStream, UpDown: cfg.StatsDUpDown,
-		Submit: p.node, Metrics: metrics, Logger: log,
+		Submit: to, Metrics: metrics, Logger: log,
 	}); err != nil {
 		return err
 	}
-	if p.graph, err = ingest.NewGraphite(ingest.GraphiteConfig{Addr: cfg.Graphite, Submit: p.node, Metrics: metrics, Logger: log}); err != nil {
+	if p.graph, err = ingest.NewGraphite(ingest.GraphiteConfig{Addr: cfg.Graphite, Submit: to, Metrics: metrics, Logger: log}); err != nil {
 		return err
 	}
-	door, err := ingest.NewDoor(p.node, metrics)
+	door, err := ingest.NewDoor(to, metrics)
 	if err != nil {
 		return err
 	}
 	if cfg.Logs != "" {
-		if p.logs, err = openLogs(cfg, p.node, metrics, log); err != nil {
+		if p.logs, err = openLogs(cfg, to, metrics, log); err != nil {
 			return fmt.Errorf("--logs: %w", err)
 		}
 	}
 	if cfg.HostMetrics {
-		p.host = ingest.NewHost(ingest.HostConfig{Submit: p.node, Metrics: metrics, Logger: log})
+		p.host = ingest.NewHost(ingest.HostConfig{Submit: to, Metrics: metrics, Logger: log})
+	}
+	members := memberList(p.node, p.gossip)
+	var targets func() []query.Target
+	if cfg.Scrape != "" {
+		if p.scrape, err = openScrape(cfg, door, members, log); err != nil {
+			return fmt.Errorf("--scrape: %w", err)
+		}
+		targets = targetList(p.scrape)
 	}
 	var own history.Owner
 	var asks func(history.Source) query.Past
@@ -154,9 +168,9 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 		asks = func(own history.Source) query.Past { return p.asks.Asker.Open(own) }
 	}
 	if p.http, err = query.New(query.Config{
-		Source: p.node, History: p.past, OwnWindows: own, Ask: asks, Version: version, Settings: p.node, Operator: p.node, Registry: registry, Members: memberList(p.node, p.gossip),
-		Certificates: certificateList(p.gossip),
-		Events:       ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
+		Source: p.node, History: p.past, OwnWindows: own, Ask: asks, Version: version, Settings: p.node, Operator: p.node, Registry: registry, Members: members,
+		Certificates: certificateList(p.gossip), Targets: targets,
+		Events: ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	}); err != nil {
 		return err
 	}
@@ -223,6 +237,12 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	}
 	if p.host != nil {
 		list = append(list, actor{"host metrics", p.host.Run})
+	}
+	if p.labels != nil {
+		list = append(list, actor{"labels", p.labels.Run})
+	}
+	if p.scrape != nil {
+		list = append(list, actor{"scrape", p.scrape.Run})
 	}
 	if p.logs != nil {
 		list = append(list, actor{"logs", p.logs.Run})

@@ -41,6 +41,8 @@ type Config struct {
 	OTLPHTTP      string   // host:port, TCP, of a second door to the HTTP API, where OTLP clients look; default "off"
 	OTLPgRPC      string   // host:port, TCP, of OTLP over gRPC; default "off"
 	Logs          string   // YAML file of rules for log files that are followed; default none
+	Scrape        string   // YAML file of what is scraped; default none
+	Labels        string   // YAML file of what happens to the labels of everything that comes in; default none
 	ReplicaLabels []string // labels dropped from what remote write sends; default "__replica__,prometheus_replica"
 	HostMetrics   bool     // count what the machine does; default on
 
@@ -92,6 +94,8 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.OTLPHTTP, "otlp-http", "off", "TCP `host:port|off` where OTLP clients look, as :4318; --http takes OTLP in any case")
 	fs.StringVar(&c.OTLPgRPC, "otlp-grpc", "off", "TCP `host:port|off` for OTLP over gRPC, as :4317")
 	fs.StringVar(&c.Logs, "logs", "", "YAML `file` of rules: which lines of which log files are events")
+	fs.StringVar(&c.Scrape, "scrape", "", "YAML `file` of what is scraped: scrape_configs as Prometheus has them")
+	fs.StringVar(&c.Labels, "labels", "", "YAML `file` of what happens to the labels of everything that comes in: lookups, labels, metric_relabel_configs")
 	fs.StringSliceVar(&c.ReplicaLabels, "replica-labels", []string{"__replica__", "prometheus_replica"}, "`name,...` of labels that tell a pair of Prometheus servers apart; dropped, so that a pair counts once")
 	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
 	fs.StringVar(&c.TLSCA, "tls-ca", "", "PEM `file` of the mesh's certificate authority")
