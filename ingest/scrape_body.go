@@ -21,7 +21,7 @@ import (
 // line costs a lookup.
 type exposition struct {
 	target *target
-	known  map[string]*exposedSeries // by form, type and the text of the series
+	known  map[string]*exposedSeries // by form, family and the text of the series
 	round  uint64
 
 	symbols *labels.SymbolTable
@@ -140,14 +140,15 @@ func (e *exposition) sample(p textparse.Parser, entry textparse.Entry, family *e
 
 // find returns the series that the parser stands at.
 func (e *exposition) find(p textparse.Parser, form rwForm, text []byte, family *exposedFamily, out *exposed) (*exposedSeries, error) {
-	typ := family.typeOf(text)
-	e.key = append(append(e.key[:0], byte(form), byte(typ)), text...)
+	e.key = append(append(e.key[:0], byte(form), byte(family.typ)), family.name...)
+	e.key = append(append(e.key, 0), text...)
 	if s := e.known[string(e.key)]; s != nil {
 		s.round = e.round
 		return s, nil
 	}
 	var ls labels.Labels
 	p.Labels(&ls)
+	name := ls.Get(model.MetricNameLabel) // what the series is follows from what the target calls it, not the rules
 	s := &exposedSeries{round: e.round}
 	ls, keep := e.labels(ls)
 	if keep {
@@ -156,8 +157,7 @@ func (e *exposition) find(p textparse.Parser, form rwForm, text []byte, family *
 		}
 		kind := crdt.KindHistogram
 		if form == rwFloats {
-			name, _, _ := strings.Cut(string(text), "{")
-			kind = rwKindOf(name, typ)
+			kind = rwKindOf(name, family.typeOf(name))
 		}
 		s.series, s.bad = seriesOf(ls, kind)
 		out.added++
@@ -234,19 +234,10 @@ var familySuffixes = map[rwType][]string{
 	rwTypeStateSet:       {""},
 }
 
-// typeOf returns the type of a series by its text, name first. One of another family has none.
-func (f *exposedFamily) typeOf(text []byte) rwType {
-	rest, ok := strings.CutPrefix(string(text), f.name)
-	if !ok { // names that need quotes stand in braces
-		rest, ok = strings.CutPrefix(string(text), `{"`+f.name)
-	}
-	if !ok || f.name == "" {
-		return rwTypeNone
-	}
-	if i := strings.IndexAny(rest, "{\"\xff"); i >= 0 {
-		rest = rest[:i]
-	}
-	if slices.Contains(familySuffixes[f.typ], rest) {
+// typeOf returns the type of a series by its name. One of another family has none.
+func (f *exposedFamily) typeOf(name string) rwType {
+	suffix, ok := strings.CutPrefix(name, f.name)
+	if ok && slices.Contains(familySuffixes[f.typ], suffix) {
 		return f.typ
 	}
 	return rwTypeNone

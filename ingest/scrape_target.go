@@ -14,6 +14,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+
+	"meshd/internal/mutant"
 )
 
 // target is one endpoint that is scraped.
@@ -156,6 +158,11 @@ func ownersOf(key string, nodes []string, n int) []string {
 		_, _ = h.WriteString(node)
 		_, _ = h.WriteString(key)
 		return h.Sum64()
+	}
+	if mutant.On("targets shared by remainder") {
+		sorted := slices.Sorted(slices.Values(nodes))
+		first := int(xxhash.Sum64String(key) % uint64(len(sorted)))
+		return append(sorted[first:], sorted[:first]...)[:min(n, len(sorted))]
 	}
 	sorted := slices.Clone(nodes)
 	slices.SortFunc(sorted, func(a, b string) int {

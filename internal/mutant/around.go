@@ -47,4 +47,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"late data leaves the cache", "query", "TestKeptResultsAreThoseOfNow"},
 	{"curves of others stand on nothing", "internal/ask", "TestTotalsOfTheOtherNodes"},
 	{"emptied log keeps its tokens", "ingest", "TestLogsAreEmptied"},
+	{"starts of targets ignored", "ingest", "TestTwoScrapersCountAsOne"},
+	{"targets shared by remainder", "ingest", "TestTargetsAreShared"},
+	{"refusals of the wrong sample", "ingest", "TestLabelsKeepTheAnswer"},
 }
