@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -325,18 +326,26 @@ func TestScraperRuns(t *testing.T) {
 		list(`[{"targets": ["a:1", "b:1"], "labels": {"env": "test"}}]`)
 		s, n, reg := newTestScraper(t, fmt.Sprintf("global: {scrape_interval: 15s}\nscrape_configs:\n- job_name: app\n  file_sd_configs: [{files: [%q]}]\n", file))
 		s.door.now = time.Now
+		var mu sync.Mutex
 		asked := map[string]int{}
 		s.jobs[0].client = &http.Client{Transport: transport(func(r *http.Request) string {
-			asked[r.URL.Host]++ // one scrape at a time: requests of this test take no time
+			mu.Lock()
+			defer mu.Unlock()
+			asked[r.URL.Host]++
 			return fmt.Sprintf("hits_total %d\n", asked[r.URL.Host])
 		})}
+		times := func(host string) int {
+			mu.Lock()
+			defer mu.Unlock()
+			return asked[host]
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(ctx) }()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if asked["a:1"] != 4 || asked["b:1"] != 4 {
-			t.Errorf("in four intervals targets were asked %v times", asked)
+		if times("a:1") != 4 || times("b:1") != 4 {
+			t.Errorf("in four intervals targets were asked %d and %d times", times("a:1"), times("b:1"))
 		}
 		if got := n.told(`observed:hits_total{env="test",instance="a:1",job="app"}`); !strings.HasPrefix(got, "4 ") {
 			t.Errorf("the counter is %q, want 4", got)
@@ -350,11 +359,11 @@ func TestScraperRuns(t *testing.T) {
 		list(`[{"targets": ["b:1", "c:1"], "labels": {"env": "test"}}]`)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		a := asked["a:1"]
+		a := times("a:1")
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if asked["a:1"] != a || asked["c:1"] < 2 || asked["b:1"] < 8 {
-			t.Errorf("a target that is gone is asked, or a new one is not: %v, %d before", asked, a)
+		if times("a:1") != a || times("c:1") < 2 || times("b:1") < 8 {
+			t.Errorf("a target that is gone is asked, or a new one is not: %d after %d, %d, %d", times("a:1"), a, times("b:1"), times("c:1"))
 		}
 		for _, target := range s.Targets() {
 			if target.Health != TargetUp {
