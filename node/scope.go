@@ -37,6 +37,11 @@ func (c *Core) setRules(rules *reconcile.Rules) {
 	}
 	c.scopes.rules = rules
 	c.renewExport()
+	if c.hub == nil {
+		for _, region := range c.views.Regions() {
+			c.wantAgain(region)
+		}
+	}
 }
 
 // renewExport begins what other regions get of the totals anew, as an origin of its own. As long as there never was a rule
@@ -210,6 +215,7 @@ func (c *Core) pruneViews(region string, choice *reconcile.Choice) {
 	}
 	c.check(c.views.Prune(region, choice.Passed, at))
 	choice.Forgot()
+	c.wantAgain(region)
 }
 
 // shortfalls says what an answer for a selection lacks of other regions.

@@ -165,7 +165,7 @@ func (n heardName) compare(o heardName) int {
 func (c *Core) covers(rc *wire.RegionCoverage) bool {
 	o := statedOf(rc)
 	if c.hub == nil && rc.Region != c.cfg.Region {
-		o.Class = crdt.ClassView
+		o = viewOf(rc)
 	}
 	p, ok := c.held(o)
 	return ok && p.Covered >= rc.Seq || rc.Seq == 0
@@ -174,6 +174,13 @@ func (c *Core) covers(rc *wire.RegionCoverage) bool {
 // statedOf returns the entry that a hub's statement is about.
 func statedOf(rc *wire.RegionCoverage) crdt.Origin {
 	return crdt.Origin{Class: crdt.ClassRegion, Region: rc.Region, Node: rc.Hub, Inc: rc.Inc.Anew(rc.Anew)}
+}
+
+// viewOf returns the view that a hub's statement about another region is about, at its edges.
+func viewOf(rc *wire.RegionCoverage) crdt.Origin {
+	o := statedOf(rc)
+	o.Class = crdt.ClassView
+	return o
 }
 
 // extent returns the coverage of the hub's own region as it sees it.

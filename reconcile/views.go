@@ -30,6 +30,7 @@ type View struct {
 	at     []uint32   // by ref: number of the series in the joined cells
 
 	rollups map[uint32]*crdt.Rollup // by number in the joined cells: what the hub said last of gauges
+	gone    map[SeriesID]bool       // let go of by Prune: within what Progress says is held, and not here
 }
 
 // NewViews returns an empty set.
@@ -74,7 +75,7 @@ func superseded(views []*View, o crdt.Origin) bool {
 }
 
 // Prune lets go of a region's cells that passed holds for and no view has, or that left holds for, too. It moves the others:
-// what is held of the region is another Derived afterwards.
+// what is held of the region is another Derived afterwards. Of what a view has its progress says too much then: see Again.
 func (v *Views) Prune(region string, passed, left func(SeriesID) bool) error {
 	old, sent := v.joined[region], map[SeriesID]bool{}
 	if old == nil {
@@ -88,7 +89,7 @@ func (v *Views) Prune(region string, passed, left func(SeriesID) bool) error {
 		}
 	}
 	kept := NewDerived(old.Origin, v.cat)
-	gone := false
+	gone, let := false, map[SeriesID]bool{}
 	for ref := range old.cells {
 		c, id := &old.cells[ref], old.series[ref]
 		if !c.linked {
@@ -101,7 +102,7 @@ func (v *Views) Prune(region string, passed, left func(SeriesID) bool) error {
 			}
 			continue
 		}
-		gone = true
+		gone, let[id] = true, true
 	}
 	if !gone {
 		return nil
@@ -115,6 +116,9 @@ func (v *Views) Prune(region string, passed, left func(SeriesID) bool) error {
 		for ref, id := range from.series {
 			if id == noSeries {
 				continue
+			}
+			if let[id] {
+				from.lose(id)
 			}
 			was := from.at[ref]
 			from.at[ref] = kept.ref(id)
@@ -160,6 +164,7 @@ func (v *Views) Apply(f *wire.Frame) error {
 		if err := v.take(from, d, from.at[c.Ref], &c.Value); err != nil {
 			return err
 		}
+		delete(from.gone, from.series[c.Ref])
 	}
 	from.Progress[f.Stream].Advance(f.From, f.To, f.Head)
 	return nil

@@ -63,6 +63,7 @@ var Directed = map[string]Test{
 	"named process forgotten":               {"node", "TestProcessesToldTogetherKeepWhatTheyNeed"},
 	"own region answered in sums":           {"reconcile", "TestTheOwnRegionIsAnsweredWithAllLabels"},
 	"given up as long as it is sent":        {"node", "TestWhatAnEdgeAnsweredWithIsNotJoinedToWhatABegunAnewHubSends"},
+	"let go of and taken for held":          {"node", "TestWhatAnEdgeLetGoOfComesAgainWhenRulesAreLifted"},
 	"cold with open windows":                {"node", "TestWhatAHubLeftOpenIsPublishedBeforeItGoesCold"},
 	"checkpoint outlives its windows":       {"node", "TestWindowsArePublishedOnce"},
 	"unnamed is added":                      {"node", "TestMoreIncarnationsThanAHelloNames"},

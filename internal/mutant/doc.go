@@ -76,6 +76,7 @@ var Names = []string{
 	"named process forgotten",
 	"own region answered in sums",
 	"given up as long as it is sent",
+	"let go of and taken for held",
 	"window lost at a crash",
 	"wider window lost at a crash",
 	"late change not published",
