@@ -18,12 +18,14 @@ import (
 //	h/o owner(4)                                              class, incarnation (16), region, node
 //	h/p series(4) owner(4)                                    per width: uvarint width, first and last span with a chunk
 //	h/m                                                       8 bytes: all with a tag up to this is in chunks
+//	h/t                                                       how far was taken over from other hubs: Taking
 var (
 	prefixChunk  = []byte("h/c")
 	prefixSeries = []byte("h/s")
 	prefixOwner  = []byte("h/o")
 	prefixPair   = []byte("h/p")
 	keyMark      = []byte("h/m")
+	keyTaking    = []byte("h/t")
 )
 
 // chunkKey names the chunk of a pair, width and span.

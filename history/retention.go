@@ -96,3 +96,12 @@ func (r retentions) shortest(width int64, now time.Time) int64 {
 	}
 	return latest
 }
+
+// longest returns the earliest horizon that any series may have for that width: nothing older is of use to any.
+func (r retentions) longest(width int64, now time.Time) int64 {
+	earliest := r.all.horizon(width, now)
+	for _, rule := range r.rules {
+		earliest = min(earliest, rule.keep.horizon(width, now))
+	}
+	return earliest
+}
