@@ -13,6 +13,7 @@ type Answer struct {
 	Text    string           // for people: why not, if it is not whole
 	Regions []RegionCoverage // in the first part: what the hub knows of each region, read before what follows
 	Body    []byte           // see Ask; it aliases what was parsed
+	Since   int64            // in the first part: the hub may lack windows before this, ms; 0: it lacks none
 }
 
 // AnswerState says whether the answer goes on, and how it ended.
@@ -28,7 +29,7 @@ const (
 	AnswerFailed AnswerState = 5 // the hub could not read what it has
 )
 
-const answerFields = 4
+const answerFields = 5
 
 // AppendAnswer appends a. It refuses what ParseAnswer would refuse. On error dst is returned unchanged.
 func AppendAnswer(dst []byte, a *Answer) ([]byte, error) {
@@ -45,6 +46,7 @@ func AppendAnswer(dst []byte, a *Answer) ([]byte, error) {
 		w.regionCoverage(&a.Regions[i])
 	}
 	w.bytes(a.Body)
+	w.int(a.Since)
 	body, err := w.done()
 	if err == nil && len(body) > MaxAnswerBytes {
 		err = fmt.Errorf("%w: %d bytes, want at most %d", ErrLimit, len(body), MaxAnswerBytes)
@@ -96,7 +98,7 @@ func parseAnswer(b []byte) (*Answer, error) {
 	for i := range a.Regions {
 		r.regionCoverage(&a.Regions[i])
 	}
-	a.Body = r.raw()
+	a.Body, a.Since = r.raw(), r.int()
 	r.skip(extra)
 	if err := r.end(); err != nil {
 		return nil, err

@@ -148,10 +148,10 @@ func goldens(t *testing.T) []golden {
 		goldenRecord("query", &Query{
 			Ask: AskCurves, ByNode: true, Regions: []string{"eu"}, From: 1_800_000_000_000, To: 1_800_003_600_000, Width: 60_000,
 			MaxBytes: 64 << 20, MaxFound: 100_000, WithinMs: 10_000, Kinds: []crdt.Kind{crdt.KindCounter},
-			Tests: []Test{{Label: "__name__", Value: "clicks"}, {Label: "shop", Op: TestMatchesNo, Value: "test.*"}},
+			Tests: []Test{{Label: "__name__", Value: "clicks"}, {Label: "shop", Op: TestMatchesNo, Value: "test.*"}}, After: []byte{4, 5},
 		}, AppendQuery, ParseQuery),
 		goldenRecord("answer", &Answer{
-			State: AnswerTooBig, Text: "more than 10 curves", Body: []byte{1, 2, 3},
+			State: AnswerTooBig, Text: "more than 10 curves", Body: []byte{1, 2, 3}, Since: 1_700_000_000_000,
 			Regions: []RegionCoverage{{Region: "eu", Hub: "hub-1", Expected: 3, Heard: 3, CompleteUntilMs: 1_800_000_000_000, AtMs: 1_800_000_000_500}},
 		}, AppendAnswer, ParseAnswer),
 		goldenMessage("message_config", config),

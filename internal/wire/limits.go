@@ -123,6 +123,9 @@ const (
 	// MaxQueryBytes bounds a question: a screen of conditions, the longest of which are 1 KiB, and the regions.
 	MaxQueryBytes = 128 << 10
 
+	// MaxPlaceBytes bounds the place that an answer begins behind: the longest series, 32 labels of 1 KiB, and its owner.
+	MaxPlaceBytes = 48 << 10
+
 	// MaxTests bounds the conditions of a question: as many as a series has labels, twice, and its name, node, region and kind.
 	MaxTests = 2*crdt.MaxLabels + 4
 

@@ -27,6 +27,8 @@ type Query struct {
 	// tests again. Kinds are those that are wanted; none is all.
 	Tests []Test
 	Kinds []crdt.Kind
+
+	After []byte // AskPieces: the place in package history that the answer begins behind; it aliases what was parsed
 }
 
 // Ask is what a Query asks for. Each answer begins with the hub's coverage.
@@ -38,6 +40,12 @@ const (
 	AskCurves   Ask = 2 // windows: Answer.Body has curves as package history writes them
 	AskSeries   Ask = 3 // series that may have a window: Answer.Body has their keys, each behind its length
 	AskTotals   Ask = 4 // lifetimes of counters, updowns and distributions: curves with one window, the first hour of 1970
+
+	// What a hub asks whose history is not whole: how much of it the other has, and which spans of time it holds; and the pieces of one
+	// span of Width that begins at From, as package history writes them, with ByNode those of single nodes among them. An
+	// answer of no piece says that there are no more.
+	AskSpans  Ask = 5
+	AskPieces Ask = 6
 )
 
 // Test is a condition on a label; absent labels have the value "". The labels __name__, node, region and kind are what a series and
@@ -60,7 +68,7 @@ const (
 )
 
 const (
-	queryFields  = 11
+	queryFields  = 12
 	testFields   = 3
 	testBytesMin = 1 + 1 + 1 + 1
 )
@@ -97,6 +105,8 @@ func AppendQuery(dst []byte, q *Query) ([]byte, error) {
 	for _, k := range q.Kinds {
 		w.uint(uint64(k))
 	}
+	w.limit("place", len(q.After), MaxPlaceBytes)
+	w.bytes(q.After)
 	b, err := w.done()
 	if err != nil {
 		return dst, fmt.Errorf("wire: append query: %w", err)
@@ -139,6 +149,9 @@ func parseQuery(b []byte) (*Query, error) {
 	for range r.list("kinds", math.MaxUint8, 1) {
 		q.Kinds = append(q.Kinds, crdt.Kind(r.small("kind", math.MaxUint8)))
 	}
+	if q.After = r.raw(); len(q.After) > MaxPlaceBytes {
+		return nil, fmt.Errorf("%w: place of %d bytes", ErrLimit, len(q.After))
+	}
 	r.skip(extra)
 	if err := r.end(); err != nil {
 		return nil, err
@@ -147,7 +160,7 @@ func parseQuery(b []byte) (*Query, error) {
 }
 
 func (q *Query) check() error {
-	if q.Ask < AskCoverage || q.Ask > AskTotals || q.Width > maxWindowSeconds*1000 {
+	if q.Ask < AskCoverage || q.Ask > AskPieces || q.Width > maxWindowSeconds*1000 {
 		return fmt.Errorf("%w: question %d, width %d ms", ErrInvalid, q.Ask, q.Width)
 	}
 	for _, t := range q.Tests {

@@ -11,9 +11,10 @@ import (
 
 func drawQuery(t *rapid.T) *Query {
 	q := &Query{
-		Ask: Ask(rapid.IntRange(1, 4).Draw(t, "ask")), ByNode: rapid.Bool().Draw(t, "by node"),
+		Ask: Ask(rapid.IntRange(1, 6).Draw(t, "ask")), ByNode: rapid.Bool().Draw(t, "by node"),
 		From: rapid.Int64().Draw(t, "from"), To: rapid.Int64().Draw(t, "to"), Width: rapid.Uint64Range(0, 86_400_000).Draw(t, "width"),
 		MaxBytes: rapid.Uint64().Draw(t, "bytes"), MaxFound: rapid.Uint64().Draw(t, "found"), WithinMs: rapid.Uint64().Draw(t, "within"),
+		After: rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "after"),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "regions") {
 		q.Regions = append(q.Regions, drawName(t, "region"))
@@ -33,6 +34,7 @@ func drawAnswer(t *rapid.T) *Answer {
 	return &Answer{
 		State: AnswerState(rapid.IntRange(0, 5).Draw(t, "state")), Text: rapid.StringN(0, 20, 1024).Draw(t, "text"),
 		Regions: drawCoverage(t).Regions, Body: rapid.SliceOfN(rapid.Byte(), 0, 2000).Draw(t, "body"),
+		Since: rapid.Int64().Draw(t, "since"),
 	}
 }
 
@@ -78,12 +80,13 @@ func TestQueryRefused(t *testing.T) {
 		want error
 	}{
 		{"no question", Query{}, ErrInvalid},
-		{"unknown question", Query{Ask: AskTotals + 1}, ErrInvalid},
+		{"unknown question", Query{Ask: AskPieces + 1}, ErrInvalid},
 		{"windows of two days", Query{Ask: AskCurves, Width: 2 * 86_400_000}, ErrInvalid},
 		{"a region without a name", Query{Ask: AskCurves, Regions: []string{""}}, ErrInvalid},
 		{"unknown comparison", Query{Ask: AskCurves, Tests: []Test{{Op: TestMatchesNo + 1}}}, ErrInvalid},
 		{"too many tests", Query{Ask: AskCurves, Tests: make([]Test, MaxTests+1)}, ErrLimit},
 		{"a long test", Query{Ask: AskCurves, Tests: []Test{{Value: long}}}, ErrLimit},
+		{"a place longer than any", Query{Ask: AskPieces, After: make([]byte, MaxPlaceBytes+1)}, ErrLimit},
 		{"unknown kind", Query{Ask: AskCurves, Kinds: []crdt.Kind{0}}, ErrInvalid},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -106,7 +109,7 @@ func TestAnswerRefused(t *testing.T) {
 	wantError(t, err, ErrLimit)
 	_, err = ParseAnswer([]byte{typeQuery, 0x90})
 	wantError(t, err, ErrMalformed)
-	_, err = ParseAnswer([]byte{typeAnswer, 0x94, 6, 0xa0, 0x90, 0xc4, 0})
+	_, err = ParseAnswer([]byte{typeAnswer, 0x95, 6, 0xa0, 0x90, 0xc4, 0, 0})
 	wantError(t, err, ErrInvalid)
 }
 
