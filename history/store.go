@@ -221,6 +221,9 @@ func checkKind(c *Cell) error {
 	return nil
 }
 
+// Crowded reports whether there is little room in memory before a fold begins by itself.
+func (s *Store) Crowded() bool { return s.OverlaySize() > s.cfg.OverlayBytes/4*3 }
+
 // Folded returns the tag up to which every applied cell is in chunks.
 func (s *Store) Folded() uint64 {
 	s.mu.RLock()

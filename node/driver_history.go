@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 
@@ -46,6 +47,12 @@ func (n *Node) replayHistory() error {
 		return fmt.Errorf("node: tell the history what was published: %w", err)
 	}
 	return nil
+}
+
+// WindowGaps returns how many publications of others this process was told are gone, so that only histories have them.
+func (n *Node) WindowGaps(ctx context.Context) (gaps uint64, err error) {
+	err = n.ask(ctx, func(Time) { gaps = n.core.Counts.WindowGaps })
+	return gaps, err
 }
 
 // storedUpTo says that tags up to one were given.

@@ -11,6 +11,7 @@ import (
 
 	"meshd/history"
 	"meshd/node"
+	"meshd/query/prom"
 )
 
 // healthTimeout bounds how long the core loop may take to answer before the process counts as stuck. A step takes
@@ -151,8 +152,12 @@ func (s *Server) overTimeFrom(ctx context.Context, p past, q *totalQuery) (*Tota
 	if cov.Withheld != "" {
 		answer.Warnings = []string{cov.Withheld}
 	}
+	since := p.since()
 	for i := range periods {
-		periods[i].Complete = whole && periods[i].End.UnixMilli() <= until
+		periods[i].Complete = whole && periods[i].End.UnixMilli() <= until && periods[i].Start.UnixMilli() >= since
+	}
+	if len(periods) > 0 && periods[0].Start.UnixMilli() < since {
+		answer.Warnings = append(answer.Warnings, prom.Lacking(since))
 	}
 	if !q.time.steps {
 		answer.Results, periods[0].Results = periods[0].Results, nil

@@ -25,6 +25,8 @@ type Past interface {
 	// Coverage returns what is known of the regions where the windows come from. If no other node answers, alone says so: then own
 	// windows are read, and the node's own coverage counts.
 	Coverage(ctx context.Context) (of []node.Coverage, alone string, err error)
+	// Since returns, once Coverage returned, before when windows may be missing in what is read, in ms; 0 if none are.
+	Since() int64
 	// Totals returns lifetimes as own does, and beside those of this node those of the others. Tests are those of history.Selection.
 	Totals(ctx context.Context, sel node.Select, tests []history.Test, own func(context.Context, node.Select) (*node.Totals, error)) (*node.Totals, error)
 }
@@ -34,6 +36,7 @@ type past struct {
 	history.Source
 	asked Past   // nil: nobody is asked
 	alone string // what is said of that
+	whole func() int64
 	cache *cache // what was read of Source before; nil: nothing
 }
 
@@ -46,7 +49,18 @@ func (s *Server) open() past {
 	case s.cfg.OwnWindows != (history.Owner{}):
 		return past{Source: s.cfg.History, alone: onlyOwn}
 	}
-	return past{Source: s.cfg.History, cache: s.cache}
+	return past{Source: s.cfg.History, cache: s.cache, whole: s.cfg.WindowsSince}
+}
+
+// since returns before when windows may be missing, once the coverage is known, in ms; 0 if none are.
+func (p past) since() int64 {
+	switch {
+	case p.asked != nil:
+		return p.asked.Since()
+	case p.whole != nil:
+		return p.whole()
+	}
+	return 0
 }
 
 // coverage returns that of the nodes that are asked, nil if this one's counts, and why only own windows are read.

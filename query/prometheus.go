@@ -97,7 +97,7 @@ func (s *Server) extents(ctx context.Context, p past, sel *selection) ([]prom.Re
 	out := make([]prom.Region, 0, len(cov.Regions))
 	for i := range cov.Regions {
 		r := &cov.Regions[i]
-		region := prom.Region{Name: r.Region, Until: completeWindows(r, r.Region == st.Region, now)}
+		region := prom.Region{Name: r.Region, Since: p.since(), Until: completeWindows(r, r.Region == st.Region, now)}
 		switch {
 		case alone != "" && r.Region == st.Region:
 			region.Gap = "incomplete: " + alone

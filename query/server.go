@@ -37,6 +37,8 @@ type Config struct {
 	Settings Settings
 	// History serves /api/v1 and totals over time. nil: no such routes.
 	History history.Source
+	// WindowsSince returns before when windows may be missing in History, in ms; 0 if none are. nil: none are.
+	WindowsSince func() int64
 	// OwnWindows names this node if History holds its windows only, as an edge's does: they then stand for its region, and
 	// answers say so. Zero: History holds the totals of regions.
 	OwnWindows history.Owner

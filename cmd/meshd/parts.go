@@ -108,7 +108,9 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 		return err
 	}
 	self := history.Owner{Region: cfg.Region, Node: cfg.Node}
-	if p.asks, err = b.Questions(gossip.Role(cfg.Role), self, p.past, p.node, registry); err != nil {
+	if p.asks, err = b.Questions(bridge.QuestionsConfig{
+		Role: gossip.Role(cfg.Role), Self: self, Inc: core.Inc, History: p.past, Store: p.past, Node: p.node, Registerer: registry, Logger: log,
+	}); err != nil {
 		return err
 	}
 	if p.gossip, err = gossip.New(gossip.Config{
@@ -162,13 +164,17 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 		targets = targetList(p.scrape)
 	}
 	var own history.Owner
+	var since func() int64
+	if p.asks.Takeover != nil {
+		since = p.asks.Takeover.Since
+	}
 	var asks func(history.Source) query.Past
 	if p.asks.Asker != nil {
 		own = history.Owner{Region: cfg.Region, Node: cfg.Node}
 		asks = func(own history.Source) query.Past { return p.asks.Asker.Open(own) }
 	}
 	if p.http, err = query.New(query.Config{
-		Source: p.node, History: p.past, OwnWindows: own, Ask: asks, Version: version, Settings: p.node, Operator: p.node, Registry: registry, Members: members,
+		Source: p.node, History: p.past, OwnWindows: own, Ask: asks, WindowsSince: since, Version: version, Settings: p.node, Operator: p.node, Registry: registry, Members: members,
 		Certificates: certificateList(p.gossip), Targets: targets,
 		Events: ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	}); err != nil {
@@ -252,6 +258,9 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	}
 	if s.otlp != nil {
 		list = append(list, actor{"otlp over http", func(ctx context.Context) error { return p.http.Serve(ctx, s.otlp) }})
+	}
+	if p.asks.Takeover != nil {
+		list = append(list, actor{"takeover", p.asks.Takeover.Run})
 	}
 	return append(list,
 		actor{"statsd", p.statsd.Run},

@@ -20,6 +20,8 @@ type AnswererConfig struct {
 	History  history.Source
 	Coverage func(context.Context) ([]node.Coverage, error) // what the hub knows of every region
 	Totals   func(context.Context, node.Select) (*node.Totals, error)
+	Pieces   Pieces    // the history as it is handed on
+	Whole    *Takeover // how whole it is
 	Metrics  *Metrics
 }
 
@@ -44,6 +46,9 @@ var errTooBig = errors.New("ask: too much")
 // the work. An error breaks the answer off, which the peer sees; it is counted here.
 func (a *Answerer) Answer(ctx context.Context, peer string, question []byte, send func([]byte) error) error {
 	q, err := wire.ParseQuery(question)
+	if err == nil && q.Ask == wire.AskPieces {
+		_, _, err = spanOf(q)
+	}
 	if err != nil {
 		a.cfg.Metrics.answered.WithLabelValues(outcomeMalformed).Inc()
 		return err
@@ -51,7 +56,11 @@ func (a *Answerer) Answer(ctx context.Context, peer string, question []byte, sen
 	ctx, cancel := context.WithTimeout(ctx, min(within, time.Duration(min(q.WithinMs, uint64(within.Milliseconds())))*time.Millisecond))
 	defer cancel()
 	out := &reply{send: send, metrics: a.cfg.Metrics, bytes: min(q.MaxBytes, maxBytes), found: min(q.MaxFound, maxSeries)}
-	if q.Ask != wire.AskSeries {
+	switch q.Ask {
+	case wire.AskSeries:
+	case wire.AskPieces:
+		out.bytes = maxBytes // beyond what was asked for by one piece
+	default:
 		out.found = min(out.found, maxCurves)
 	}
 	if !a.enter(peer) {
@@ -111,7 +120,7 @@ func (a *Answerer) answer(ctx context.Context, q *wire.Query, out *reply) error 
 	if err != nil {
 		return err
 	}
-	if err := out.part(&wire.Answer{Regions: statementsOf(cov, a.cfg.Node, time.Now())}); err != nil {
+	if err := out.part(&wire.Answer{Regions: statementsOf(cov, a.cfg.Node, time.Now()), Since: a.cfg.Whole.Since()}); err != nil {
 		return err
 	}
 	w := wantedOf(q)
@@ -143,6 +152,10 @@ func (a *Answerer) answer(ctx context.Context, q *wire.Query, out *reply) error 
 		})
 	case wire.AskTotals:
 		return a.totals(ctx, q, w, out)
+	case wire.AskSpans:
+		a.answerSpans(out)
+	case wire.AskPieces:
+		return a.answerPieces(ctx, q, out)
 	case wire.AskCoverage:
 	}
 	return nil

@@ -16,13 +16,14 @@ import (
 // Hub is a session with a hub that can be asked.
 type Hub struct {
 	Session uint64
+	Region  string
 	Node    string
 	RTT     time.Duration
 }
 
 // Peers is the transport as questions need it.
 type Peers interface {
-	// Hubs returns the sessions with hubs of a region that are up, nearest first.
+	// Hubs returns the sessions with hubs of a region that are up, of all regions if it is "", nearest first.
 	Hubs(region string) []Hub
 	// Ask sends a question and calls take with every message of the answer, which take owns, until the last. It returns early with
 	// the error of take, as it is, or that of ctx or of the transport.
@@ -54,6 +55,7 @@ var errNoAnswer = errors.New("no answer")
 // ask sends a question to one hub and calls take with every part of the answer. What is wrong with that hub wraps errNoAnswer.
 // What take returns comes back as it is.
 func (a *Asker) ask(ctx context.Context, h Hub, q *wire.Query, take func(*wire.Answer) error) error {
+	q.WithinMs = uint64(within.Milliseconds())
 	if deadline, ok := ctx.Deadline(); ok {
 		q.WithinMs = uint64(max(1, min(time.Until(deadline), within).Milliseconds()))
 	}
@@ -110,23 +112,27 @@ func (a *Asker) ask(ctx context.Context, h Hub, q *wire.Query, take func(*wire.A
 	return nil
 }
 
-// first asks hubs for their coverage, the next one when the one before took long or failed, and returns the first that answered, with
-// how many of them were tried and did not.
-func (a *Asker) first(ctx context.Context, hubs []Hub) (found int, of []node.Coverage, err error) {
-	type answer struct {
-		hub int
-		of  []node.Coverage
-		err error
-	}
+// stated is what a hub says before it tells anything.
+type stated struct {
+	hub   int
+	of    []node.Coverage
+	since int64 // windows before may be missing, ms; 0: none
+	err   error
+}
+
+// first asks hubs for their coverage, the next one when the one before took long or failed, and returns the first that answered and
+// has all windows. One that lacks some is taken if no other answers.
+func (a *Asker) first(ctx context.Context, hubs []Hub) (stated, error) {
+	var lacking *stated
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
-	answers := make(chan answer, len(hubs))
+	answers := make(chan stated, len(hubs))
 	next, open := 0, 0
 	start := func() {
 		h := hubs[next]
-		one := answer{hub: next}
+		one := stated{hub: next}
 		next++
 		open++
 		asking.Go(func() {
@@ -134,6 +140,7 @@ func (a *Asker) first(ctx context.Context, hubs []Hub) (found int, of []node.Cov
 			defer cancel()
 			one.err = a.ask(ctx, h, &wire.Query{Ask: wire.AskCoverage}, func(part *wire.Answer) error {
 				one.of = append(one.of, coverageOf(part.Regions)...)
+				one.since = max(one.since, part.Since)
 				return nil
 			})
 			answers <- one
@@ -155,16 +162,23 @@ func (a *Asker) first(ctx context.Context, hubs []Hub) (found int, of []node.Cov
 			start()
 		case one := <-answers:
 			open--
-			if one.err == nil {
-				return one.hub, one.of, nil
+			switch {
+			case one.err != nil:
+				failed = one.err
+			case one.since == 0:
+				return one, nil
+			case lacking == nil || one.since < lacking.since:
+				lacking = &one
 			}
-			failed = one.err
 		case <-ctx.Done():
-			return 0, nil, ctx.Err()
+			return stated{}, ctx.Err()
 		}
 		if timer != nil {
 			timer.Stop()
 		}
 	}
-	return 0, nil, failed
+	if lacking != nil {
+		return *lacking, nil
+	}
+	return stated{}, failed
 }

@@ -24,6 +24,7 @@ type Past struct {
 	hubs  []Hub // that may answer; once known, the first is the one that does
 	known bool
 	of    []node.Coverage
+	since int64  // that hub may lack windows before, ms; 0: it lacks none
 	alone string // why only own windows are read; "" if a hub answers
 }
 
@@ -40,11 +41,12 @@ func (p *Past) Coverage(ctx context.Context) (of []node.Coverage, alone string, 
 	if p.known {
 		return p.of, p.alone, nil
 	}
-	found, of, err := p.asker.first(ctx, p.hubs)
+	first, err := p.asker.first(ctx, p.hubs)
+	p.since = first.since
 	switch {
 	case err == nil:
-		p.hubs[0], p.hubs[found] = p.hubs[found], p.hubs[0]
-		p.of = of
+		p.hubs[0], p.hubs[first.hub] = p.hubs[first.hub], p.hubs[0]
+		p.of = first.of
 	case ctx.Err() != nil:
 		return nil, "", ctx.Err()
 	default:
@@ -56,6 +58,13 @@ func (p *Past) Coverage(ctx context.Context) (of []node.Coverage, alone string, 
 	}
 	p.known = true
 	return p.of, p.alone, nil
+}
+
+// Since returns before when windows may be missing in what is read, as Coverage found it, in ms; 0 if none are.
+func (p *Past) Since() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.since
 }
 
 // hub returns the hub to read from, false if there is none.

@@ -15,7 +15,7 @@ import (
 func queryOf(ask wire.Ask, sel *history.Selection) *wire.Query {
 	q := &wire.Query{
 		Ask: ask, ByNode: sel.ByNode, Regions: sel.Regions, From: sel.From, To: sel.To, Width: uint64(min(sel.Width, crdt.HourMillis)), Kinds: sel.Kinds,
-		MaxBytes: maxBytes, MaxFound: maxCurves, WithinMs: uint64(within.Milliseconds()),
+		MaxBytes: maxBytes, MaxFound: maxCurves,
 	}
 	if ask == wire.AskSeries {
 		q.MaxFound = maxSeries

@@ -20,6 +20,14 @@ type Region struct {
 	// before it, for as long as the engine looks back.
 	Until int64
 	Gap   string // what is missing of it, for people; "" if nothing
+	// Since is before when windows may be missing, ms: the hub takes them over from another. 0 if none are.
+	Since int64
+}
+
+// Lacking is what is said of an answer about times before since, ms, before which windows may be missing.
+func Lacking(since int64) string {
+	return "incomplete: windows of before " + time.UnixMilli(since).UTC().Format(time.RFC3339) +
+		" may be missing: the hub takes them over from another one, ask again later or elsewhere"
 }
 
 // Past is what one request reads. When what was read until then does not fit what comes, History fails with history.ErrAgain, and all

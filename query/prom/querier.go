@@ -65,6 +65,11 @@ func (q *queryable) read(ctx context.Context, h *storage.SelectHints, ms []*matc
 	v := &view{
 		queryable: q, hints: h, conditions: conditionsOf(ms), facts: q.selectors[ms[0]], reach: h.Range, handled: map[string]bool{},
 	}
+	for _, r := range q.regions {
+		if h.Start < r.Since {
+			v.notes.Add(errors.New(Lacking(r.Since))) // one, however many regions say so
+		}
+	}
 	v.evals = evalsOf(h, v.facts, q.lookback)
 	if n := v.evals.count(); n > int64(q.cfg.MaxSamples) {
 		return nil, fmt.Errorf("%d evaluations of one selector, at most %d: widen the step", n, q.cfg.MaxSamples)

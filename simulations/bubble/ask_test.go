@@ -14,6 +14,7 @@ import (
 	"meshd/crdt"
 	"meshd/gossip"
 	"meshd/history"
+	"meshd/internal/ask"
 	"meshd/internal/bridge"
 	"meshd/node"
 	"meshd/query"
@@ -21,10 +22,11 @@ import (
 
 // past is the windows of a process and what answers from them.
 type past struct {
-	store *history.Store
-	http  *query.Server
-	stuck atomic.Bool // reading lasts until nobody wants it any more
-	reads atomic.Int64
+	store    *history.Store
+	takeover *ask.Takeover // of a hub
+	http     *query.Server
+	stuck    atomic.Bool // reading lasts until nobody wants it any more
+	reads    atomic.Int64
 }
 
 // Curves implements history.Source, of what answers others.
@@ -59,11 +61,16 @@ func (p *process) openHTTP(b *bridge.Bridge) (asked func(context.Context, gossip
 	if p.h.hub {
 		role = gossip.Hub
 	}
-	q, err := b.Questions(role, self, p.past, p.node, p.registry)
+	q, err := b.Questions(bridge.QuestionsConfig{
+		Role: role, Self: self, Inc: p.inc, History: p.past, Store: p.past.store, Node: p.node, Registerer: p.registry, Logger: p.h.m.logger(p.h.name),
+	})
 	if err != nil {
 		return nil, err
 	}
 	cfg := query.Config{Source: p.node, Registry: p.registry, History: p.past.store}
+	if p.past.takeover = q.Takeover; q.Takeover != nil {
+		cfg.WindowsSince = q.Takeover.Since
+	}
 	if q.Asker != nil {
 		cfg.OwnWindows = self
 		cfg.Ask = func(own history.Source) query.Past { return q.Asker.Open(own) }

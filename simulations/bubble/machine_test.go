@@ -52,8 +52,8 @@ type process struct {
 
 	mute chan struct{} // held by whoever blocks messages on their way into the node
 
-	stopNode, stopGossip context.CancelFunc
-	nodeDone, gossipDone chan error
+	stopTakeover, stopNode, stopGossip context.CancelFunc
+	takeoverDone, nodeDone, gossipDone chan error
 
 	reading sync.Mutex // reads of one process are checked in their order
 	seen    view       // the last one
@@ -200,12 +200,20 @@ func (p *process) run() {
 	}
 	p.stopGossip, p.gossipDone = actor(p.gossip.Run)
 	p.stopNode, p.nodeDone = actor(p.node.Run)
+	p.stopTakeover, p.takeoverDone = func() {}, make(chan error, 1)
+	if p.past != nil && p.past.takeover != nil {
+		p.stopTakeover, p.takeoverDone = actor(p.past.takeover.Run)
+	} else {
+		p.takeoverDone <- nil
+	}
 }
 
 // end ends the parts in cmd/meshd's order.
 func (p *process) end() error {
+	p.stopTakeover()
+	err := <-p.takeoverDone
 	p.stopNode()
-	err := <-p.nodeDone
+	err = errors.Join(err, <-p.nodeDone)
 	p.stopGossip()
 	err = errors.Join(err, <-p.gossipDone)
 	if p.past != nil {
