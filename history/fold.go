@@ -152,7 +152,7 @@ func (s *Store) definitions(refs []ref) (ops []Op, stored []*bool) {
 		}
 		last = p
 		if !p.owner.stored {
-			ops = append(ops, Op{Key: idKey(prefixOwner, p.owner.id), Value: appendOwner(nil, p.owner.origin)})
+			ops = append(ops, Op{Key: idKey(prefixOwner, p.owner.id), Value: ownerBytes(p.owner.origin)})
 			stored = append(stored, &p.owner.stored)
 		}
 		if !p.series.stored {

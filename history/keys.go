@@ -88,8 +88,8 @@ func parseIDs(prefix, key []byte, n int) ([2]uint32, error) {
 
 func readString(r *column.Reader) string { return string(r.Bytes(r.Uvarint())) }
 
-func appendOwner(dst []byte, o crdt.Origin) []byte {
-	dst = append(append(dst, byte(o.Class)), o.Inc[:]...)
+func ownerBytes(o crdt.Origin) []byte {
+	dst := append([]byte{byte(o.Class)}, o.Inc[:]...)
 	dst = append(binary.AppendUvarint(dst, uint64(len(o.Region))), o.Region...)
 	return append(binary.AppendUvarint(dst, uint64(len(o.Node))), o.Node...)
 }

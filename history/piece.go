@@ -41,7 +41,7 @@ type PieceWriter struct {
 // Append appends the records of a piece of a span, each of which is some MiB at most. Whenever dst has limit bytes, it calls part
 // with it and goes on with what part returns.
 func (w *PieceWriter) Append(dst []byte, sp Span, p *Piece, limit int, part func([]byte) ([]byte, error)) ([]byte, error) {
-	key, owner := p.Series.AppendKey(nil), appendOwner(nil, p.From)
+	key, owner := p.Series.AppendKey(nil), ownerBytes(p.From)
 	for _, piece := range split(p.Points) {
 		w.chunk = w.enc.appendChunk(w.chunk[:0], sp.Start, piece)
 		dst = appendBytes(appendBytes(appendBytes(dst, key), owner), w.chunk)
@@ -108,7 +108,7 @@ type Place struct {
 
 // PlaceOf returns the place of a piece.
 func PlaceOf(p *Piece) Place {
-	return Place{Series: string(p.Series.AppendKey(nil)), Owner: string(appendOwner(nil, p.From))}
+	return Place{Series: string(p.Series.AppendKey(nil)), Owner: string(ownerBytes(p.From))}
 }
 
 // Append appends a place; ParsePlace reads it, the whole of b. Nothing is the zero Place.

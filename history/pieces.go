@@ -164,7 +164,7 @@ func (r *reader) pieces(sp Span, e *seriesEntry, nodes bool, yield func(*Piece) 
 	s.mu.RLock()
 	for _, p := range e.pairs {
 		if p.mayHave(sp) && (nodes || p.owner.origin.Class != crdt.ClassNode) {
-			pairs = append(pairs, owned{p, string(appendOwner(nil, p.owner.origin))})
+			pairs = append(pairs, owned{p, string(ownerBytes(p.owner.origin))})
 		}
 	}
 	from := max(sp.Start, s.keep.of(e.series.Name).horizon(sp.Width, s.cfg.Now()))

@@ -12,6 +12,7 @@ import (
 	"meshd/crdt"
 	"meshd/history"
 	"meshd/history/historytest"
+	"meshd/query/prom"
 )
 
 // recent is a history of ten minutes up to now: 60 requests a minute in eu, and lifetimes that say so.
@@ -114,6 +115,22 @@ func TestBusyPrometheusAPI(t *testing.T) {
 	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/query?query=1", nil))
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"errorType":"unavailable"`) {
 		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+}
+
+func TestATotalOverTimeSaysWhatIsTakenOver(t *testing.T) {
+	src, hist := recent(t)
+	since := time.Now().Add(-30 * time.Minute).UnixMilli()
+	s, _ := newServer(t, src, func(c *Config) { c.History, c.WindowsSince = hist, func() int64 { return since } })
+	for _, row := range []struct {
+		start string
+		said  bool
+	}{{"-1h", true}, {"-10m", false}} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/total?metric=http.requests&start="+row.start, nil))
+		if said := strings.Contains(w.Body.String(), prom.Lacking(since)); w.Code != http.StatusOK || said != row.said {
+			t.Errorf("since %s: %d, said %t, want %t: %s", row.start, w.Code, said, row.said, w.Body)
+		}
 	}
 }
 

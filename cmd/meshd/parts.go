@@ -109,7 +109,7 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	}
 	self := history.Owner{Region: cfg.Region, Node: cfg.Node}
 	if p.asks, err = b.Questions(bridge.QuestionsConfig{
-		Role: gossip.Role(cfg.Role), Self: self, Inc: core.Inc, History: p.past, Store: p.past, Node: p.node, Registerer: registry, Logger: log,
+		Role: gossip.Role(cfg.Role), Self: self, Inc: core.Inc, History: p.past, Store: p.past, Node: p.node, Now: time.Now, Registerer: registry, Logger: log,
 	}); err != nil {
 		return err
 	}

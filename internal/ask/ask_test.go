@@ -240,6 +240,27 @@ func TestAnotherHubIsAsked(t *testing.T) {
 	}
 }
 
+// A hub that takes over what was before is asked when no other answers, and what is read from it says so.
+func TestHubsThatHaveAllAreAskedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, _, _ := world(t, 2)
+		lacking := new(Takeover)
+		lacking.lacks.Store(5)
+		w.ends[1].cfg.Whole = lacking
+		p := a.Open(new(historytest.Source))
+		wantRead(t, p, hour, map[string]string{"clicks1 of eu/": "60", "views2 of us/": "6"})
+		if last := w.asked[len(w.asked)-1]; last != 2 || p.Since() != 0 {
+			t.Errorf("hub %d was asked, which lacks what was before %d", last, p.Since())
+		}
+		delete(w.ends, 2)
+		p = a.Open(new(historytest.Source))
+		wantRead(t, p, hour, map[string]string{"clicks1 of eu/": "60", "views2 of us/": "6"})
+		if last := w.asked[len(w.asked)-1]; last != 1 || p.Since() != 5 {
+			t.Errorf("hub %d was asked, which lacks what was before %d", last, p.Since())
+		}
+	})
+}
+
 // A node that no hub answers reads its own windows and says so.
 func TestCutOffItSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -146,9 +146,11 @@ func (h *hub) old(t *testing.T, series int) {
 	t.Helper()
 	begin := time.Now().Add(-72 * time.Hour).Truncate(24 * time.Hour).UnixMilli()
 	for i, from := range []crdt.Origin{
-		{Class: crdt.ClassNode, Region: "eu", Node: "a", Inc: crdt.Incarnation{1}}, {Class: crdt.ClassNode, Region: "eu", Node: "b", Inc: crdt.Incarnation{2}},
+		{Class: crdt.ClassNode, Region: "eu", Node: "a", Inc: crdt.Incarnation{1}},
+		{Class: crdt.ClassNode, Region: "eu", Node: "b", Inc: crdt.Incarnation{2}},
 		{Class: crdt.ClassNode, Region: "us", Node: "c", Inc: crdt.Incarnation{3}},
-		{Class: crdt.ClassRegion, Region: "eu"}, {Class: crdt.ClassRegion, Region: "us"},
+		{Class: crdt.ClassRegion, Region: "eu"},
+		{Class: crdt.ClassRegion, Region: "us"},
 	} {
 		var cells []history.Cell
 		for s := range series {

@@ -52,6 +52,7 @@ type QuestionsConfig struct {
 	History    history.Source   // what a hub answers from
 	Store      *history.Store   // what it hands on, and takes over into
 	Node       *node.Node
+	Now        func() time.Time // wall clock
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger // nil is silent
 }
@@ -66,7 +67,7 @@ func (b *Bridge) Questions(cfg QuestionsConfig) (Questions, error) {
 		return Questions{Asker: ask.NewAsker(ask.AskerConfig{Self: cfg.Self, Peers: b, Metrics: counts})}, nil
 	}
 	whole, err := ask.NewTakeover(ask.TakeoverConfig{
-		Self: cfg.Self, Inc: cfg.Inc, Peers: b, History: cfg.Store, Gaps: cfg.Node.WindowGaps, Now: time.Now, Metrics: counts, Logger: cfg.Logger,
+		Self: cfg.Self, Inc: cfg.Inc, Peers: b, History: cfg.Store, Gaps: cfg.Node.WindowGaps, Now: cfg.Now, Metrics: counts, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return Questions{}, err

@@ -318,6 +318,25 @@ func TestGapsAreWarnings(t *testing.T) {
 	}
 }
 
+// TestWhatIsTakenOverIsMissing looks at what a reader learns of times before which windows may be missing.
+func TestWhatIsTakenOverIsMissing(t *testing.T) {
+	since := now - 600_000
+	api := newAPI(t, everyKind(t), now, func(c *Config) {
+		c.Regions = func(context.Context) ([]Region, error) {
+			return []Region{{Name: "eu", Until: now, Since: since}, {Name: "us", Until: now, Since: since}}, nil
+		}
+	})
+	for _, row := range []struct {
+		at   int64
+		said int
+	}{{now, 0}, {since + 60_000, 1}} {
+		w := get(t, api, "/api/v1/query", url.Values{"query": {`increase({"http.requests"}[2m])`}, "time": {seconds(row.at)}})
+		if n := strings.Count(w.Body.String(), Lacking(since)); n != row.said {
+			t.Errorf("at %d it is said %d times, want %d: %s", row.at-epoch, n, row.said, w.Body)
+		}
+	}
+}
+
 // TestOneNameOfTwoKinds looks at what tells them apart.
 func TestOneNameOfTwoKinds(t *testing.T) {
 	m := new(mesh)

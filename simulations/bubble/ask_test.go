@@ -62,7 +62,7 @@ func (p *process) openHTTP(b *bridge.Bridge) (asked func(context.Context, gossip
 		role = gossip.Hub
 	}
 	q, err := b.Questions(bridge.QuestionsConfig{
-		Role: role, Self: self, Inc: p.inc, History: p.past, Store: p.past.store, Node: p.node, Registerer: p.registry, Logger: p.h.m.logger(p.h.name),
+		Role: role, Self: self, Inc: p.inc, History: p.past, Store: p.past.store, Node: p.node, Now: time.Now, Registerer: p.registry, Logger: p.h.m.logger(p.h.name),
 	})
 	if err != nil {
 		return nil, err

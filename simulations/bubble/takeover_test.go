@@ -36,8 +36,10 @@ func TestAHubWithANewDiskTakesOverWhatWasBefore(t *testing.T) {
 		old := &crdt.Series{Name: "visits", Kind: crdt.KindCounter, Labels: []crdt.Label{{Name: "shop", Value: "1"}}}
 		begin := time.Now().Add(-72 * time.Hour).Truncate(time.Hour)
 		for i, from := range []crdt.Origin{
-			{Class: crdt.ClassNode, Region: "eu", Node: "eu-e1", Inc: crdt.Incarnation{1}}, {Class: crdt.ClassNode, Region: "eu", Node: "eu-e2", Inc: crdt.Incarnation{2}},
-			{Class: crdt.ClassRegion, Region: "eu"}, {Class: crdt.ClassRegion, Region: "us"},
+			{Class: crdt.ClassNode, Region: "eu", Node: "eu-e1", Inc: crdt.Incarnation{1}},
+			{Class: crdt.ClassNode, Region: "eu", Node: "eu-e2", Inc: crdt.Incarnation{2}},
+			{Class: crdt.ClassRegion, Region: "eu"},
+			{Class: crdt.ClassRegion, Region: "us"},
 		} {
 			var cells []history.Cell
 			for w := range int64(360) {
