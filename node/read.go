@@ -91,8 +91,14 @@ func (c *Core) regions() []string {
 // answer returns the total of series id in a region as far as it is known here, if it is of the version that counts; the value
 // is the caller's.
 func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
-	if choice := c.scopes.choices[region]; choice != nil && !choice.Counts(id) || region != c.cfg.Region && c.stays(id) {
+	choice := c.scopes.choices[region]
+	if choice != nil && !choice.Counts(id) || region != c.cfg.Region && c.stays(id) {
 		return crdt.Value{}, false, nil
+	}
+	if choice != nil {
+		if v := choice.Together(id); v != nil {
+			return v.Clone(), true, nil
+		}
 	}
 	return c.known(id, region)
 }

@@ -311,7 +311,9 @@ func (c *Core) ruleText(id reconcile.SeriesID, region string) string {
 	if lacks := reconcile.Lacks(s); len(lacks) > 0 {
 		parts = append(parts, "sums without "+strings.Join(lacks, ", "))
 	}
-	if c.scopes.choices[region].Open() {
+	if c.scopes.choices[region].Together(id) != nil {
+		parts = append(parts, "the greatest of what versions of several rules hold")
+	} else if c.scopes.choices[region].Open() {
 		parts = append(parts, "versions of another rule hold more of something")
 	}
 	if len(parts) == 0 {

@@ -10,7 +10,7 @@ import (
 
 // Choice is which version of each metric of a region is answered with. All versions are lower bounds of the same counts.
 // Another one is chosen once it holds as much as the one before, for every combination of the labels that both have: so
-// an answer never falls, and never adds two versions up.
+// an answer never falls, and never adds two versions up. Where none holds all that the others do, see together.go.
 type Choice struct {
 	cat     *Catalog
 	chosen  map[*Metric]string
@@ -19,6 +19,8 @@ type Choice struct {
 	open    map[*Metric]bool            // of these, those of which another version holds something that the chosen one lacks
 	left    map[*Metric]map[string]bool // versions that were answered with, and are not any more
 
+	together map[*Metric]map[SeriesID]*crdt.Value // of those that are answered with what all versions say
+
 	of      *Derived // what was looked at: so many of its series
 	refs    int
 	metrics int // of the catalog then
@@ -26,12 +28,18 @@ type Choice struct {
 
 // NewChoice returns a choice among nothing.
 func NewChoice(cat *Catalog) *Choice {
-	return &Choice{cat: cat, chosen: map[*Metric]string{}, has: map[*Metric]map[string]bool{}, open: map[*Metric]bool{}, left: map[*Metric]map[string]bool{}}
+	return &Choice{
+		cat: cat, chosen: map[*Metric]string{}, has: map[*Metric]map[string]bool{}, open: map[*Metric]bool{}, left: map[*Metric]map[string]bool{},
+		together: map[*Metric]map[SeriesID]*crdt.Value{},
+	}
 }
 
-// Counts reports whether a series is of the version that is answered with.
+// Counts reports whether a series is of the version that is answered with, or of what all versions say together.
 func (c *Choice) Counts(id SeriesID) bool {
 	t := c.cat.versions.told[id]
+	if all := c.together[t.metric]; all != nil {
+		return all[id] != nil
+	}
 	return t.metric == nil || c.chosen[t.metric] == t.version || mutant.On("all versions answered at once")
 }
 
@@ -76,8 +84,15 @@ func (c *Choice) Settle(d *Derived, own bool, value func(SeriesID) (*crdt.Value,
 	}
 	c.look(d, own)
 	clear(c.open)
+	clear(c.together)
 	for _, m := range c.several {
 		if err := c.choose(m, own, value, rules); err != nil {
+			return err
+		}
+		if own {
+			continue
+		}
+		if err := c.join(m, value); err != nil {
 			return err
 		}
 	}

@@ -123,18 +123,25 @@ func TestASumIsChosenOnceItContainsTheSeries(t *testing.T) {
 	settle()
 	sum := set(counterOf("m", "code", "1", crdt.RollupLabel, version), 100) // more in one combination, nothing in the other
 	settle()
-	if !c.Counts(whole) || c.Counts(sum) || !c.Open() || c.Passed(sum) {
-		t.Fatal("a version that lacks something is answered with, or is said to lack nothing")
+	all := func(id SeriesID, want uint64) {
+		t.Helper()
+		if v := c.Together(id); c.Counts(whole) || !c.Counts(id) || v == nil || v.P != crdt.FixedFromUint(want) || !c.Open() {
+			t.Fatalf("%s is answered with %v, want the greater %d, and that something is lacking", cat.Series(id), v, want)
+		}
 	}
-	set(counterOf("m", "code", "2", crdt.RollupLabel, version), 7)
+	if all(sum, 100); c.Passed(whole) || c.Passed(sum) {
+		t.Fatal("a version that another one lacks something of is given up")
+	}
+	rest := set(counterOf("m", "code", "2", crdt.RollupLabel, version), 7)
 	settle()
-	if c.Counts(whole) || !c.Counts(sum) || c.Open() || !c.Passed(whole) {
+	if c.Together(sum) != nil || c.Counts(whole) || !c.Counts(sum) || c.Open() || !c.Passed(whole) {
 		t.Fatal("the version that contains the other is not answered with")
 	}
 	set(counterOf("m", "code", "2", "user", "b"), 1)
 	settle()
-	if !c.Counts(sum) || !c.Open() || c.Passed(whole) {
-		t.Fatal("something came that the chosen version lacks, and it is not said")
+	all(sum, 100)
+	if all(rest, 8); c.Passed(whole) {
+		t.Fatal("a version is given up that holds something that the chosen one lacks")
 	}
 	if s := cat.Plain(sum); s.Get(crdt.RollupLabel) != "" || s.Get("code") != "1" {
 		t.Errorf("people see %s", s)

@@ -244,15 +244,20 @@ func (m *ruledMesh) answer(c *Choice, d *Derived) crdt.Value {
 	if d == nil {
 		return sum
 	}
-	d.Each(func(id SeriesID, v *crdt.Value, _ uint64) {
-		if c.Counts(id) {
-			m.must(sum.Combine(additive(v)))
-			version := m.cat.Series(id).Get(crdt.RollupLabel)
-			if versions[version] = true; version != c.Version(id) {
-				m.t.Fatalf("an answer of version %q has a series of %q", c.Version(id), version)
-			}
+	for id := range SeriesID(m.cat.Len()) {
+		v, _ := d.Cell(id)
+		version, want := m.cat.Series(id).Get(crdt.RollupLabel), c.Version(id)
+		if all := c.Together(id); all != nil {
+			v, want = all, version
 		}
-	})
+		if v == nil || !c.Counts(id) {
+			continue
+		}
+		m.must(sum.Combine(additive(v)))
+		if versions[version] = true; version != want {
+			m.t.Fatalf("an answer of version %q has a series of %q", want, version)
+		}
+	}
 	if len(versions) > 1 {
 		m.t.Fatalf("an answer is of the versions %v", versions)
 	}
@@ -267,9 +272,16 @@ func (m *ruledMesh) all() crdt.Value {
 	return sum
 }
 
-// check: no answer exceeds the truth, and none falls, P and N apart.
+// check: no answer exceeds the truth, and none falls, P and N apart. Who holds the same answers the same, whatever came first; of
+// observed counters the version that was chosen first.
 func (m *ruledMesh) check() {
 	truth := m.all()
+	if d := m.e.View("eu"); m.kind != crdt.KindObserved {
+		fresh, got := m.answer(NewChoice(m.cat), d), m.answer(m.choice, d)
+		if !contains(m.t, fresh, got) || !contains(m.t, got, fresh) {
+			m.t.Fatalf("who heard all at once answers %v, the hub that heard it in turn %v", fresh, got)
+		}
+	}
 	for who, got := range map[string]crdt.Value{"hub": m.answer(m.choice, m.e.View("eu")), "edge": m.answer(m.fromV, m.edge.Region("eu"))} {
 		if !contains(m.t, truth, got) {
 			m.t.Fatalf("the %s answers %v of %v", who, got, truth)

@@ -29,6 +29,7 @@ var Directed = map[string]Test{
 	"an edge brings any config":             {"node", "TestWhoseConfigurationIsTaken"},
 	"newest version answered":               {"reconcile", "TestASumIsChosenOnceItContainsTheSeries"},
 	"all versions answered at once":         {"reconcile", "TestASumIsChosenOnceItContainsTheSeries"},
+	"versions are not joined":               {"reconcile", "TestWhoHoldsTheSameAnswersTheSame"},
 	"sums without a version":                {"reconcile", "TestExportsAreTheSumsOfWhatTravels"},
 	"sources of one sum are joined":         {"reconcile", "TestASumOverSourcesIsWhatTheyCounted"},
 	"edges get what is of scope node":       {"node", "TestWhatIsOfScopeNode"},

@@ -88,6 +88,7 @@ var Names = []string{
 	"published windows recovered as open",
 	"totals of windows forgotten at a crash",
 	"all versions answered at once",
+	"versions are not joined",
 	"newest version answered",
 	"sums without a version",
 	"scope ignored",
