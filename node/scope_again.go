@@ -8,9 +8,8 @@ import (
 
 // wantAgain lets hubs send an edge again what it let go of when it turned to another version, if that is what the rules ask for
 // after all: they were lifted, or the edge turned away from it while its cells were still coming; or if all versions are answered
-// with together. As long as a view's progress
-// says that these are here, its hub's statements about the region would be believed without them: hubs answer with that version
-// soon. What was stated of such a view is without a date until it is here.
+// with together. As long as a view's progress says that these are here, its hub's statements about the region would be believed
+// without them: hubs answer with that version soon. What was stated of such a view is without a date until it is here.
 func (c *Core) wantAgain(region string) {
 	if mutant.On("let go of and taken for held") {
 		return
