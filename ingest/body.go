@@ -40,12 +40,17 @@ func (d *Door) readBody(w http.ResponseWriter, r *http.Request, m *meter) (*body
 // a buffer grows with what has come: a body that only claims to be long, or a small one that decompresses to
 // gigabytes, costs what a body of its honest size does. Its errors answer the request as a whole.
 func (d *Door) readEncoded(w http.ResponseWriter, r *http.Request, m *meter, decode decoder) (*body, error) {
+	from := addrOfRequest(r.RemoteAddr)
+	if err := d.sources.check(from, d.now()); err != nil {
+		return nil, err
+	}
 	if r.ContentLength > maxBodyBytes {
 		return nil, errBodyTooLong()
 	}
 	raw := &body{door: d}
 	err := raw.fill(http.MaxBytesReader(w, r.Body, maxBodyBytes), r.ContentLength)
 	m.bytes.Add(float64(len(raw.bytes)))
+	d.sources.charge(from, len(raw.bytes), d.now())
 	if err != nil {
 		raw.release()
 		return nil, readError(err)

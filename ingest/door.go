@@ -31,6 +31,8 @@ type Door struct {
 	metrics *Metrics
 	now     func() time.Time
 
+	sources *Sources // nil: no limit
+
 	held  atomic.Int64  // bytes of bodies, compressed and not, at most maxBodiesBytes
 	slots chan struct{} // decompressions that run: each may hold a full body that is not charged yet
 	zstd  *zstd.Decoder
@@ -48,6 +50,9 @@ func NewDoor(s Submitter, m *Metrics) (*Door, error) {
 	return &Door{submit: s, metrics: m, now: time.Now, slots: make(chan struct{}, slots), zstd: z}, nil
 }
 
+// Limit makes the door answer 429 to addresses that send more than s allows. Call it before the door is used.
+func (d *Door) Limit(s *Sources) { d.sources = s }
+
 // httpError is the answer to a request of which nothing counted.
 type httpError struct {
 	code   int
@@ -60,7 +65,12 @@ func (e *httpError) Error() string { return e.text }
 // failure returns the answer for err, counted, with the headers that belong to it set.
 func failure(w http.ResponseWriter, m *meter, err error) *httpError {
 	var he *httpError
-	if !errors.As(err, &he) {
+	var fast *tooFastError
+	switch {
+	case errors.As(err, &fast):
+		he = &httpError{http.StatusTooManyRequests, reasonSource, fast.Error()}
+		w.Header().Set("Retry-After", strconv.Itoa(fast.seconds()))
+	case !errors.As(err, &he):
 		he = submitError(err)
 	}
 	if he.reason != reasonNone {

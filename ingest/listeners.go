@@ -53,6 +53,21 @@ func (l *listeners) addStream(ln net.Listener, cut cutter) {
 	l.streams = append(l.streams, &stream{ln: ln, cut: cut, meter: l.meter, log: l.log})
 }
 
+// Limit holds addresses that send more than s allows back: packets of theirs are lost, and counted, streams read slower.
+// Call it before Run.
+func (l *listeners) Limit(s *Sources) {
+	for _, st := range l.streams {
+		st.sources = s
+	}
+	if l.sock != nil {
+		l.sock.sources = s
+		l.sock.refused = func(packets uint64) {
+			l.meter.lost.WithLabelValues("source_limit").Add(float64(packets))
+			l.flush.lost.Add(packets)
+		}
+	}
+}
+
 // Addr returns the UDP address that the door listens on, nil if it is off.
 func (l *listeners) Addr() net.Addr {
 	if l.sock == nil {

@@ -2,19 +2,24 @@ package ingest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -30,20 +35,21 @@ const (
 
 // OTLPgRPC is the MetricsService of OTLP over gRPC.
 type OTLPgRPC struct {
-	otlp  *OTLP
-	ln    net.Listener
-	allow func(authorization string) bool
-	slots chan struct{}
+	otlp   *OTLP
+	ln     net.Listener
+	secure *tls.Config // nil: without
+	allow  func(authorization string) bool
+	slots  chan struct{}
 }
 
-// NewOTLPgRPC listens on addr. allow judges the authorization metadata of each request.
-func NewOTLPgRPC(addr string, o *OTLP, allow func(authorization string) bool) (*OTLPgRPC, error) {
+// NewOTLPgRPC listens on addr, with TLS if secure is not nil. allow judges the authorization metadata of each request.
+func NewOTLPgRPC(addr string, o *OTLP, secure *tls.Config, allow func(authorization string) bool) (*OTLPgRPC, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("ingest: otlp: %w: choose another address with --otlp-grpc, or off", err)
 	}
 	return &OTLPgRPC{
-		otlp: o, ln: netutil.LimitListener(ln, maxConnections), allow: allow, slots: make(chan struct{}, grpcRequests),
+		otlp: o, ln: netutil.LimitListener(ln, maxConnections), secure: secure, allow: allow, slots: make(chan struct{}, grpcRequests),
 	}, nil
 }
 
@@ -55,7 +61,11 @@ func (g *OTLPgRPC) Close() error { return g.ln.Close() }
 
 // Run serves until ctx ends, then lets requests that run finish for up to 3 s.
 func (g *OTLPgRPC) Run(ctx context.Context) error {
-	srv := grpc.NewServer(
+	guard := insecure.NewCredentials()
+	if g.secure != nil {
+		guard = credentials.NewTLS(g.secure)
+	}
+	srv := grpc.NewServer(grpc.Creds(guard),
 		grpc.ForceServerCodec(protoBytes{}), grpc.MaxRecvMsgSize(maxBodyBytes), grpc.MaxConcurrentStreams(grpcStreams),
 		grpc.ConnectionTimeout(5*time.Second), grpc.MaxHeaderListSize(64<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 10 * time.Minute}),
@@ -100,6 +110,14 @@ func (g *OTLPgRPC) handle(_ any, stream grpc.ServerStream) error {
 		m.rejected[reasonDenied].Inc()
 		return status.Error(codes.Unauthenticated, `token is missing or wrong: send the metadata "authorization: Bearer TOKEN"`)
 	}
+	var from netip.Addr
+	if p, ok := peer.FromContext(ctx); ok {
+		from = addrOf(p.Addr)
+	}
+	if err := g.otlp.door.sources.check(from, time.Now()); err != nil {
+		m.rejected[reasonSource].Inc()
+		return status.Error(codes.Unavailable, err.Error()) // clients give up after ResourceExhausted
+	}
 	select {
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
@@ -112,6 +130,7 @@ func (g *OTLPgRPC) handle(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	m.bytes.Add(float64(len(msg)))
+	g.otlp.door.sources.charge(from, len(msg), time.Now())
 	answer, err := g.export(ctx, msg)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ const exportMethod = "/opentelemetry.proto.collector.metrics.v1.MetricsService/E
 // startGRPC serves o to a client that sends bytes as they are. stop ends the server.
 func startGRPC(t *testing.T, o *OTLP, allow func(string) bool) (call func(ctx context.Context, msg []byte, opts ...grpc.CallOption) ([]byte, error), stop func()) {
 	t.Helper()
-	g, err := NewOTLPgRPC("127.0.0.1:0", o, allow)
+	g, err := NewOTLPgRPC("127.0.0.1:0", o, nil, allow)
 	if err != nil {
 		t.Fatal(err)
 	}

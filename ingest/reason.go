@@ -29,13 +29,14 @@ const (
 	reasonCut               // a connection ended within a line or a packet
 	reasonDenied            // without a token that the node knows
 	reasonConnection        // a connection that was not accepted: too many
+	reasonSource            // from an address that sends more than it may
 	reasonOther
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
 	"", "syntax", "name", "number", "type", "rate", "tag", "utf8", "too_long", "range", "negative", "series",
-	"series_limit", "token", "busy", "cut", "denied", "connection", "other",
+	"series_limit", "token", "busy", "cut", "denied", "connection", "source_limit", "other",
 }
 
 func (r reason) String() string { return reasonNames[r] }

@@ -6,8 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/ipv4"
+
+	"meshd/internal/mutant"
 )
 
 const (
@@ -26,6 +29,8 @@ type socket struct {
 	conn    *net.UDPConn
 	batch   *ipv4.PacketConn // reads IPv6 sockets too
 	dropped atomic.Uint32    // the kernel's running count as last seen
+	sources *Sources         // nil: no limit
+	refused func(packets uint64)
 }
 
 func listenUDP(addr string, log *slog.Logger) (*socket, error) {
@@ -64,12 +69,22 @@ func (s *socket) read(handle func(packets [][]byte, lost uint64)) error {
 			return fmt.Errorf("read %s: %w", s.conn.LocalAddr(), err)
 		}
 		packets = packets[:0]
-		var lost uint64
+		var lost, refused uint64
 		for i := range msgs[:n] {
-			packets = append(packets, msgs[i].Buffers[0][:msgs[i].N])
+			if s.sources == nil || s.sources.take(addrOf(msgs[i].Addr), msgs[i].N, time.Now()) {
+				packets = append(packets, msgs[i].Buffers[0][:msgs[i].N])
+			} else {
+				if mutant.On("limited packets not counted") {
+					continue
+				}
+				refused++
+			}
 			if count, ok := dropCount(msgs[i].OOB[:msgs[i].NN]); ok {
 				lost += s.newDrops(count)
 			}
+		}
+		if refused > 0 {
+			s.refused(refused)
 		}
 		handle(packets, lost)
 	}

@@ -53,10 +53,11 @@ func cutFramed(buf []byte, _ int) (msg []byte, n int, err error) {
 
 // stream is a listener whose connections deliver messages without an answer.
 type stream struct {
-	ln    net.Listener
-	cut   cutter
-	meter *meter
-	log   *slog.Logger
+	ln      net.Listener
+	cut     cutter
+	meter   *meter
+	log     *slog.Logger
+	sources *Sources // nil: no limit
 }
 
 // run serves connections until ctx ends and returns when their handlers have. messages returns a handler for one
@@ -91,7 +92,12 @@ func (s *stream) run(ctx context.Context, messages func() func(msg []byte)) erro
 			defer func() { <-slots }()
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
-			if r := s.read(conn, messages()); r != reasonNone {
+			var in io.Reader = conn
+			if s.sources != nil {
+				from := addrOf(conn.RemoteAddr())
+				in = &pacedReader{conn, func(n int) { s.sources.wait(ctx, from, n) }}
+			}
+			if r := s.read(in, messages()); r != reasonNone {
 				s.meter.rejected[r].Inc()
 			}
 		})
@@ -137,4 +143,16 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+// pacedReader reads no faster than its source may send.
+type pacedReader struct {
+	io.Reader
+	pace func(n int) // returns when n bytes may have been read
+}
+
+func (r *pacedReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.pace(n)
+	return n, err
 }

@@ -79,7 +79,8 @@ func (s *Server) AllowsWrite(authorization string) bool {
 const maxTokenFileBytes = 64 << 10
 
 // tokenFile holds the hashes of the tokens in a file and reads it again when it changes. A line is a token, which may do
-// everything, or what a token may do and the token: "read TOKEN", "read,write TOKEN", "admin TOKEN". Tokens are compared by
+// everything, or what a token may do and the token: "read TOKEN", "read,write TOKEN", "admin TOKEN". In place of a token there
+// may be a name and its password as htpasswd -B writes them, NAME:$2y$..., for basic logins. Tokens are compared by
 // their hashes, all of them each time, so that the time taken tells nothing about any.
 type tokenFile struct {
 	path     string
@@ -88,11 +89,14 @@ type tokenFile struct {
 	mu     sync.Mutex
 	seen   os.FileInfo // of the read that gave tokens, or of the last one that failed
 	tokens []token
+
+	passed passedLogins
 }
 
 type token struct {
 	hash  [sha256.Size]byte
 	roles Role
+	login *login // instead of hash
 }
 
 func openTokenFile(path string, failures prometheus.Counter) (*tokenFile, error) {
@@ -165,7 +169,11 @@ func readTokens(path string) ([]token, error) {
 		if len(fields) > 2 {
 			return nil, fmt.Errorf("line %d has %d words, want a token, or what it may do and the token", number, len(fields))
 		}
-		tokens = append(tokens, token{hash: sha256.Sum256([]byte(fields[len(fields)-1])), roles: roles})
+		one := token{hash: sha256.Sum256([]byte(fields[len(fields)-1])), roles: roles}
+		if one.login, err = parseLogin(fields[len(fields)-1]); err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		tokens = append(tokens, one)
 	}
 	if len(tokens) == 0 {
 		return nil, errors.New("no token in it")
@@ -190,12 +198,18 @@ func (t *tokenFile) roles(r *http.Request) Role {
 	text := ""
 	if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "token")) {
 		text = strings.TrimSpace(rest)
-	} else if _, password, ok := r.BasicAuth(); ok {
+	} else if user, password, ok := r.BasicAuth(); ok {
+		if roles := t.loginRoles(user, password); roles != 0 {
+			return roles
+		}
 		text = password
 	}
 	given := sha256.Sum256([]byte(text))
 	var roles Role
 	for _, one := range t.current() {
+		if one.login != nil {
+			continue
+		}
 		same := subtle.ConstantTimeCompare(one.hash[:], given[:])
 		roles |= Role(subtle.ConstantTimeSelect(same, int(one.roles), 0))
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,7 @@ type parts struct {
 	scrape *ingest.Scraper  // nil if nothing is scraped
 	http   *query.Server
 	otlp   *ingest.OTLPgRPC // nil if off
+	secure *tls.Config      // of the doors for HTTP and gRPC, nil without TLS
 }
 
 // overlayShare of the memory budget is where windows that are not in chunks yet begin to be folded: an eighth, so that twice as
@@ -147,6 +149,12 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if err != nil {
 		return err
 	}
+	if cfg.SourceLimit > 0 {
+		sources := ingest.NewSources(cfg.SourceLimit)
+		door.Limit(sources)
+		p.statsd.Limit(sources)
+		p.graph.Limit(sources)
+	}
 	if cfg.Logs != "" {
 		if p.logs, err = openLogs(cfg, to, metrics, log); err != nil {
 			return fmt.Errorf("--logs: %w", err)
@@ -180,6 +188,11 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	}); err != nil {
 		return err
 	}
+	if cfg.HTTPTLSCert != "" {
+		if p.secure, err = query.NewServerTLS(cfg.HTTPTLSCert, cfg.HTTPTLSKey, registry); err != nil {
+			return fmt.Errorf("--http-tls-cert: %w", err)
+		}
+	}
 	page, err := web.New()
 	if err != nil {
 		return err
@@ -194,7 +207,7 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	p.http.Handle("/write", query.Write, influx)
 	p.http.Handle("/api/v2/write", query.Write, influx)
 	if cfg.OTLPgRPC != "off" {
-		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.http.AllowsWrite)
+		p.otlp, err = ingest.NewOTLPgRPC(cfg.OTLPgRPC, otlp, p.secure, p.http.AllowsWrite)
 	}
 	return err
 }
@@ -257,7 +270,7 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 		list = append(list, actor{"otlp", p.otlp.Run})
 	}
 	if s.otlp != nil {
-		list = append(list, actor{"otlp over http", func(ctx context.Context) error { return p.http.Serve(ctx, s.otlp) }})
+		list = append(list, actor{"otlp over http", func(ctx context.Context) error { return p.http.Serve(ctx, p.guard(s.otlp)) }})
 	}
 	if p.asks.Takeover != nil {
 		list = append(list, actor{"takeover", p.asks.Takeover.Run})
@@ -265,7 +278,7 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	return append(list,
 		actor{"statsd", p.statsd.Run},
 		actor{"graphite", p.graph.Run},
-		actor{"http", func(ctx context.Context) error { return p.http.Serve(ctx, s.http) }},
+		actor{"http", func(ctx context.Context) error { return p.http.Serve(ctx, p.guard(s.http)) }},
 		actor{"node", p.node.Run},
 		actor{"history", p.past.Run},
 		actor{"gossip", p.gossip.Run},

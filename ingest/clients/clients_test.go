@@ -147,7 +147,7 @@ func exporters(t *testing.T, d *ingest.Door, temporality sdkmetric.TemporalitySe
 	mux.Handle("/v1/metrics", o)
 	web := httptest.NewServer(mux)
 	t.Cleanup(web.Close)
-	g, err := ingest.NewOTLPgRPC("127.0.0.1:0", o, func(a string) bool { return a == "Bearer secret" })
+	g, err := ingest.NewOTLPgRPC("127.0.0.1:0", o, nil, func(a string) bool { return a == "Bearer secret" })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,4 +56,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"starts of targets ignored", "ingest", "TestTwoScrapersCountAsOne"},
 	{"targets shared by remainder", "ingest", "TestTargetsAreShared"},
 	{"refusals of the wrong sample", "ingest", "TestLabelsKeepTheAnswer"},
+	{"limited packets not counted", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
+	{"logins known by name alone", "query", "TestLoginsHaveRoles"},
 }

@@ -32,6 +32,9 @@ type Config struct {
 
 	HTTP          string   // host:port of API and pages; default "127.0.0.1:8946"
 	HTTPTokenFile string   // file with the bearer token that HTTP then demands; default none
+	HTTPTLSCert   string   // PEM file: the HTTP and gRPC doors speak TLS; default none
+	HTTPTLSKey    string   // PEM file of its key
+	SourceLimit   int64    // bytes a second that one address may send, all doors together; default 0, any
 	StatsD        string   // host:port, UDP, or "off"; default "127.0.0.1:8125"
 	StatsDTCP     string   // host:port, TCP, or "off", which is the default
 	StatsDUnix    string   // path of a datagram socket; default none
@@ -85,6 +88,9 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringSliceVar(&c.Join, "join", nil, "`host:port,...` of nodes of the mesh, of any region")
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:8946", "`host:port` of the API and the pages")
 	fs.StringVar(&c.HTTPTokenFile, "http-token-file", "", "`file` with the bearer token that HTTP then demands")
+	fs.StringVar(&c.HTTPTLSCert, "http-tls-cert", "", "PEM `file` of a certificate: the HTTP and gRPC doors then speak TLS only; read again when it changes")
+	fs.StringVar(&c.HTTPTLSKey, "http-tls-key", "", "PEM `file` of its key")
+	fs.Var((*pace)(&c.SourceLimit), "source-limit", "`size/s` that one address may send, by all doors together, as 10MB/s; more is answered 429, or lost and counted (default any)")
 	fs.StringVar(&c.StatsD, "statsd", "127.0.0.1:8125", "UDP `host:port|off` for StatsD packets")
 	fs.StringVar(&c.StatsDTCP, "statsd-tcp", "off", "TCP `host:port|off` for StatsD lines")
 	fs.StringVar(&c.StatsDUnix, "statsd-unix", "", "`path` of a Unix socket for StatsD datagrams")
@@ -183,6 +189,9 @@ func (c *Config) completeListen() error {
 }
 
 func (c *Config) checkHTTP() error {
+	if (c.HTTPTLSCert == "") != (c.HTTPTLSKey == "") {
+		return errors.New("--http-tls-cert and --http-tls-key: give both or none")
+	}
 	for _, door := range []struct{ flag, addr string }{
 		{"--http", c.HTTP}, {"--otlp-http", c.OTLPHTTP}, {"--otlp-grpc", c.OTLPgRPC},
 	} {

@@ -64,6 +64,35 @@ func (v *size) Set(s string) error {
 
 func (v *size) Type() string { return "size" }
 
+// pace is a number of bytes a second: 10MB/s. Empty is 0, any.
+type pace int64
+
+func (v *pace) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return formatSize(int64(*v)) + "/s"
+}
+
+func (v *pace) Set(s string) error {
+	if s == "" {
+		*v = 0
+		return nil
+	}
+	amount, ok := strings.CutSuffix(s, "/s")
+	n, err := parseSize(amount)
+	if !ok || err != nil || n < minPace {
+		return fmt.Errorf("%q: must be a size a second of at least %d bytes, such as 10MB/s", s, minPace)
+	}
+	*v = pace(n)
+	return nil
+}
+
+func (v *pace) Type() string { return "pace" }
+
+// minPace is a packet a second of the largest size that networks carry whole.
+const minPace = 1500
+
 func parseSize(s string) (int64, error) {
 	digits := strings.TrimRight(s, "kKMGiB")
 	n, err := strconv.ParseInt(digits, 10, 64)
