@@ -35,7 +35,7 @@ func TestServerTLSReadsAgain(t *testing.T) {
 	}
 	srv := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
 	go func() { _ = srv.Serve(tls.NewListener(plain, conf)) }()
-	defer srv.Close()
+	t.Cleanup(func() { _ = srv.Close() })
 	serial := func() int64 {
 		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true, DisableKeepAlives: true}}
 		resp, err := c.Get("https://" + plain.Addr().String())
