@@ -100,6 +100,12 @@ type Output struct {
 	Room func(peer uint64, bulk bool) Room
 }
 
+// Idle reports whether nothing is wanted but to be woken.
+func (o *Output) Idle() bool {
+	return len(o.Sends) == 0 && o.Persist == nil && len(o.Replies) == 0 && len(o.Loads) == 0 && len(o.WindowReads) == 0 && len(o.FrameReads) == 0 &&
+		len(o.OldFrames) == 0 && len(o.Published) == 0 && len(o.Close) == 0 && o.Fatal == nil
+}
+
 func (o *Output) reset() {
 	*o = Output{
 		Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0], Room: o.Room,

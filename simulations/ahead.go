@@ -27,7 +27,8 @@ type ahead struct {
 	workers sync.WaitGroup
 	idle    []*job
 	spare   []*answers
-	events  []*event // to be used again
+	events  []*event   // to be used again
+	fresh   []*machine // the same
 }
 
 // zone has the events of one region.
@@ -56,8 +57,7 @@ func (a *ahead) begin(p *Plan) {
 	for range n - 1 {
 		a.workers.Go(func() {
 			for j := range a.jobs {
-				j.execute()
-				j.over <- struct{}{}
+				j.run()
 			}
 		})
 	}
@@ -221,13 +221,18 @@ func (w *World) advance(z *zone, limit int64) {
 		return
 	}
 	z.until = until
+	ms := w.ahead.fresh[:0]
 	for f = z.agenda.first(); f != nil && f.at < until; f = z.agenda.first() {
 		f = z.agenda.pop()
 		w.enter(z, f)
-		if m := f.queued(); m != nil {
-			w.runAhead(m)
+		if m := f.queued(); m != nil && m.job == nil {
+			ms = append(ms, m)
 		}
 	}
+	for _, m := range ms { // now that all that is known is entered
+		w.runAhead(m)
+	}
+	w.ahead.fresh = ms
 }
 
 // resume lets the machines of a zone go on after a barrier.
@@ -283,6 +288,7 @@ func (w *World) runAhead(m *machine) {
 	}
 	if j := w.prepare(ev); j != nil {
 		j.ev, m.job = ev, j
+		w.extend(m, j)
 		a.jobs <- j
 	}
 }
@@ -298,22 +304,27 @@ func (w *World) finish(ev *event) *job {
 		}
 		return j
 	}
-	if j.ev != ev {
+	if !j.is(ev) {
 		panic("simulations: a step ran ahead of what comes before it")
 	}
-	m.job = nil
+	a.await(j)
+	m.job = w.following(j)
+	return j
+}
+
+// await waits for a job to be over, and does others meanwhile.
+func (a *ahead) await(j *job) {
 	for {
 		select {
 		case <-j.over:
-			return j
+			return
 		default:
 		}
 		select { // do not wait while there is something to do
 		case o := <-a.jobs:
-			o.execute()
-			o.over <- struct{}{}
+			o.run()
 		case <-j.over:
-			return j
+			return
 		}
 	}
 }

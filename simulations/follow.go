@@ -52,8 +52,10 @@ type follower struct {
 	cell   map[crdt.Origin][]int // by the origin's own numbers: region and series of a probe, -1 for others
 	cells  [][]followed          // by region and series: updates in order
 	seen   [][]int32             // by machine, then region and series: updates seen
-	wait   [][]int               // by machine: cells that came in and may be waiting for the disk
+	wait   [][]int               // by hub: cells that came in and may be waiting for the disk
 	waits  [][]bool              // by machine, then region and series: in wait
+	last   *wire.Frame           // that was sent, and the probes' cells in it
+	probes []int
 }
 
 type followed struct {
@@ -97,9 +99,8 @@ func (f *follower) wrote(w *World, m *machine, series int, amount crdt.Fixed) {
 	f.seen[m.index][at] = int32(len(f.cells[at]))
 }
 
-// sends learns an origin's numbers and counts messages that carry cells.
-func (f *follower) sends(w *World, dec *node.Decoded) {
-	fr := dec.Frame
+// sends learns an origin's numbers, counts messages that carry cells, and returns the probes' cells in a frame.
+func (f *follower) sends(w *World, fr *wire.Frame) []int {
 	if w.now >= 1000*w.plan.Warm && !w.healed {
 		f.Messages++
 		if fr != nil {
@@ -107,11 +108,30 @@ func (f *follower) sends(w *World, dec *node.Decoded) {
 			f.Cells += int64(len(fr.Cells))
 		}
 	}
-	if fr == nil || len(fr.Defs) == 0 {
-		return
+	if fr == nil {
+		return nil
+	}
+	if fr == f.last { // the same bytes for another peer
+		return f.probes
+	}
+	cell := f.learn(w, fr)
+	f.last, f.probes = fr, nil
+	for i := range fr.Cells {
+		ref := int(fr.Cells[i].Ref)
+		if ref < len(cell) && cell[ref] >= 0 {
+			f.probes = append(f.probes, cell[ref])
+		}
+	}
+	return f.probes
+}
+
+// learn returns what is known of an origin's numbers with a frame of it.
+func (f *follower) learn(w *World, fr *wire.Frame) []int {
+	cell := f.cell[fr.Origin]
+	if len(fr.Defs) == 0 {
+		return cell
 	}
 	region := w.regionOf(fr.Origin.Region)
-	cell := f.cell[fr.Origin]
 	for i := range fr.Defs {
 		d := &fr.Defs[i]
 		for int(d.Ref) >= len(cell) {
@@ -122,51 +142,58 @@ func (f *follower) sends(w *World, dec *node.Decoded) {
 		}
 	}
 	f.cell[fr.Origin] = cell
+	return cell
 }
 
-// came records which cells of a frame reached a machine.
-func (f *follower) came(m *machine, fr *wire.Frame) {
-	cell, waits := f.cell[fr.Origin], f.waits[m.index]
-	for i := range fr.Cells {
-		ref := int(fr.Cells[i].Ref)
-		if ref < len(cell) && cell[ref] >= 0 && !waits[cell[ref]] {
-			waits[cell[ref]] = true
-			f.wait[m.index] = append(f.wait[m.index], cell[ref])
+// peeked is what a machine answered for a cell after a step.
+type peeked struct {
+	at int
+	p  crdt.Fixed
+	ok bool
+}
+
+// peek asks a machine, after a step, for the cells that came in: an edge for those of the frame that it got, a hub, which shows
+// what is on disk only, for all that wait once something is. That belongs to the step: the machine may be ahead of its
+// turn then.
+func (j *job) peek(f *follower) {
+	cells := j.probes
+	if j.m.spec.Role == node.RoleHub {
+		if j.kind != evPersisted {
+			return
 		}
+		cells = f.wait[j.m.index]
+	}
+	for _, at := range cells {
+		v, ok := j.proc.core.Peek(j.w.truth.series[at%f.series], j.w.regions[at/f.series])
+		j.peeked = append(j.peeked, peeked{at, v.P, ok})
 	}
 }
 
-// stepped asks a machine for the cells that came in.
-func (f *follower) stepped(w *World, m *machine, in node.Event) {
-	switch e := in.(type) {
-	case node.Received:
-		if e.Msg.Frame != nil {
-			f.came(m, e.Msg.Frame)
+// stepped takes note of what a step let a machine see.
+func (f *follower) stepped(w *World, j *job) {
+	m, hub := j.m, j.m.spec.Role == node.RoleHub
+	for _, p := range j.peeked {
+		if p.ok {
+			f.reached(w, m, p.at, p.p)
 		}
-		if m.spec.Role == node.RoleHub {
-			return // it shows what is on disk only
-		}
-	case node.Persisted:
-	default:
+	}
+	if !hub {
 		return
 	}
-	f.wait[m.index] = slices.DeleteFunc(f.wait[m.index], func(at int) bool {
-		over := f.look(w, m, at)
-		f.waits[m.index][at] = !over
-		return over
-	})
-}
-
-// look asks a machine for one cell and reports whether it waits no longer.
-func (f *follower) look(w *World, m *machine, at int) bool {
-	if int(f.seen[m.index][at]) < len(f.cells[at]) {
-		v, ok := m.proc.core.Peek(w.truth.series[at%f.series], w.regions[at/f.series])
-		if !ok {
-			return false
-		}
-		f.reached(w, m, at, v.P)
+	waits := f.waits[m.index]
+	if j.kind == evPersisted {
+		f.wait[m.index] = slices.DeleteFunc(f.wait[m.index], func(at int) bool {
+			over := int(f.seen[m.index][at]) == len(f.cells[at])
+			waits[at] = !over
+			return over
+		})
 	}
-	return int(f.seen[m.index][at]) == len(f.cells[at]) || m.spec.Role == node.RoleEdge
+	for _, at := range j.probes {
+		if !waits[at] {
+			waits[at] = true
+			f.wait[m.index] = append(f.wait[m.index], at)
+		}
+	}
 }
 
 func (f *follower) reached(w *World, m *machine, at int, have crdt.Fixed) {

@@ -30,6 +30,18 @@ type job struct {
 	broke   string     // how the core panicked
 
 	decoded map[*byte]sent
+
+	// Of evDeliver: the message, and the jobs that may follow without waiting for the turn of this one. See extend.
+	end    *end
+	lane   uint64
+	place  int   // of the message in its lane, when the job was made
+	due    int64 // true time of the event
+	armed  int64 // when the machine's next wake event is due
+	next   *job
+	more   bool     // next ran, too, or is running
+	probes []int    // see follower
+	peeked []peeked // the same
+	waits  uint64   // for room, as the core counted them after the step
 }
 
 // sent is a message that a core wants sent, read as its receiver will read it.
@@ -56,12 +68,12 @@ func (w *World) jobOf(m *machine, k kind, in node.Event, at int64) *job {
 	} else {
 		j = &job{over: make(chan struct{}, 1), decoded: map[*byte]sent{}}
 	}
-	j.w, j.m, j.proc, j.kind, j.in, j.at = w, m, m.proc, k, in, m.clock.at(at)
+	j.w, j.m, j.proc, j.kind, j.in, j.at, j.due = w, m, m.proc, k, in, m.clock.at(at), at
 	if k == evRead {
 		j.answers = w.blank()
 	}
 	if m.proc != nil {
-		j.out.Room = m.proc.room
+		j.out.Room, j.armed = m.proc.room, m.proc.armed
 	}
 	return j
 }
@@ -70,7 +82,7 @@ func (w *World) jobOf(m *machine, k kind, in node.Event, at int64) *job {
 func (w *World) free(j *job) {
 	clear(j.out.Sends)
 	clear(j.sent)
-	*j = job{over: j.over, out: j.out, sent: j.sent[:0], reaches: j.reaches[:0], decoded: j.decoded}
+	*j = job{over: j.over, out: j.out, sent: j.sent[:0], reaches: j.reaches[:0], decoded: j.decoded, peeked: j.peeked[:0]}
 	w.ahead.idle = append(w.ahead.idle, j)
 }
 
@@ -99,6 +111,10 @@ func (j *job) execute() {
 		j.sent = append(j.sent, j.read(j.out.Sends[i].Msg))
 	}
 	clear(j.decoded)
+	j.waits = j.proc.core.Counts.RoomWaits
+	if j.w.follow != nil {
+		j.peek(j.w.follow)
+	}
 }
 
 // read parses a message, once for all peers that get the same bytes. Cores keep nothing of a frame but copies.
@@ -140,7 +156,11 @@ func (w *World) prepare(ev *event) *job {
 	if in == nil {
 		return nil
 	}
-	return w.jobOf(m, ev.kind, in, at)
+	j := w.jobOf(m, ev.kind, in, at)
+	if ev.kind == evDeliver {
+		j.end, j.lane, j.probes = ev.end, ev.arg, ev.end.lanes[ev.arg].queue[0].probes
+	}
+	return j
 }
 
 // leak says what a message shows that is not on its sender's disk (I7), nothing if all of it is.

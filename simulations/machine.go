@@ -182,12 +182,12 @@ func (w *World) did(j *job) {
 		return
 	}
 	w.stats.Steps++
-	if n := p.core.Counts.RoomWaits; n > p.waits {
-		p.waits = n
+	if j.waits > p.waits {
+		p.waits = j.waits
 		w.saw(sawFullQueue)
 	}
 	if w.follow != nil {
-		w.follow.stepped(w, m, j.in)
+		w.follow.stepped(w, j)
 	}
 	persisted, written := j.in.(node.Persisted)
 	if written { // a configuration counts once it is on disk

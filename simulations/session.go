@@ -44,6 +44,7 @@ type message struct {
 	sent, wall int64 // the true time and the sender's
 	raw        []byte
 	dec        node.Decoded
+	probes     []int // of its frame, see follower
 	up         bool
 }
 
@@ -180,10 +181,11 @@ func (w *World) deliver(ev *event) {
 		w.dated(e, &m)
 	}
 	if j == nil {
-		w.step(e.m, node.Received{ID: e.id, Msg: m.dec})
-	} else {
-		w.did(j)
+		j = w.jobOf(e.m, evDeliver, node.Received{ID: e.id, Msg: m.dec}, w.now)
+		j.probes = m.probes
+		j.execute()
 	}
+	w.did(j)
 	if m.dec.Frame != nil {
 		w.partial(e, m.dec.Frame)
 	}
@@ -230,11 +232,12 @@ func (w *World) send(m *machine, s *node.Send, is *sent) {
 	}
 	w.stats.Bytes += int64(len(s.Msg))
 	w.countSend(m, o.m, len(s.Msg))
+	var probes []int
 	if w.follow != nil {
-		w.follow.sends(w, &dec)
+		probes = w.follow.sends(w, dec.Frame)
 	}
 	waited := o.bytes[ln] > 0
-	w.enqueue(o, ln, message{at: at, sent: w.now, wall: m.clock.at(w.now).Wall, raw: s.Msg, dec: dec})
+	w.enqueue(o, ln, message{at: at, sent: w.now, wall: m.clock.at(w.now).Wall, raw: s.Msg, dec: dec, probes: probes})
 	e.queued[ln].Add(int64(len(s.Msg)))
 	if waited && o.bytes[ln] > w.queueLimit() {
 		after := [2]int64{}
