@@ -12,7 +12,8 @@ import (
 //
 // No message takes less than reach from one machine to another, nor less than far from one region to another. So what
 // a core is told until reach after the next event of its region, and until far after now, is known now, but
-// for what its own machine does first: its next event may run as soon as the one before is over. Only the core, the
+// for what its own machine does first: its next event may run as soon as the one before is over, and the messages of a
+// burst without waiting for each other's turns (see extend). Only the core, the
 // machine's clock and its disk take part in that. Random draws, messages on their way, the oracle and the hash of the
 // run belong to the turn. An event that is nobody's own, such as a fault or a heal, may change anything: nothing behind
 // it runs before it is over.
