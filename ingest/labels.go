@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -147,7 +146,7 @@ func (l *Labeller) Submit(ctx context.Context, b *node.Batch) node.Result {
 	known := l.known.Load()
 	var key []byte
 	for i, it := range b.Items {
-		key = appendSeriesKey(key[:0], it.Series)
+		key = it.Series.AppendKey(key[:0])
 		made, ok := known.find(key)
 		if !ok {
 			made.series, made.err = l.make(it.Series)
@@ -218,16 +217,4 @@ func (c *labelCache) put(key []byte, m madeSeries) {
 		c.bytes = size
 	}
 	c.made[string(key)] = m
-}
-
-// appendSeriesKey appends what tells a series from all others.
-func appendSeriesKey(k []byte, s *crdt.Series) []byte {
-	text := func(t string) { k = append(binary.AppendUvarint(k, uint64(len(t))), t...) }
-	k = append(k, byte(s.Kind))
-	text(s.Name)
-	for _, l := range s.Labels {
-		text(l.Name)
-		text(l.Value)
-	}
-	return k
 }

@@ -15,7 +15,8 @@ type Metrics struct {
 	hostFailures                           *prometheus.CounterVec
 	targets                                *prometheus.GaugeVec
 	scrapesFailed, discoveryFailed         prometheus.Counter
-	lookupFailures                         prometheus.Counter
+	lookupFailures, kafkaFailures          prometheus.Counter
+	kafkaBehind                            *prometheus.GaugeVec
 }
 
 // NewMetrics registers the counters with reg.
@@ -52,11 +53,15 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		}, []string{"by"}),
 		scrapesFailed:   counter("scrapes_failed_total", "Scrapes of which nothing counted: no answer, a bad one, or one beyond a limit."),
 		discoveryFailed: counter("discovery_failures_total", "Looks for targets that failed: what was found before holds."),
-		lookupFailures:  counter("lookup_failures_total", "Times that a table of labels had changed and could not be read: what it said before holds."),
+		kafkaFailures:   counter("kafka_failures_total", "Fetches and commits of offsets that failed, and batches given back since the node took none: all are tried again."),
+		kafkaBehind: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "meshd_ingest_kafka_behind_records", Help: "Records of a partition that this node reads behind the one it read last.",
+		}, []string{"topic", "partition"}),
+		lookupFailures: counter("lookup_failures_total", "Times that a table of labels had changed and could not be read: what it said before holds."),
 	}
 	for _, c := range []prometheus.Collector{
 		m.packets, m.bytes, m.lines, m.samples, m.stored, m.rejected, m.ignored, m.lost, m.clamped, m.commits,
-		m.deferred, m.spellings, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures,
+		m.deferred, m.spellings, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures, m.kafkaFailures, m.kafkaBehind,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("ingest: register metrics: %w", err)

@@ -42,6 +42,11 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 			return fmt.Errorf("--logs: %w", err)
 		}
 	}
+	if cfg.Kafka != "" {
+		if p.kafka, err = openKafka(cfg, to, metrics, log); err != nil {
+			return fmt.Errorf("--kafka: %w", err)
+		}
+	}
 	if cfg.HostMetrics {
 		p.host = ingest.NewHost(ingest.HostConfig{Submit: to, Metrics: metrics, Logger: log})
 	}
@@ -121,4 +126,14 @@ func openLogs(cfg *config.Config, to ingest.Submitter, metrics *ingest.Metrics, 
 	return ingest.NewLogs(ingest.LogsConfig{
 		Rules: rules, Positions: filepath.Join(cfg.Data, "log-positions.json"), Submit: to, Metrics: metrics, Logger: log,
 	})
+}
+
+// openKafka reads the rules. A node is known to its group by its name, so that it gets its partitions back after a restart.
+func openKafka(cfg *config.Config, to ingest.Submitter, metrics *ingest.Metrics, log *slog.Logger) (*ingest.Kafka, error) {
+	rules, err := ingest.LoadKafkaRules(cfg.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	instance := cfg.Mesh + "." + cfg.Region + "." + cfg.Node
+	return ingest.NewKafka(ingest.KafkaConfig{Rules: rules, Instance: instance, Submit: to, Metrics: metrics, Logger: log})
 }

@@ -32,6 +32,7 @@ type parts struct {
 	asks   bridge.Questions
 	statsd *ingest.StatsD
 	graph  *ingest.Graphite
+	kafka  *ingest.Kafka    // nil if there are no rules
 	logs   *ingest.Logs     // nil if there are no rules
 	host   *ingest.Host     // nil if host metrics are off
 	labels *ingest.Labeller // nil if there are no rules for labels
@@ -164,6 +165,9 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	}
 	if p.scrape != nil {
 		list = append(list, actor{"scrape", p.scrape.Run})
+	}
+	if p.kafka != nil {
+		list = append(list, actor{"kafka", p.kafka.Run})
 	}
 	if p.logs != nil {
 		list = append(list, actor{"logs", p.logs.Run})

@@ -45,6 +45,7 @@ type Config struct {
 	OTLPgRPC      string   // host:port, TCP, of OTLP over gRPC; default "off"
 	Logs          string   // YAML file of rules for log files that are followed; default none
 	Scrape        string   // YAML file of what is scraped; default none
+	Kafka         string   // YAML file of topics that hold events; default none
 	Labels        string   // YAML file of what happens to the labels of everything that comes in; default none
 	ReplicaLabels []string // labels dropped from what remote write sends; default "__replica__,prometheus_replica"
 	HostMetrics   bool     // count what the machine does; default on
@@ -101,6 +102,7 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.OTLPgRPC, "otlp-grpc", "off", "TCP `host:port|off` for OTLP over gRPC, as :4317")
 	fs.StringVar(&c.Logs, "logs", "", "YAML `file` of rules: which lines of which log files are events")
 	fs.StringVar(&c.Scrape, "scrape", "", "YAML `file` of what is scraped: scrape_configs as Prometheus has them")
+	fs.StringVar(&c.Kafka, "kafka", "", "YAML `file` of Kafka topics whose records are events, and their brokers")
 	fs.StringVar(&c.Labels, "labels", "", "YAML `file` of what happens to the labels of everything that comes in: lookups, labels, metric_relabel_configs")
 	fs.StringSliceVar(&c.ReplicaLabels, "replica-labels", []string{"__replica__", "prometheus_replica"}, "`name,...` of labels that tell a pair of Prometheus servers apart; dropped, so that a pair counts once")
 	fs.Var((*onOff)(&c.HostMetrics), "host-metrics", "`on|off`: count what this machine does (default on)")
