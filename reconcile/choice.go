@@ -20,6 +20,7 @@ type Choice struct {
 	left    map[*Metric]map[string]bool // versions that were answered with, and are not any more
 
 	together map[*Metric]map[SeriesID]*crdt.Value // of those that are answered with what all versions say
+	lacking  bool                                 // something is open that is answered for
 
 	of      *Derived // what was looked at: so many of its series
 	refs    int
@@ -69,8 +70,9 @@ func (c *Choice) Left(id SeriesID) bool {
 // Forgot says that the versions that were left are forgotten as far as they were given up.
 func (c *Choice) Forgot() { clear(c.left) }
 
-// Open reports whether a version that is not answered with holds something that the one that is lacks.
-func (c *Choice) Open() bool { return len(c.open) > 0 }
+// Open reports whether a version that is not answered with holds something that the one that is lacks. Metrics that the rules
+// keep in their region are not answered for: nothing of them can lack.
+func (c *Choice) Open() bool { return c.lacking }
 
 // Several reports whether more than one version of something is held.
 func (c *Choice) Several() bool { return len(c.several) > 0 }
@@ -85,16 +87,18 @@ func (c *Choice) Settle(d *Derived, own bool, value func(SeriesID) (*crdt.Value,
 	c.look(d, own)
 	clear(c.open)
 	clear(c.together)
+	c.lacking = false
 	for _, m := range c.several {
 		if err := c.choose(m, own, value, rules); err != nil {
 			return err
 		}
-		if own {
-			continue
+		_, travels := rules.Version(m.Name, m.Kind)
+		if !own && travels {
+			if err := c.join(m, value); err != nil {
+				return err
+			}
 		}
-		if err := c.join(m, value); err != nil {
-			return err
-		}
+		c.lacking = c.lacking || c.open[m] && (own || travels || mutant.On("what stays is lacking"))
 	}
 	return nil
 }

@@ -100,3 +100,30 @@ func answerM(t *testing.T, cells []cellOfM, atOnce bool) (rows string, open bool
 	}
 	return strings.Join(out, ", "), c.Open()
 }
+
+// TestWhatStaysIsNotLacking: a rule keeps a metric in its region of which two versions are held, neither of which holds all. Nothing of
+// it is answered with, so the region may be complete; once the rule is lifted it is not.
+func TestWhatStaysIsNotLacking(t *testing.T) {
+	cat := NewCatalog()
+	d, c := NewDerived(crdt.Origin{Class: crdt.ClassView, Region: "us"}, cat), NewChoice(cat)
+	for _, s := range []*crdt.Series{
+		counterOf("m", "code", "1", "user", "a"), counterOf("m", "code", "2", crdt.RollupLabel, versionSum+"user"),
+	} {
+		id, err := cat.Intern(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Raise(id, units(5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stays := rulesFor(t, Rule{Match: "m", Scope: ScopeRegion})
+	for i, rules := range []*Rules{nil, stays, nil} {
+		if err := c.Settle(d, false, func(id SeriesID) (*crdt.Value, error) { v, _ := d.Cell(id); return v, nil }, rules); err != nil {
+			t.Fatal(err)
+		}
+		if c.Open() != (rules == nil) || c.Passed(0) || c.Passed(1) {
+			t.Errorf("step %d: something is said to lack: %v, given up: %v, %v", i, c.Open(), c.Passed(0), c.Passed(1))
+		}
+	}
+}

@@ -162,6 +162,9 @@ func describe(v *crdt.Value) string {
 	if g, ok := v.X.(*crdt.Rollup); ok {
 		return fmt.Sprintf("%+v", *g)
 	}
+	if u, ok := v.X.(*crdt.Unique); ok { // with its registers: two sets of as many values differ
+		return fmt.Sprintf("about %.0f values %x", u.Estimate(), u.AppendBinary(nil))
+	}
 	a, _ := amountsOf(v)
 	return fmt.Sprintf("+%s -%s %v", a.P, a.N, a.B)
 }

@@ -30,6 +30,7 @@ var Directed = map[string]Test{
 	"newest version answered":               {"reconcile", "TestASumIsChosenOnceItContainsTheSeries"},
 	"all versions answered at once":         {"reconcile", "TestASumIsChosenOnceItContainsTheSeries"},
 	"versions are not joined":               {"reconcile", "TestWhoHoldsTheSameAnswersTheSame"},
+	"what stays is lacking":                 {"reconcile", "TestWhatStaysIsNotLacking"},
 	"sums without a version":                {"reconcile", "TestExportsAreTheSumsOfWhatTravels"},
 	"sources of one sum are joined":         {"reconcile", "TestASumOverSourcesIsWhatTheyCounted"},
 	"edges get what is of scope node":       {"node", "TestWhatIsOfScopeNode"},

@@ -89,6 +89,7 @@ var Names = []string{
 	"totals of windows forgotten at a crash",
 	"all versions answered at once",
 	"versions are not joined",
+	"what stays is lacking",
 	"newest version answered",
 	"sums without a version",
 	"scope ignored",
