@@ -15,7 +15,7 @@ import (
 func queryOf(ask wire.Ask, sel *history.Selection) *wire.Query {
 	q := &wire.Query{
 		Ask: ask, ByNode: sel.ByNode, Regions: sel.Regions, From: sel.From, To: sel.To, Width: uint64(min(sel.Width, crdt.HourMillis)), Kinds: sel.Kinds,
-		MaxBytes: maxBytes, MaxFound: maxCurves,
+		MaxBytes: maxBytes, MaxFound: maxCurves, Newest: sel.Newest,
 	}
 	if ask == wire.AskSeries {
 		q.MaxFound = maxSeries
@@ -116,7 +116,7 @@ func wantedOf(q *wire.Query) *wanted {
 // selection asks a history for what the question wants.
 func (w *wanted) selection(q *wire.Query) history.Selection {
 	sel := history.Selection{
-		Equal: w.equal, Match: w.series, Regions: q.Regions, ByNode: q.ByNode, From: q.From, To: q.To, Width: int64(q.Width),
+		Equal: w.equal, Match: w.series, Regions: q.Regions, ByNode: q.ByNode, From: q.From, To: q.To, Width: int64(q.Width), Newest: q.Newest,
 	}
 	if len(w.names) > 0 {
 		sel.Names = func(name string) bool { return all(w.names, name) }

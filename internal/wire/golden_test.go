@@ -148,7 +148,7 @@ func goldens(t *testing.T) []golden {
 		goldenRecord("query", &Query{
 			Ask: AskCurves, ByNode: true, Regions: []string{"eu"}, From: 1_800_000_000_000, To: 1_800_003_600_000, Width: 60_000,
 			MaxBytes: 64 << 20, MaxFound: 100_000, WithinMs: 10_000, Kinds: []crdt.Kind{crdt.KindCounter},
-			Tests: []Test{{Label: "__name__", Value: "clicks"}, {Label: "shop", Op: TestMatchesNo, Value: "test.*"}}, After: []byte{4, 5},
+			Tests: []Test{{Label: "__name__", Value: "clicks"}, {Label: "shop", Op: TestMatchesNo, Value: "test.*"}}, After: []byte{4, 5}, Newest: true,
 		}, AppendQuery, ParseQuery),
 		goldenRecord("answer", &Answer{
 			State: AnswerTooBig, Text: "more than 10 curves", Body: []byte{1, 2, 3}, Since: 1_700_000_000_000,

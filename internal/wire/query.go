@@ -28,7 +28,8 @@ type Query struct {
 	Tests []Test
 	Kinds []crdt.Kind
 
-	After []byte // AskPieces: the place in package history that the answer begins behind; it aliases what was parsed
+	Newest bool   // of gauges only the newest sample of each window is wanted, and how many there are
+	After  []byte // AskPieces: the place in package history that the answer begins behind; it aliases what was parsed
 }
 
 // Ask is what a Query asks for. Each answer begins with the hub's coverage.
@@ -68,7 +69,7 @@ const (
 )
 
 const (
-	queryFields  = 12
+	queryFields  = 13
 	testFields   = 3
 	testBytesMin = 1 + 1 + 1 + 1
 )
@@ -107,6 +108,7 @@ func AppendQuery(dst []byte, q *Query) ([]byte, error) {
 	}
 	w.limit("place", len(q.After), MaxPlaceBytes)
 	w.bytes(q.After)
+	w.bool(q.Newest)
 	b, err := w.done()
 	if err != nil {
 		return dst, fmt.Errorf("wire: append query: %w", err)
@@ -152,6 +154,7 @@ func parseQuery(b []byte) (*Query, error) {
 	if q.After = r.raw(); len(q.After) > MaxPlaceBytes {
 		return nil, fmt.Errorf("%w: place of %d bytes", ErrLimit, len(q.After))
 	}
+	q.Newest = r.bool()
 	r.skip(extra)
 	if err := r.end(); err != nil {
 		return nil, err

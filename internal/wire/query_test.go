@@ -14,7 +14,7 @@ func drawQuery(t *rapid.T) *Query {
 		Ask: Ask(rapid.IntRange(1, 6).Draw(t, "ask")), ByNode: rapid.Bool().Draw(t, "by node"),
 		From: rapid.Int64().Draw(t, "from"), To: rapid.Int64().Draw(t, "to"), Width: rapid.Uint64Range(0, 86_400_000).Draw(t, "width"),
 		MaxBytes: rapid.Uint64().Draw(t, "bytes"), MaxFound: rapid.Uint64().Draw(t, "found"), WithinMs: rapid.Uint64().Draw(t, "within"),
-		After: rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "after"),
+		Newest: rapid.Bool().Draw(t, "newest"), After: rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "after"),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "regions") {
 		q.Regions = append(q.Regions, drawName(t, "region"))

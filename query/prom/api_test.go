@@ -337,6 +337,30 @@ func TestWhatIsTakenOverIsMissing(t *testing.T) {
 	}
 }
 
+// TestNamesThatWereMeant looks at what is said of names that nothing has, and of what has no number.
+func TestNamesThatWereMeant(t *testing.T) {
+	m := everyKind(t)
+	m.count("eu", "eu-1", seriesOf(crdt.KindSet, "carts"), now-60_000, crdt.Value{Kind: crdt.KindSet, X: &crdt.Set{}})
+	api := newAPI(t, m, now, nil)
+	for _, row := range []struct{ query, want string }{
+		{"http_requests", `nothing is named \"http_requests\", but {\"http.requests\"} is`},
+		{"sum(rate(http_requests[5m]))", `{\"http.requests\"}`},
+		{"http_request", ""},
+		{`{"http.requests"}`, ""},
+		{"temperature:sum", `sum by (region) ({\"temperature\",node=~\".+\"})`},
+		{"temperature:newest", `in PromQL it is {\"temperature\"}`},
+		{"temperature:odd", ""},
+		{"carts", `is a set, which has no number for PromQL: ask /v1/total?metric=carts`},
+	} {
+		w := get(t, api, "/api/v1/query", url.Values{"query": {row.query}, "time": {seconds(now)}})
+		body := w.Body.String()
+		said := strings.Contains(body, `"infos"`) || strings.Contains(body, `"warnings"`)
+		if w.Code != 200 || said != (row.want != "") || !strings.Contains(body, row.want) {
+			t.Errorf("%s: %d %s, want %s", row.query, w.Code, body, row.want)
+		}
+	}
+}
+
 // TestOneNameOfTwoKinds looks at what tells them apart.
 func TestOneNameOfTwoKinds(t *testing.T) {
 	m := new(mesh)

@@ -86,5 +86,5 @@ func (q *queryable) read(ctx context.Context, h *storage.SelectHints, ms []*matc
 	if err := v.idle(); err != nil {
 		return nil, err
 	}
-	return v, nil
+	return v, v.hint(ctx)
 }

@@ -118,6 +118,9 @@ func (v *view) addOther(c *history.Curve) error {
 		}
 	case crdt.KindObserved, crdt.KindHistogram:
 		samples, err = observations(c.Points, v.hints.Start-1)
+	case crdt.KindSet:
+		v.noSamples(c.Series)
+		return nil
 	default:
 		return nil
 	}

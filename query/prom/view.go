@@ -123,7 +123,7 @@ func (v *view) anchor(ctx context.Context) error {
 // The kinds that cumulative tells apart, of those that have windows.
 var (
 	additiveKinds = []crdt.Kind{crdt.KindCounter, crdt.KindUpDown, crdt.KindDistribution}
-	otherKinds    = []crdt.Kind{crdt.KindGauge, crdt.KindUnique, crdt.KindObserved, crdt.KindHistogram}
+	otherKinds    = []crdt.Kind{crdt.KindGauge, crdt.KindUnique, crdt.KindObserved, crdt.KindHistogram, crdt.KindSet}
 )
 
 func cumulative(k crdt.Kind) bool {
