@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"meshd/internal/mutant"
 )
 
 // expireBatch chunks are deleted by one commit: 40 KB.
@@ -39,7 +41,7 @@ func (s *Store) Expire(ctx context.Context, pause func() error) error {
 			return fmt.Errorf("history: expire: %w", err)
 		}
 	}
-	if err := s.prune(keep, now); err != nil {
+	if err := s.prune(keep, now, pause); err != nil {
 		return fmt.Errorf("history: expire: %w", err)
 	}
 	return nil
@@ -112,9 +114,10 @@ func (s *Store) expired(keep retentions, k chunkKey, now time.Time) bool {
 	return k.span+spanMillis(k.width) <= keep.of(s.tables.byID[k.series].series.Name).horizon(k.width, now)
 }
 
-// prune drops the pairs that have nothing left, then series and owners without any.
-func (s *Store) prune(keep retentions, now time.Time) error {
+// prune drops the pairs that have nothing left, then series and owners without any, and notes of the others where they begin now.
+func (s *Store) prune(keep retentions, now time.Time, pause func() error) error {
 	var ops []Op
+	var ended error
 	gone := 0
 	for low := 0; ; low += matchBlock {
 		s.mu.Lock()
@@ -132,7 +135,9 @@ func (s *Store) prune(keep retentions, now time.Time) error {
 			if err := s.cfg.KV.Commit(ops[:n]); err != nil {
 				return err
 			}
-			ops = ops[n:]
+			if ops = ops[n:]; ended == nil && (len(ops) > 0 || !done) {
+				ended = pause() // what memory has dropped already is deleted all the same
+			}
 		}
 		if done {
 			break
@@ -140,7 +145,7 @@ func (s *Store) prune(keep retentions, now time.Time) error {
 	}
 	s.met.seriesGone.Add(float64(gone))
 	s.reindex()
-	return nil
+	return ended
 }
 
 // pruneSeries appends the deletions of what is gone of e and reports whether all is.
@@ -150,6 +155,9 @@ func (t *tables) pruneSeries(e *seriesEntry, keep retentions, now time.Time, ops
 		for i := range p.tiers {
 			tr := &p.tiers[i]
 			if len(tr.over) > 0 || tr.hasChunks() && tr.last+spanMillis(tr.width) > kept.horizon(tr.width, now) {
+				if p.begin(kept, now) {
+					*ops = append(*ops, Op{Key: idKey(prefixPair, e.id, p.owner.id), Value: p.appendRecord(nil)})
+				}
 				return false
 			}
 		}
@@ -169,6 +177,18 @@ func (t *tables) pruneSeries(e *seriesEntry, keep retentions, now time.Time, ops
 	t.byID[e.id] = nil
 	t.gone++
 	return true
+}
+
+// begin notes with which span each width of a pair begins, now that those before expired: before it wider windows answer, also when
+// narrow ones are to be kept for longer from now on. It reports whether the disk has to be told.
+func (p *pair) begin(kept Retention, now time.Time) (changed bool) {
+	for i := range p.tiers {
+		t := &p.tiers[i]
+		if first := floor(kept.horizon(t.width, now), spanMillis(t.width)); t.hasChunks() && first > t.first && !mutant.On("expired spans forgotten") {
+			t.first, changed = first, true
+		}
+	}
+	return changed && p.stored
 }
 
 // reindex makes the index anew once a quarter of what is in it is gone. What comes meanwhile is added at the end.

@@ -58,6 +58,12 @@ func (t *tier) reach() (first, last int64) {
 	return first, last
 }
 
+// begin returns the start of the first span, behind all times if there is none.
+func (t *tier) begin() int64 {
+	first, _ := t.reach()
+	return first
+}
+
 // eachSeries calls f for every series, under the lock, which it lets go now and then.
 func (s *Store) eachSeries(f func(*seriesEntry)) {
 	for low := 0; ; low += matchBlock {

@@ -138,6 +138,12 @@ func (r *reader) pair(p *pair, tiers []held, points []Point) ([]Point, error) {
 	if len(tiers) == 0 {
 		return points, nil
 	}
+	fine := fineTiers(tiers)
+	all := tiers
+	tiers = tiers[fine-1:] // the first stands for all of the fine ones
+	for i := range all[:fine] {
+		tiers[0].begin = min(tiers[0].begin, all[i].begin)
+	}
 	best := 0
 	for best+1 < len(tiers) && tiers[best+1].width <= r.sel.Width {
 		best++
@@ -147,12 +153,17 @@ func (r *reader) pair(p *pair, tiers []held, points []Point) ([]Point, error) {
 		to := r.sel.To
 		switch {
 		case i > best:
-			to = min(to, ceil(r.keep.horizon(tiers[i-1].width, r.now), tiers[i].width))
+			to = min(to, ceil(max(r.keep.horizon(tiers[i-1].width, r.now), tiers[i-1].begin), tiers[i].width))
 		case i > 0:
 			to = min(to, r.narrow[classOf(tiers[i].width)])
 		}
 		var err error
-		if points, err = r.tier(p, &tiers[i], points, max(from, r.keep.horizon(tiers[i].width, r.now)), to); err != nil {
+		if start := max(from, r.keep.horizon(tiers[i].width, r.now)); i > 0 || fine == 1 {
+			points, err = r.tier(p, &tiers[i], points, start, to)
+		} else {
+			points, err = r.fine(p, all[:fine], points, start, to)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if i > best {
@@ -162,6 +173,32 @@ func (r *reader) pair(p *pair, tiers []held, points []Point) ([]Point, error) {
 		}
 	}
 	return points, nil
+}
+
+// fineTiers returns how many of tiers, of which there is one at least, are fine ones, 1 if none is. A process writes one fine width,
+// but not each the same: what differs was counted by others, or before a restart.
+func fineTiers(tiers []held) int {
+	n := 0
+	for n < len(tiers) && classOf(tiers[n].width) == 0 && !mutant.On("fine widths one for another") {
+		n++
+	}
+	return max(n, 1)
+}
+
+// fine appends the points of several fine widths that begin in [from, to), which is behind all of points. They may overlap: none of
+// them contains what another one counts.
+func (r *reader) fine(p *pair, tiers []held, points []Point, from, to int64) ([]Point, error) {
+	var merged []Point
+	for i := range tiers {
+		of, err := r.tier(p, &tiers[i], nil, from, to)
+		if err != nil {
+			return nil, err
+		}
+		if merged, err = combinePoints(merged, of); err != nil {
+			return nil, err
+		}
+	}
+	return append(points, merged...), nil
 }
 
 // behind returns where the last of points ends, or from if that is later.
@@ -177,6 +214,7 @@ type held struct {
 	width       int64
 	first, last int64
 	newest      int64
+	begin       int64 // of the first span that anything is held of: before it narrow windows are gone, or never were
 	over        []heldRun
 }
 
@@ -193,7 +231,7 @@ func (s *Store) tiersOf(p *pair, from, to int64) []held {
 	out := make([]held, len(p.tiers))
 	for i := range p.tiers {
 		t := &p.tiers[i]
-		out[i] = held{width: t.width, first: t.first, last: t.last, newest: t.newest}
+		out[i] = held{width: t.width, first: t.first, last: t.last, newest: t.newest, begin: t.begin()}
 		for _, o := range t.over {
 			if o.span >= to || o.span+spanMillis(t.width) <= from {
 				continue

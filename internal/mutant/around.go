@@ -44,6 +44,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"half an answer is whole", "internal/ask", "TestAnotherHubIsAsked"},
 	{"cut off without a word", "internal/ask", "TestCutOffItSaysSo"},
 	{"own windows added to a hub's", "internal/ask", "TestOwnUnsentWindowsAreSeenOnce"},
+	{"fine widths one for another", "history", "TestFineWindowsOfSeveralWidthsAreAdded"},
+	{"expired spans forgotten", "history", "TestRulesSayHowLongASeriesIsKept"},
 	{"taken windows added", "history", "TestAHistoryIsHandedOver"},
 	{"taken before it is durable", "internal/ask", "TestATakeoverGoesOnAfterACrash"},
 	{"new hubs answer as whole", "internal/ask", "TestATakeoverGoesOnAfterACrash"},
