@@ -46,6 +46,19 @@ type reconnectDetail struct {
 	// CaughtUp is when edges answered all that the others had counted meanwhile, from when the hub took requests again.
 	CaughtUp spread `json:"caught_up"`
 	Sessions spread `json:"sessions"` // when they had a session with its new process
+	// WithoutSession is how many had none in the end. What did not come counts above as if it came then.
+	WithoutSession int `json:"without_session"`
+}
+
+// replaceZeros puts at in the place of what never happened and returns how often.
+func replaceZeros(times []time.Duration, at time.Duration) (n int) {
+	for i := range times {
+		if times[i] == 0 {
+			times[i] = at
+			n++
+		}
+	}
+	return n
 }
 
 func (b *reconnect) measure(ctx context.Context, r *run) (*Report, error) {
@@ -87,7 +100,8 @@ func (b *reconnect) measure(ctx context.Context, r *run) (*Report, error) {
 				if p := e.gossip.Peers(); sessions[i] == 0 && len(p) > 0 && p[0].Inc != was {
 					sessions[i] = time.Since(began)
 				}
-				if exact(e) {
+				// Who has no session cannot have caught up, and asking costs the processors that it waits for.
+				if sessions[i] != 0 && exact(e) {
 					caughtUp[i] = time.Since(began)
 					return
 				}
@@ -96,13 +110,9 @@ func (b *reconnect) measure(ctx context.Context, r *run) (*Report, error) {
 		})
 	}
 	all.Wait()
-	starved := 0
-	for _, at := range caughtUp {
-		if at == 0 {
-			starved++
-		}
-	}
-	d := reconnectDetail{CaughtUp: newSpread(caughtUp), Sessions: newSpread(sessions)}
+	d := reconnectDetail{WithoutSession: replaceZeros(sessions, exactWithin)}
+	starved := replaceZeros(caughtUp, exactWithin)
+	d.CaughtUp, d.Sessions = newSpread(caughtUp), newSpread(sessions)
 	rep := newReport(Quantity{round(d.CaughtUp.Max/1000, 2), "s", fmt.Sprintf("until the last of %d edges had what %d others counted in %d series while their hub was gone; median %.1f s",
 		b.edges, b.edges-1, b.series, d.CaughtUp.P50/1000)}, reconnectBar, Quantity{}, &d)
 	if starved > 0 {
