@@ -60,11 +60,11 @@ type mergeRate struct {
 
 func (b *merge) measure(ctx context.Context, r *run) (*Report, error) {
 	var d mergeDetail
-	counters, err := b.script(crdt.KindCounter, b.series, b.changed)
+	counters, err := b.script("edge", crdt.Incarnation{1}, crdt.KindCounter, b.series, b.changed)
 	if err != nil {
 		return nil, err
 	}
-	distributions, err := b.script(crdt.KindDistribution, max(1, b.series/10), max(1, b.changed/10))
+	distributions, err := b.script("edge", crdt.Incarnation{1}, crdt.KindDistribution, max(1, b.series/10), max(1, b.changed/10))
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +99,11 @@ type script struct {
 // samplesPerCell is how many samples a distribution gains between two frames: most fall into buckets of their own.
 const samplesPerCell = 20
 
-// script writes the frames that an origin would, by the rules that its node follows: values move by Next and Join.
-func (b *merge) script(kind crdt.Kind, series, changed int) (*script, error) {
+// script writes the frames that the origin of a node would, by the rules that its node follows: values move by Next and Join.
+func (b *merge) script(node string, inc crdt.Incarnation, kind crdt.Kind, series, changed int) (*script, error) {
 	random := rand.New(rand.NewPCG(b.seed, 7))
 	s := &script{
-		origin: crdt.Origin{Class: crdt.ClassNode, Region: pairRegion, Node: "edge", Inc: crdt.Incarnation{1}}, kind: kind,
+		origin: crdt.Origin{Class: crdt.ClassNode, Region: pairRegion, Node: node, Inc: inc}, kind: kind,
 		total: crdt.Value{Kind: kind},
 	}
 	cells := make([]crdt.Value, series)
