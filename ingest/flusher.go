@@ -81,6 +81,7 @@ func (f *flusher) flush(ctx context.Context) {
 	var stored uint64
 	for i := range from {
 		stored += from[i].samples
+		f.acc.settle(&from[i])
 	}
 	for _, r := range res.Rejected {
 		n := from[r.Index].samples

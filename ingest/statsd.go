@@ -57,7 +57,7 @@ const (
 // Several values (name:1:2|ms) count as that many lines; if one of them is bad none counts. A tag without a value is
 // the label tag="true"; of tags with one name the last counts; node and region become exported_node and
 // exported_region. Container, external data and cardinality fields are skipped. A timestamp stamps gauges; one more
-// than 10 minutes ahead is replaced by the time of arrival. Events and service checks are accepted, counted in meshd_ingest_ignored_total and not stored.
+// than 10 minutes ahead is replaced by the time of arrival. Of other types it says in which window they count. Events and service checks are accepted, counted in meshd_ingest_ignored_total and not stored.
 //
 // A line that is refused is counted by reason in meshd_ingest_rejected_total; the other lines of its packet count.
 // UDP is at most once: what the kernel drops is counted where it tells (Linux) and reported to the node as lost.

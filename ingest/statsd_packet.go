@@ -87,6 +87,9 @@ func (p *packetParser) takeLine(b []byte, now crdt.HLC) reason {
 		return r
 	}
 	s := spelling{kind: kind, name: l.name, tags: l.tags}
+	if kind != 'g' { // whose time is in its stamp
+		s.at = l.time
+	}
 	n, r := p.acc.add(&s, p.samples, func() (*crdt.Series, reason) { return l.seriesOf(crdtKind) })
 	p.tally.samples += uint64(n)
 	if r == reasonLimit {

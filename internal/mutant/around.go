@@ -58,6 +58,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"starts of targets ignored", "ingest", "TestTwoScrapersCountAsOne"},
 	{"targets shared by remainder", "ingest", "TestTargetsAreShared"},
 	{"refusals of the wrong sample", "ingest", "TestLabelsKeepTheAnswer"},
+	{"dated accumulators kept", "ingest", "TestTimesOfCounts"},
 	{"records without tokens", "ingest", "TestKafkaCountsOnceOverACrash"},
 	{"limited packets not counted", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"logins known by name alone", "query", "TestLoginsHaveRoles"},
