@@ -181,6 +181,10 @@ func (w *World) did(j *job) {
 		w.fail("panic", "%s: %s", m.spec.Name, j.broke)
 		return
 	}
+	if out.Fatal != nil { // no process is another's twin here, and none is forgotten while it runs
+		w.fail("I6", "%s has to end: %v", m.spec.Name, out.Fatal)
+		return
+	}
 	w.stats.Steps++
 	if j.waits > p.waits {
 		p.waits = j.waits
