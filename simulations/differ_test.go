@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"meshd/crdt"
+	"meshd/internal/wire"
 	"meshd/node"
 )
 
@@ -14,6 +15,7 @@ func TestWhatMayDiffer(t *testing.T) {
 		region, born    int64 // of the machine that is judged
 		edge, destroyed bool
 		rollups         bool
+		dropped         string // who has an order to drop the series: the machine that is judged, or a hub, too
 		in, out, got    uint64
 		violation       bool
 	}{
@@ -29,6 +31,8 @@ func TestWhatMayDiffer(t *testing.T) {
 		"sums are left outside, another hub lacks them":     {region: 1, destroyed: true, rollups: true, in: 5, out: 7, got: 5, violation: true},
 		"sums are left outside, an edge lacks them":         {region: 1, born: 9, edge: true, destroyed: true, rollups: true, in: 5, out: 7, got: 5, violation: true},
 		"an edge inside answers what is left in sums alone": {region: 0, born: 11, edge: true, destroyed: true, rollups: true, in: 5, out: 7, got: 7, violation: true},
+		"an edge alone has an order that hubs lost":         {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, got: 1},
+		"a hub has it, too":                                 {region: 0, born: 11, edge: true, dropped: "both", in: 5, out: 5, got: 1, violation: true},
 		"less is left outside":                              {region: 1, destroyed: true, rollups: true, in: 7, out: 5, got: 5, violation: true},
 		"sums are left, and nothing was destroyed":          {region: 1, rollups: true, in: 5, out: 7, got: 7, violation: true},
 	} {
@@ -43,7 +47,7 @@ func TestWhatMayDiffer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				m := &machine{region: int(region), proc: &process{core: core, born: born}}
+				m := &machine{region: int(region), disk: newDisk(), proc: &process{core: core, born: born}}
 				m.spec.Role = role
 				same := crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}
 				return told{m, &answers{values: [][]*crdt.Value{{{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)}}, {&same}}}}
@@ -57,8 +61,20 @@ func TestWhatMayDiffer(t *testing.T) {
 			if !c.rollups {
 				inside = nil
 			}
+			judged := says(c.region, c.born, role, c.got)
+			if c.dropped != "" {
+				order, err := wire.AppendMessage(nil, &wire.Drops{Drops: []wire.Drop{{Metric: w.truth.series[0].Name, Gen: 1}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.truth.drops[0].ordered = true
+				judged.m.disk.kv["d/"] = order
+				if c.dropped == "both" {
+					w.hubs[0].disk.kv["d/"] = order
+				}
+			}
 			err := w.sidesDiffer(in, inside)
-			for _, y := range []told{in, out, says(c.region, c.born, role, c.got)} {
+			for _, y := range []told{in, out, judged} {
 				if err == nil {
 					err = w.differ(in, y, inside)
 				}
