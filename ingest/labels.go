@@ -139,7 +139,7 @@ func (l *Labeller) reload() {
 
 // Submit implements Submitter.
 func (l *Labeller) Submit(ctx context.Context, b *node.Batch) node.Result {
-	out := node.Batch{Items: make([]node.Item, 0, len(b.Items)), Lost: b.Lost, AckHub: b.AckHub}
+	out := node.Batch{Items: make([]node.Item, 0, len(b.Items)), Lost: b.Lost, AckHub: b.AckHub, Chain: b.Chain}
 	var from []int // of each item that goes on
 	var refused []node.Rejection
 	dropped := 0
@@ -164,7 +164,7 @@ func (l *Labeller) Submit(ctx context.Context, b *node.Batch) node.Result {
 	}
 	l.meter.ignored.WithLabelValues("relabelled").Add(float64(dropped))
 	var res node.Result
-	if len(out.Items) > 0 || out.Lost > 0 {
+	if len(out.Items) > 0 || out.Lost > 0 || out.Chain != nil {
 		if res = l.to.Submit(ctx, &out); res.Err != nil && !errors.Is(res.Err, node.ErrUnconfirmed) {
 			return res
 		}

@@ -31,6 +31,7 @@ type Batch struct {
 	// AckHub, if not 0, makes the answer wait for the word of a hub of the region that the batch is on its disk, at most
 	// so many milliseconds: see ErrUnconfirmed. A hub's own disk is a hub's.
 	AckHub int64
+	Chain  *Chain // nil: none; see there
 }
 
 // Result tells what became of a batch, once it is on disk.
@@ -64,6 +65,7 @@ type Limits struct {
 	Series  int // live series of the node's own; default 100,000 (about 60 MB of cells and names)
 	Keys    int // idempotency keys remembered; default 1,000,000 for 24 h (48 MB)
 	Sources int // client sources remembered; default 100,000 (600 B each)
+	Chains  int // sessions of clients remembered, until a day after their last batch; default 1,000,000 (100 MB)
 	Windows int // open windows, over all series and widths; default 600,000 (90 MB)
 	Waiting int // items waiting for a commit; default 1,000,000
 	Named   int // incarnations of its own that a node names to its hubs, the live one among them; default and at most 4,096, see wire.MaxHeads

@@ -138,7 +138,12 @@ func (c *Core) commitOwn(p *pending, rec *records) {
 			c.out.Replies = append(c.out.Replies, Reply{ID: s.ID, Result: Result{Err: err}})
 			continue
 		}
-		p.replies = append(p.replies, Reply{ID: s.ID, Result: b.add(s.Batch, p.tokens), ackHub: s.Batch.AckHub})
+		res, err := b.follow(s.Batch, p.tokens)
+		if err != nil {
+			c.refuseChain(&s, err)
+			continue
+		}
+		p.replies = append(p.replies, Reply{ID: s.ID, Result: res, ackHub: s.Batch.AckHub})
 	}
 	c.queue.batches, c.queue.items = nil, 0
 	b.finish(p)

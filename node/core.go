@@ -129,7 +129,7 @@ type Counters struct {
 	WindowReadsFailed, WindowsPublished, WindowsReopened, WindowGaps            uint64
 	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics             uint64
 	Frozen, Forgotten, ForgottenTaken, ForgottenApart                           uint64
-	FrozenFrames, ForgottenFrames                                               uint64
+	FrozenFrames, ForgottenFrames, Unchained                                    uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.

@@ -25,6 +25,7 @@ import (
 //	d/ hash of matcher (16)   drop of series by an operator
 //	w/ n/ v/ q/               windows: see windows_disk.go
 //	s/ source                 sequence window of a client source
+//	a/ chain (16)             the last batch of a client's session, with the hour; expires by itself
 //	c/                        the mesh's configuration
 //	b/                        what an edge's line may still carry
 //	t/ hash of key (16)       idempotency key, with the hour it was used; expires by itself
@@ -39,6 +40,7 @@ const (
 	prefixFrozen   = "z/"
 	prefixSource   = "s/"
 	prefixKey      = "t/"
+	prefixChain    = "a/"
 	prefixConfig   = "c/"
 	prefixBudget   = "b/"
 )

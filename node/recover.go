@@ -275,6 +275,9 @@ func (rec *recovery) tokens() error {
 	if err != nil {
 		return err
 	}
+	if err := rec.r.Scan([]byte(prefixChain), t.recoverLink); err != nil {
+		return err
+	}
 	return rec.r.Scan([]byte(prefixKey), func(key, value []byte) error {
 		if len(key) != len(prefixKey)+len(keyHash{}) || len(value) != 8 {
 			return fmt.Errorf("idempotency key record of %d and %d bytes", len(key), len(value))

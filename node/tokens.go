@@ -26,6 +26,7 @@ func (l *Limits) defaults() {
 	l.Series = cmp.Or(l.Series, 100_000)
 	l.Keys = cmp.Or(l.Keys, 1_000_000)
 	l.Sources = cmp.Or(l.Sources, 100_000)
+	l.chainDefaults()
 	l.Waiting = cmp.Or(l.Waiting, 1_000_000)
 	l.Windows = cmp.Or(l.Windows, maxOpenCells)
 	l.Named = min(cmp.Or(l.Named, wire.MaxHeads), wire.MaxHeads)
@@ -39,6 +40,8 @@ type tokens struct {
 	sources map[string]*window
 	hours   map[int64]map[keyHash]struct{} // by hour since the epoch
 	keys    int
+	links   map[ChainID]*chainEnd
+	swept   int64 // the hour in which links were last looked through
 }
 
 type keyHash [16]byte
@@ -96,7 +99,7 @@ func parseWindow(b []byte) (*window, error) {
 
 func newTokens(l Limits) *tokens {
 	l.defaults()
-	return &tokens{limits: l, sources: map[string]*window{}, hours: map[int64]map[keyHash]struct{}{}}
+	return &tokens{limits: l, sources: map[string]*window{}, hours: map[int64]map[keyHash]struct{}{}, links: map[ChainID]*chainEnd{}}
 }
 
 // tokenChanges are the tokens of a commit that is not on disk yet.
@@ -104,16 +107,18 @@ type tokenChanges struct {
 	t       *tokens
 	sources map[string]*window
 	keys    map[keyHash]int64 // hour of first use
+	links   map[ChainID]*chainEnd // nil: closed
 }
 
 func (t *tokens) begin() *tokenChanges {
-	return &tokenChanges{t: t, sources: map[string]*window{}, keys: map[keyHash]int64{}}
+	return &tokenChanges{t: t, sources: map[string]*window{}, keys: map[keyHash]int64{}, links: map[ChainID]*chainEnd{}}
 }
 
 // room reports an error that wraps ErrTokens if the new tokens among items are more than may still be remembered: a
 // token is never forgotten early to make room.
 func (c *tokenChanges) room(items []Item, nowMs int64) error {
 	c.t.expire(nowMs)
+	c.t.expireLinks(nowMs)
 	keys, sources := map[keyHash]struct{}{}, map[string]struct{}{}
 	for i := range items {
 		switch tok := items[i].Token; {
@@ -192,13 +197,14 @@ func (c *tokenChanges) ops(dst []Op) []Op {
 	for _, k := range keys {
 		dst = append(dst, Op{Key: append([]byte(prefixKey), k[:]...), Value: binary.BigEndian.AppendUint64(nil, uint64(c.keys[k])), TTL: keyHours * time.Hour})
 	}
-	return dst
+	return c.linkOps(dst)
 }
 
 func (t *tokens) commit(c *tokenChanges) {
 	if c == nil {
 		return
 	}
+	t.commitLinks(c)
 	maps.Copy(t.sources, c.sources)
 	for k, hour := range c.keys {
 		t.addKey(k, hour)

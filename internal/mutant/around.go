@@ -62,4 +62,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"records without tokens", "ingest", "TestKafkaCountsOnceOverACrash"},
 	{"limited packets not counted", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"logins known by name alone", "query", "TestLoginsHaveRoles"},
+	{"last link counted again", "node", "TestALinkCountsOnce"},
+	{"forgotten chain begins again", "node", "TestAChainThatIsForgottenCountsNothing"},
+	{"doubt moves to another node", "client", "TestWhatIsCountedArrivesOnce"},
+	{"doubt is given up", "client", "TestWhatIsCountedArrivesOnce"},
 }
