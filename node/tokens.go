@@ -106,7 +106,7 @@ func newTokens(l Limits) *tokens {
 type tokenChanges struct {
 	t       *tokens
 	sources map[string]*window
-	keys    map[keyHash]int64 // hour of first use
+	keys    map[keyHash]int64     // hour of first use
 	links   map[ChainID]*chainEnd // nil: closed
 }
 
