@@ -85,13 +85,12 @@ func (c *Clients) answer(f func(w http.ResponseWriter, r *http.Request) (int, an
 
 // countedBy says what is known of a request that failed.
 func countedBy(err error) string {
-	var he *httpError
 	for _, e := range []error{node.ErrBusy, node.ErrFull, node.ErrTokens, node.ErrChain} {
 		if errors.Is(err, e) {
 			return "no"
 		}
 	}
-	if errors.As(err, &he) {
+	if _, ok := errors.AsType[*httpError](err); ok {
 		return "no"
 	}
 	return "unknown" // the node is closing, or nobody waits for its answer any more

@@ -108,6 +108,7 @@ func (p *parts) openHTTP(cfg *config.Config, door *ingest.Door, registry *promet
 	p.http.Handle("/v1/metrics", query.Write, otlp)
 	p.http.Handle("/api/v1/otlp/v1/metrics", query.Write, otlp)
 	p.http.Handle("/api/v1/write", query.Write, ingest.NewRemoteWrite(door, cfg.ReplicaLabels))
+	p.http.Handle("/v1/client/", query.Write, ingest.NewClients(door))
 	influx := ingest.NewInflux(door)
 	p.http.Handle("/write", query.Write, influx)
 	p.http.Handle("/api/v2/write", query.Write, influx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,15 +9,36 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"meshd/client"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"meshd": main})
+	testscript.Main(m, map[string]func(){"meshd": main, "job": job})
+}
+
+// job is a short job that links package client: it counts three clicks at the nodes that it is given, and one distinct user, and ends.
+func job() {
+	c, err := client.New(client.Config{Nodes: os.Args[1:]})
+	if err == nil {
+		c.Counter("clicks").Add(3)
+		c.Unique("users").Add("ann")
+		c.Timer("took").Observe(time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		err = c.Close(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println("done")
 }
 
 // TestScripts runs the command line as users do; every script's name is what it claims.
