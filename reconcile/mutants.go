@@ -12,7 +12,7 @@ func (s *Slots) maxFirst(id SeriesID, own []*Replica) (crdt.Value, bool, error) 
 	for _, o := range s.Origins() {
 		sl := s.all[o]
 		if t, _ := sl.Total.Cell(id); t != nil {
-			_, _ = one.Total.join(0, t, 1, nil)
+			_, _ = one.Total.join(0, t, 1, nil, -1)
 		}
 		for inc, m := range sl.yours {
 			if one.yours[inc] == nil {

@@ -46,3 +46,24 @@ func bySeq(cells []wire.Cell) []int32 {
 	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(cells[a].Seq, cells[b].Seq) })
 	return order
 }
+
+// gap returns between which cells of the list one of seq belongs; ref itself, which is not in the list yet, may be near. Frames
+// mostly come in order: then it is the end. A checkpoint comes in parts, each with cells from all over the list: from the
+// cell before it on, in the order of seqs, a part costs one way through the list and not one for each of its cells.
+func (r *Replica) gap(ref uint32, seq uint64, near int32) (newer, older int32) {
+	newer, older = -1, r.newest
+	if older < 0 || r.cells[older].seq <= seq {
+		return newer, older
+	}
+	if near >= 0 && near != int32(ref) && r.cells[near].linked && r.cells[near].seq <= seq {
+		for older = near; ; older = newer {
+			if newer = r.cells[older].newer; newer < 0 || r.cells[newer].seq > seq {
+				return newer, older
+			}
+		}
+	}
+	for older >= 0 && r.cells[older].seq > seq {
+		newer, older = older, r.cells[older].older
+	}
+	return newer, older
+}

@@ -154,7 +154,7 @@ func (r *Replica) Apply(f *wire.Frame, sink Sink) (rose int, err error) {
 		}
 		r.define(d.Ref, id, d.Seq)
 	}
-	order := bySeq(f.Cells)
+	order, near := bySeq(f.Cells), int32(-1)
 	for i := range f.Cells {
 		c := &f.Cells[i]
 		if order != nil {
@@ -167,12 +167,13 @@ func (r *Replica) Apply(f *wire.Frame, sink Sink) (rose int, err error) {
 			r.cat.Late++
 			continue
 		}
-		up, err := r.join(c.Ref, &c.Value, c.Seq, sink)
+		up, err := r.join(c.Ref, &c.Value, c.Seq, sink, near)
 		if err != nil {
 			return rose, err
 		}
 		if up {
 			rose++
+			near = int32(c.Ref)
 		}
 	}
 	before := r.Progress[f.Stream]
@@ -197,7 +198,8 @@ func (r *Replica) define(ref uint32, id SeriesID, seq uint64) {
 	r.cells[ref].v = crdt.Bottom(r.cat.Series(id).Kind.CellKind(r.Origin.Class))
 }
 
-func (r *Replica) join(ref uint32, d *crdt.Value, seq uint64, sink Sink) (bool, error) {
+// join joins one cell. near is as in place.
+func (r *Replica) join(ref uint32, d *crdt.Value, seq uint64, sink Sink, near int32) (bool, error) {
 	c := &r.cells[ref]
 	var sum *crdt.Value
 	var stamp uint64
@@ -208,15 +210,19 @@ func (r *Replica) join(ref uint32, d *crdt.Value, seq uint64, sink Sink) (bool, 
 	if err != nil || !up && c.linked { // a first write of zero is a change: the series exists from then on
 		return false, err
 	}
-	r.touch(ref, seq)
+	r.place(ref, seq, near)
 	if sink != nil {
 		sink.Gained(r.series[ref])
 	}
 	return true, nil
 }
 
-// touch records that the cell of ref changed at seq and moves it to its place in the list.
-func (r *Replica) touch(ref uint32, seq uint64) {
+// touch records that the cell of ref changed at seq.
+func (r *Replica) touch(ref uint32, seq uint64) { r.place(ref, seq, -1) }
+
+// place records that the cell of ref changed at seq and moves it to its place in the list: behind all that are not newer.
+// near is a cell whose place is probably just before that, -1 if none is known; it changes how long the search takes only.
+func (r *Replica) place(ref uint32, seq uint64, near int32) {
 	c := &r.cells[ref]
 	if c.linked && seq <= c.seq {
 		return
@@ -226,10 +232,7 @@ func (r *Replica) touch(ref uint32, seq uint64) {
 	}
 	c.seq, c.linked = seq, true
 	r.top = max(r.top, seq)
-	newer, older := int32(-1), r.newest
-	for older >= 0 && r.cells[older].seq > seq { // frames mostly come in order: the loop seldom runs
-		newer, older = older, r.cells[older].older
-	}
+	newer, older := r.gap(ref, seq, near)
 	c.older, c.newer = older, newer
 	if older >= 0 {
 		r.cells[older].newer = int32(ref)
