@@ -101,9 +101,9 @@ func (cfg *KafkaConfig) options() []kgo.Opt {
 // prepare makes the topic or checks the one that is there.
 func (k *Kafka) prepare(ctx context.Context) error {
 	limit := strconv.Itoa(kafkaRecordBytes)
-	settings := map[string]*string{"max.message.bytes": &limit, "cleanup.policy": kadm.StringPtr("delete")}
+	settings := map[string]*string{"max.message.bytes": &limit, "cleanup.policy": new("delete")}
 	if k.cfg.KeepFor > 0 {
-		settings["retention.ms"] = kadm.StringPtr(strconv.FormatInt(k.cfg.KeepFor.Milliseconds(), 10))
+		settings["retention.ms"] = new(strconv.FormatInt(k.cfg.KeepFor.Milliseconds(), 10))
 	}
 	_, err := k.admin.CreateTopic(ctx, int32(k.cfg.Partitions), int16(k.cfg.Replicas), settings, k.cfg.Topic)
 	if errors.Is(err, kerr.TopicAlreadyExists) {
