@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeSpace asks the file system what an unprivileged process may still write, and its size.
-func freeSpace(dir string) (free, total uint64, err error) {
+// FreeSpace asks the file system what an unprivileged process may still write, and its size.
+func FreeSpace(dir string) (free, total uint64, err error) {
 	var st unix.Statfs_t
 	for {
 		err := unix.Statfs(dir, &st)

@@ -41,6 +41,20 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 		return err
 	}
 	defer done()
+	return scan(txn, prefix, fn)
+}
+
+// View calls fn with a function that scans as Scan does, always the same instant. That function is valid during the call only.
+func (s *Store) View(fn func(scan func(prefix []byte, fn func(key, value []byte) error) error) error) error {
+	txn, done, err := s.snapshot()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return fn(func(prefix []byte, fn func(key, value []byte) error) error { return scan(txn, prefix, fn) })
+}
+
+func scan(txn *badger.Txn, prefix []byte, fn func(key, value []byte) error) (err error) {
 	// Values lie beside their keys, so that prefetching would only hold 100 of them in memory.
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: dataKey(prefix)})
 	defer it.Close()

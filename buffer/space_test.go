@@ -107,7 +107,7 @@ func TestFullCountsOwnWrites(t *testing.T) {
 }
 
 func TestFreeSpaceOfThisDisk(t *testing.T) {
-	free, total, err := freeSpace(t.TempDir())
+	free, total, err := FreeSpace(t.TempDir())
 	if err != nil || total == 0 || free > total {
 		t.Errorf("free %d of %d, %v", free, total, err)
 	}

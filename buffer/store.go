@@ -82,7 +82,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.FreeSpace == nil {
-		cfg.FreeSpace = freeSpace
+		cfg.FreeSpace = FreeSpace
 	}
 	s, err := open(cfg)
 	if err != nil {

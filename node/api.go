@@ -39,6 +39,7 @@ type Result struct {
 	Accepted   int
 	Duplicates int
 	Rejected   []Rejection
+	Ahead      int   // of a Replay: frames beyond a gap, of which cells may be left out until what is before them comes
 	Err        error // not nil: nothing of the batch was counted (ErrFull, ErrBusy, ErrClosed), but for ErrUnconfirmed
 }
 

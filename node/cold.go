@@ -208,7 +208,7 @@ func (c *Core) whole(o crdt.Origin, n reconcile.Named) bool {
 func (c *Core) thaw(o crdt.Origin, q *queuedFrame) {
 	w, asked := c.hub.cold.waiting[o]
 	if q != nil {
-		if len(w) >= maxLoading {
+		if len(w) >= maxLoading && q.from != 0 { // what is replayed comes in batches that are waited for
 			c.Counts.FramesDropped++ // its sender resumes from what was acknowledged
 		} else {
 			w = append(w, *q)

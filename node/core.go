@@ -32,9 +32,11 @@ type CoreConfig struct {
 	Window      int64 // width of fine windows, see crdt.FineWidth; 0: no windows are kept
 	Inflight    int   // bytes of frames to one peer that may be unacknowledged; 0 = 2 MiB. Simulations make it small
 
-	Downlink []string // at an edge: patterns of the series that hubs send it; nil = all, not nil and empty = none
-	OneFeed  bool     // at an edge: one home hub sends, the others only take. Half the bytes, and a later failover of reads
-	Budget   Budget   // at an edge: bytes that its line may carry
+	Downlink     []string // at an edge: patterns of the series that hubs send it; nil = all, not nil and empty = none
+	OneFeed      bool     // at an edge: one home hub sends, the others only take. Half the bytes, and a later failover of reads
+	ArchiveBytes int64    // at a hub: bytes of its log that wait at most for somebody to archive them, see Archived; 0 = nobody does
+
+	Budget Budget // at an edge: bytes that its line may carry
 }
 
 func (c *CoreConfig) defaults() {
@@ -65,15 +67,16 @@ type Core struct {
 	own    crdt.Origin
 	live   *reconcile.Replica // cells of own
 
-	mine   []*reconcile.Replica // an edge's copies of its incarnations, the live one last
-	slots  *reconcile.Slots     // an edge's own region, from its hubs
-	views  *reconcile.Views     // an edge's other regions
-	hub    *hubState            // nil at an edge
-	stated statements           // coverage as hubs state it
-	drops  drops
-	config meshConfig
-	win    *windows // nil: no windows are kept
-	scopes scopes
+	mine    []*reconcile.Replica // an edge's copies of its incarnations, the live one last
+	slots   *reconcile.Slots     // an edge's own region, from its hubs
+	views   *reconcile.Views     // an edge's other regions
+	hub     *hubState            // nil at an edge
+	stated  statements           // coverage as hubs state it
+	drops   drops
+	replays replays
+	config  meshConfig
+	win     *windows // nil: no windows are kept
+	scopes  scopes
 
 	sessions map[uint64]*session
 	order    []*session
@@ -130,6 +133,7 @@ type Counters struct {
 	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics             uint64
 	Frozen, Forgotten, ForgottenTaken, ForgottenApart                           uint64
 	FrozenFrames, ForgottenFrames, Unchained                                    uint64
+	ReplayedFrames, ReplayedAhead, ReplaySkipped, Unarchived                    uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -153,6 +157,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		return nil, err
 	}
 	c.disk.init()
+	c.disk.held.most = cfg.ArchiveBytes
 	if cfg.Role == RoleEdge && cfg.Downlink != nil {
 		var err error
 		if c.downlink, err = reconcile.NewFilter(cfg.Downlink); err != nil {
@@ -228,9 +233,14 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.framesRead(in)
 	case OldFrames:
 		c.oldFrames(in)
+	case Archived:
+		c.archived(in)
+	case Replay:
+		c.replay(in)
 	}
 	c.settleRegion()
 	c.startPersist()
+	c.settleReplays()
 	c.readWindows()
 	c.settleHubWaits()
 	if c.mayFlush(in) {
@@ -245,6 +255,7 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 func (c *Core) tell(at Time) {
 	c.now, c.wall = max(c.now, at.Mono), at.Wall
 	c.Counts.CellsLate = c.cat.Late
+	c.Counts.Unarchived = c.disk.held.lost
 }
 
 // toWall turns a time in the core into one for others; 0 stays 0.

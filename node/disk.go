@@ -82,6 +82,8 @@ type diskLog struct {
 	leftFirst uint64 // the same for what earlier processes left
 	openParts int    // values that the last checkpoint of open windows takes,
 	openOf    crdt.Origin
+
+	held held
 }
 
 func (d *diskLog) init() {
@@ -128,9 +130,12 @@ func (d *diskLog) needed() uint64 {
 // a later record told of.
 func (d *diskLog) trim(ops []Op) []Op {
 	need := d.needed()
+	d.settle(need)
 	d.leaving = d.trimmed
-	for n := 0; d.leaving+1 < need && n < maxTrim; n++ {
+	going := int64(0)
+	for n := 0; d.leaving+1 < need && n < maxTrim && !d.waitsForArchive(d.leaving+1, going); n++ {
 		d.leaving++
+		going += int64(d.bytes[d.leaving])
 		ops = append(ops, Op{Key: logKey(d.leaving), Delete: true})
 	}
 	if mutant.On("records left in the log") {
@@ -144,6 +149,7 @@ func (d *diskLog) trimDone() {
 	for d.trimmed < d.leaving {
 		d.trimmed++
 		d.total -= int64(d.bytes[d.trimmed])
+		d.held.gone(d.trimmed, d.bytes[d.trimmed])
 		delete(d.bytes, d.trimmed)
 	}
 }
@@ -151,7 +157,7 @@ func (d *diskLog) trimDone() {
 // startCheckpoint writes the origins whose changes are oldest in the log, when the log is large enough, so that its
 // old end can go. It runs only while no commit waits. Each origin's snapshot and progress go in one persist.
 func (c *Core) startCheckpoint() {
-	if c.startCooling() || c.startDropping() || c.disk.total < c.cfg.LogBytes || c.startOpenCheckpoint() {
+	if c.startCooling() || c.startDropping() || c.disk.total-c.disk.held.bytes < c.cfg.LogBytes || c.startOpenCheckpoint() {
 		return
 	}
 	order := slices.SortedFunc(maps.Keys(c.disk.first), func(a, b *reconcile.Replica) int {
@@ -175,7 +181,7 @@ func (c *Core) startCheckpoint() {
 	if c.hub != nil {
 		ops = c.hub.cold.ops(ops, next)
 	}
-	if len(done) == 0 && c.disk.trimmed+1 >= c.disk.needed() {
+	if next := c.disk.trimmed + 1; len(done) == 0 && (next >= c.disk.needed() || c.disk.waitsForArchive(next, 0)) {
 		return
 	}
 	c.persistCheckpoint(ops, func() {

@@ -125,6 +125,9 @@ func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 		}
 		return err
 	}))
+	if q.from == 0 && f.From > r.Progress[f.Stream].Cursor {
+		c.Counts.ReplayedAhead++
+	}
 	if s := c.sessions[q.from]; s != nil && r.Progress[f.Stream] == before {
 		c.repeated(s, f.Origin)
 	}

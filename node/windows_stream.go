@@ -270,6 +270,10 @@ func (c *Core) storeWindows(p *pending, q *queuedFrame) {
 	switch {
 	case q.frame.To <= at:
 		return
+	case q.from == 0 && q.frame.From > at && !isGap(q.frame):
+		p.win.add(s, q.frame, q.raw)
+		p.win.cursors[s] = at
+		return
 	case q.frame.From > at && !mutant.On("publication over a gap"), c.win.totals.full():
 		c.Counts.FramesDropped++
 		return

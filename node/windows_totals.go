@@ -58,7 +58,9 @@ func (c *Core) touchWindows(f *wire.Frame, cells []PublishedCell) {
 			t.touched[openKey{cells[i].Window, id}] = struct{}{}
 		}
 	}
-	t.frames[f.Origin] = f.To
+	if f.To <= c.win.origin(f.Origin).cursor { // what was replayed beyond a gap is not all that is there
+		t.frames[f.Origin] = f.To
+	}
 	t.next = max(t.next, c.now+publishMs/2)
 }
 

@@ -104,7 +104,7 @@ func (c *Core) oldFrames(in OldFrames) {
 		byIndex[string(originKey("", o.origin))] = o
 	}
 	for _, f := range in.Frames {
-		if f.Wall+keepFramesMs > c.wall || f.Tag > in.Folded {
+		if f.Wall+keepFramesMs > c.wall || f.Tag > in.Folded || c.archiveWants(f.Tag, f.Wall) {
 			t.after, t.next = 0, c.now+trimEveryMs
 			return
 		}

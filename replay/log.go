@@ -13,11 +13,10 @@ type Kind byte
 
 // The kinds. They are part of the format: never renumber.
 const (
-	KindFrame         Kind = 1 // one frame of cells, as on the wire
-	KindSnapshotBegin Kind = 2 // a snapshot of all cells begins; the value is its id
-	KindSnapshotPart  Kind = 3 // one frame of it; the key is its id and the origin
-	KindSnapshotEnd   Kind = 4 // it is complete; the value is its id
-	KindEvents        Kind = 5 // a block of raw events
+	KindFrame        Kind = 1 // one frame of lifetime cells
+	KindPublication  Kind = 2 // one frame of windows
+	KindSnapshotPart Kind = 3 // a part of a snapshot of all cells
+	KindSnapshotEnd  Kind = 4 // it is complete
 )
 
 // Limits of one record and one batch. A frame has at most 8 MiB (internal/wire); a batch is one write.

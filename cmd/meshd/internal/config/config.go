@@ -63,6 +63,9 @@ type Config struct {
 	Window    time.Duration // width of the finest windows, whole seconds that divide a minute; default 10 s
 	Retention []string      // how long windows are kept, see Kept; default "7d/30d/366d"
 
+	Archive        string // at a hub: the durable log that everything is copied into, see replay.ParseLocation, or "off", the default
+	ArchiveBacklog int64  // bytes that wait on disk at most while that log is away; default 1 GiB
+
 	DemoChild bool // a demo owns this process through its standard input and output
 }
 
@@ -116,6 +119,8 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.Var((*budget)(&c.Budget), "budget", "`size/time` that this edge's line may carry, both ways, as 1GB/month; it is used less often when that would be exceeded (default any)")
 	fs.DurationVar(&c.Window, "window", defaultWindow, "`width` of the finest windows of history, 1s to 30s")
 	fs.StringSliceVar(&c.Retention, "retention", []string{defaultRetention}, "`[pattern=]seconds/minutes/hours,...`: how long windows of these widths are kept, as 7d/30d/366d,host.*=1d/7d/")
+	fs.StringVar(&c.Archive, "archive", "off", "at a hub: durable `log|off` that everything is copied into, as embedded:DIR or kafka:HOST:PORT/TOPIC")
+	fs.Var((*size)(&c.ArchiveBacklog), "archive-backlog", "`size` of what waits on disk while the durable log is away; beyond it a snapshot stands for the rest (default 1GiB)")
 	fs.BoolVar(&c.Insecure, "insecure", false, "allow the network without certificates or token: anybody can read and write")
 	fs.Var((*level)(&c.LogLevel), "log-level", "`debug|info|warn|error` (default info)")
 	fs.BoolVar(&c.DemoChild, "demo-child", false, "exit with standard input and take orders from it")
@@ -156,6 +161,9 @@ func (c *Config) complete(hostname func() (string, error)) error {
 		return fmt.Errorf("--memory %s: must be at least %s", (*size)(&c.Memory), formatSize(minMemory))
 	}
 	if _, _, err := c.Kept(); err != nil {
+		return err
+	}
+	if err := c.checkArchive(); err != nil {
 		return err
 	}
 	if err := c.completeLink(); err != nil {

@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 		Node: "n1", Region: "default", Role: "hub", Mesh: "default", Data: "meshd-data",
 		Listen: "127.0.0.1:8946", HTTP: "127.0.0.1:8946", StatsD: "127.0.0.1:8125", StatsDTCP: "off", Graphite: "off", OTLPHTTP: "off", OTLPgRPC: "off", ReplicaLabels: []string{"__replica__", "prometheus_replica"}, HostMetrics: true,
 		Memory: 256 << 20, Link: "lan", Downlink: []string{"all"}, Flush: 100 * time.Millisecond, LogLevel: slog.LevelInfo,
-		Window: 10 * time.Second, Retention: []string{"7d/30d/366d"},
+		Window: 10 * time.Second, Retention: []string{"7d/30d/366d"}, Archive: "off", ArchiveBacklog: 1 << 30,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -69,6 +69,7 @@ func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 		"replica-labels": "a,b", "logs": "l", "scrape": "s", "kafka": "ka", "http-tls-cert": "hc", "http-tls-key": "hk", "source-limit": "10MB/s", "labels": "la",
 		"statsd-unix": "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
 		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "link": "metered", "flush": "1s", "downlink": "a.*,b", "budget": "1GB/month", "insecure": "true", "window": "30s", "retention": "1d/2d/3d,a.*=2d//", "log-level": "debug",
+		"archive": "off", "archive-backlog": "2GiB",
 	}
 	var lines, environ, args []string
 	var file string
@@ -143,6 +144,9 @@ func TestRefusals(t *testing.T) {
 		{name: "budget without a time", args: []string{"--role", "edge", "--budget", "1GB"}, wantErr: "such as 1GB/month"},
 		{name: "budget in a strange time", args: []string{"--role", "edge", "--budget", "1GB/moon"}, wantErr: "such as 1GB/month"},
 		{name: "tiny budget", args: []string{"--role", "edge", "--budget", "10MB/month"}, wantErr: "want at least"},
+		{name: "archive", args: []string{"--archive", "tape:1"}, wantErr: "want embedded:DIR or kafka:"},
+		{name: "archive of an edge", args: []string{"--role", "edge", "--archive", "embedded:d"}, wantErr: "is for hubs"},
+		{name: "small backlog", args: []string{"--archive-backlog", "1MiB"}, wantErr: "must be at least 16MiB"},
 		{name: "log level", args: []string{"--log-level", "loud"}, wantErr: "must be debug, info, warn or error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,0 +1,198 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"meshd/node"
+	"meshd/replay"
+)
+
+const (
+	// rebuildBytes is what one replay brings at most: one commit of the node's.
+	rebuildBytes = 1 << 20
+	// settleBytes is after how much of the log the position is kept: all that is before it is on disk then, and summed up.
+	settleBytes = 64 << 20
+	// busyPause is how long is waited for a node that has enough to do, and tries how often for one that takes nothing.
+	busyPause = 100 * time.Millisecond
+	tries     = 5
+)
+
+// Target is the hub that a log is replayed into.
+type Target interface {
+	Replay(ctx context.Context, msgs []node.Decoded) node.Result
+	Settle(ctx context.Context) error
+}
+
+// Resume is where a replay goes on after a crash.
+type Resume struct {
+	Position replay.Position `json:"position"`
+	Ahead    int             `json:"ahead"`  // frames so far in this round that were beyond a gap
+	Before   int             `json:"before"` // and in the round before; 0: this is the first
+}
+
+// Moved is how far a replay came.
+type Moved struct {
+	Round            int
+	Records, Skipped int64 // of the log in this round; those skipped are contained in later snapshots, or of other regions
+	Of               int64 // records that a round has
+	Frames, Cells    int64 // joined in this round
+}
+
+// Rebuild replays a log into a hub. It reads the log once to see which snapshots are whole, and then until nothing is left out:
+// a record may come before another that it needs, when several partitions or writers hold them.
+type Rebuild struct {
+	Log    replay.Log
+	Into   Target
+	Region string          // only what was counted in it; "" = all
+	Since  replay.Position // nil = the oldest record
+	Resume Resume          // zero = begin
+
+	Keep  func(Resume) error // is told from where to go on after a crash; nil = nobody is
+	Moved func(Moved)        // is told now and then how far it came; nil = nobody is
+
+	covered map[[8]byte]uint32 // by writer, the generation of its last whole snapshot
+	msgs    []node.Decoded
+	bytes   int // of them
+	unkept  int // bytes since the position was kept
+	now     Moved
+}
+
+// Run replays until all of the log is joined, and returns how far it came.
+func (r *Rebuild) Run(ctx context.Context) (Moved, error) {
+	if err := r.survey(ctx); err != nil {
+		return r.now, fmt.Errorf("archive: read the log: %w", err)
+	}
+	of := r.now.Of
+	for {
+		r.now = Moved{Round: r.now.Round + 1, Of: of}
+		if err := r.round(ctx); err != nil {
+			return r.now, fmt.Errorf("archive: replay: %w", err)
+		}
+		ahead := r.Resume.Ahead
+		if ahead == 0 || r.Resume.Before != 0 && ahead >= r.Resume.Before {
+			return r.now, nil
+		}
+		r.Resume = Resume{Before: ahead}
+	}
+}
+
+// survey counts the records and finds the snapshots that are whole.
+func (r *Rebuild) survey(ctx context.Context) error {
+	r.covered = map[[8]byte]uint32{}
+	_, err := r.Log.Read(ctx, r.Since, func(e *replay.Entry) error {
+		r.now.Of++
+		if w, ok := parseKey(e.Key); ok && e.Kind == replay.KindSnapshotEnd {
+			r.covered[w.ID] = max(r.covered[w.ID], w.Generation)
+		}
+		return nil
+	})
+	return err
+}
+
+// round reads the log from where it goes on to its end.
+func (r *Rebuild) round(ctx context.Context) error {
+	at := r.Resume.Position
+	if at == nil {
+		at = r.Since
+	}
+	first, _, err := r.Log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	r.Resume.Position = make(replay.Position, max(len(first), len(at)))
+	copy(r.Resume.Position, first)
+	copy(r.Resume.Position, at)
+	if _, err = r.Log.Read(ctx, at, func(e *replay.Entry) error { return r.take(ctx, e) }); err != nil {
+		return err
+	}
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	return r.keep(ctx)
+}
+
+func (r *Rebuild) take(ctx context.Context, e *replay.Entry) error {
+	r.now.Records++
+	if r.wanted(e) {
+		d, err := node.Decode(append([]byte(nil), e.Value...))
+		if err != nil {
+			return fmt.Errorf("record %d of partition %d: %w", e.Offset, e.Partition, err)
+		}
+		if d.Frame == nil || r.Region == "" || d.Frame.Origin.Region == r.Region {
+			r.msgs = append(r.msgs, d)
+			r.bytes += len(e.Value)
+			if d.Frame != nil {
+				r.now.Frames++
+				r.now.Cells += int64(len(d.Frame.Cells))
+			}
+		} else {
+			r.now.Skipped++
+		}
+	} else {
+		r.now.Skipped++
+	}
+	for len(r.Resume.Position) <= e.Partition {
+		r.Resume.Position = append(r.Resume.Position, 0)
+	}
+	r.Resume.Position[e.Partition] = e.Offset + 1
+	if r.bytes < rebuildBytes {
+		return nil
+	}
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	if r.unkept < settleBytes {
+		return nil
+	}
+	return r.keep(ctx)
+}
+
+// wanted reports whether a record has what no whole snapshot has.
+func (r *Rebuild) wanted(e *replay.Entry) bool {
+	w, ok := parseKey(e.Key)
+	switch {
+	case !ok || e.Kind == replay.KindSnapshotEnd:
+		return false
+	case e.Kind == replay.KindFrame, e.Kind == replay.KindSnapshotPart:
+		return w.Generation >= r.covered[w.ID]
+	}
+	return e.Kind == replay.KindPublication
+}
+
+// flush gives the hub what was collected.
+func (r *Rebuild) flush(ctx context.Context) error {
+	for try := 1; len(r.msgs) > 0; try++ {
+		res := r.Into.Replay(ctx, r.msgs)
+		switch {
+		case res.Err == nil:
+			r.Resume.Ahead += res.Ahead
+			r.unkept += r.bytes
+			clear(r.msgs)
+			r.msgs, r.bytes = r.msgs[:0], 0
+			if r.Moved != nil {
+				r.Moved(r.now)
+			}
+			return nil
+		case !errors.Is(res.Err, node.ErrBusy) && try >= tries:
+			return res.Err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(busyPause):
+		}
+	}
+	return nil
+}
+
+// keep makes the position durable, once all before it is.
+func (r *Rebuild) keep(ctx context.Context) error {
+	r.unkept = 0
+	if err := r.Into.Settle(ctx); err != nil || r.Keep == nil {
+		return err
+	}
+	return r.Keep(r.Resume)
+}
