@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"meshd/crdt"
@@ -229,4 +230,64 @@ func (w *world) tellPast(name string) {
 		w.t.Fatal(err)
 	}
 	w.recall(p, &out)
+}
+
+// TestTheLogWaitsForItsArchive: what is not archived stays on disk, records of the log up to a bound, publications for a week, and no
+// longer than that.
+func TestTheLogWaitsForItsArchive(t *testing.T) {
+	w := newWindowWorld(t, 3)
+	w.cfg = CoreConfig{Window: crdt.FineMillis, LogBytes: 300, ArchiveBytes: 30_000, AntiEntropy: 600_000, Beat: 600_000}
+	p := w.start("hub", "east", RoleHub)
+	w.run(2000)
+	first := uint64(1)
+	for range 100 { // some 60 bytes each
+		w.count("hub", "clicks", 1, Token{})
+		w.run(1000)
+	}
+	if lsns := logOf(p); lsns[0] != first || p.core.Counts.Unarchived > 0 {
+		t.Errorf("the log begins with record %d, %d are lost, and nothing is archived", lsns[0], p.core.Counts.Unarchived)
+	}
+	if st := p.core.ArchiveStatus(); !st.On || st.Records < 100 || st.Bytes < 1000 || st.AgeMs < 90_000 {
+		t.Errorf("the archive is said to be behind by %+v", st)
+	}
+	at, _, err := ReadArchive(p, ArchivePosition{}, 1<<20, func(ArchiveRecord) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.step(p, Archived{at})
+	w.count("hub", "clicks", 1, Token{})
+	w.run(1000)
+	if lsns := logOf(p); len(lsns) > 20 || p.core.Counts.Unarchived > 0 {
+		t.Errorf("%d records stay that are archived, %d are lost", len(lsns), p.core.Counts.Unarchived)
+	}
+	for range 400 {
+		w.count("hub", "clicks", 1, Token{})
+		w.run(1000)
+	}
+	if st := p.core.ArchiveStatus(); p.core.Counts.Unarchived == 0 || st.Bytes > 36_000 {
+		t.Errorf("%d bytes wait for an archive, %d records are lost", st.Bytes, p.core.Counts.Unarchived)
+	}
+	if _, _, err := ReadArchive(p, at, 1<<20, func(ArchiveRecord) error { return nil }); !errors.Is(err, ErrUnarchived) {
+		t.Errorf("what is gone is read: %v", err)
+	}
+	published := func() (n int) {
+		for k := range p.disk {
+			if strings.HasPrefix(k, prefixWindowFrame) {
+				n++
+			}
+		}
+		return n
+	}
+	kept := published()
+	if kept < 50 {
+		t.Fatalf("%d publications", kept)
+	}
+	w.run(3 * 24 * crdt.HourMillis)
+	if n := published(); n < kept-int(at.Tag) {
+		t.Errorf("%d of %d publications are left, of which none was archived since", n, kept)
+	}
+	w.run(6 * 24 * crdt.HourMillis)
+	if n := published(); n > 10 {
+		t.Errorf("%d publications are left after a week", n)
+	}
 }

@@ -41,6 +41,7 @@ func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duratio
 	}
 	st.Quarantine = c.Quarantine()
 	st.Line = c.lineStatus()
+	st.Archive = c.ArchiveStatus()
 	st.Counters = c.Counts.each()
 }
 
@@ -85,10 +86,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	own("parse_waits_total", "Messages that waited because too many were in hand.", prometheus.CounterValue, float64(c.n.gate.waited.Load()))
 	var counts Counters // zero for Describe, which has no core to ask
 	var line LineStatus
+	var archive ArchiveStatus
 	if c.n.calls != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if c.n.ask(ctx, func(Time) { counts, line = c.n.core.Counts, c.n.core.lineStatus() }) != nil {
+		if c.n.ask(ctx, func(Time) { counts, line, archive = c.n.core.Counts, c.n.core.lineStatus(), c.n.core.ArchiveStatus() }) != nil {
 			return
 		}
 	}
@@ -97,6 +99,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	own("budget_bytes", "Bytes that the line may carry in the time of its budget; 0: any.", prometheus.GaugeValue, float64(line.Budget.Bytes))
 	own("budget_spent_bytes", "Bytes that the line carried in the current time of its budget.", prometheus.GaugeValue, float64(line.Spent))
 	own("budget_left_bytes", "Bytes that the line may carry at once; below 0: overspent.", prometheus.GaugeValue, float64(line.Left))
+	own("archive_lag_records", "Records of the log that the durable log lacks.", prometheus.GaugeValue, float64(archive.Records))
+	own("archive_lag_bytes", "Bytes in them.", prometheus.GaugeValue, float64(archive.Bytes))
+	own("archive_lag_seconds", "How long ago the durable log had everything.", prometheus.GaugeValue, float64(archive.AgeMs)/1000)
 	for name, v := range counts.each() {
 		d := prometheus.NewDesc("meshd_core_"+snake(name)+"_total", "Count of "+snake(name)+" in the core.", nil, nil)
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))

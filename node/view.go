@@ -120,6 +120,7 @@ type Status struct {
 	Disk               DiskStatus
 	Quarantine         []QuarantinedOrigin
 	Line               LineStatus
+	Archive            ArchiveStatus
 	Counters           map[string]uint64 // refusals and losses by reason, as in the metrics
 }
 

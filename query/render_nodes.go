@@ -45,6 +45,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		{"disk", disk},
 		{"line", a.Line.text()},
 	}
+	rows = append(rows, a.Archive.rows()...)
 	rows = append(rows, certificateRows(a.Certificates)...)
 	rows = append(rows, scrapeRows(a.Scrape)...)
 	for _, q := range a.Quarantine {

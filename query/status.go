@@ -56,6 +56,8 @@ type StatusAnswer struct {
 	Counters    map[string]uint64 `json:"counters"` // refusals and losses by reason
 	// Quarantine lists the origins whose frames are refused, because they cannot be right; absent when there are none.
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
+	// Archive is nil for a node without a durable log.
+	Archive *Archive `json:"archive,omitempty"`
 	// Certificates is nil for a node without any.
 	Certificates *Certificates `json:"certificates,omitempty"`
 	// Scrape is nil for a node that scrapes nothing.
@@ -138,7 +140,7 @@ func newStatusAnswer(st *node.Status) *StatusAnswer {
 		Config:   ConfigState{Version: st.Config.Version, Author: st.Config.Author, Made: Time{st.Config.Made}, Unread: st.Config.Unread},
 		Disk:     Disk(st.Disk),
 		Line:     newLine(&st.Line),
-		Counters: map[string]uint64{}, Quarantine: quarantined(st.Quarantine),
+		Counters: map[string]uint64{}, Quarantine: quarantined(st.Quarantine), Archive: newArchive(&st.Archive),
 	}
 	maps.Copy(a.Counters, st.Counters)
 	for i := range st.Peers {

@@ -27,7 +27,7 @@ const embeddedReserve = 256 << 20
 // Options are what a Location leaves open.
 type Options struct {
 	Mesh      string
-	ReadOnly  bool                                                // open a log beside the process that writes it
+	ReadOnly  bool                                             // open a log beside the process that writes it
 	FreeSpace func(dir string) (free, total uint64, err error) // measures the disk of an embedded log; nil = no reserve
 }
 

@@ -51,6 +51,7 @@ func commands() []command {
 		{"config", "show or replace the configuration of the mesh", askConfig},
 		{"drop", "drop what was counted on some series, everywhere", askDrop},
 		{"remove", "stop expecting a node that is gone", askRemove},
+		{"replay", "rebuild a hub's data directory from a durable log", runReplay},
 		{"bench", "measure, on this machine", runBench},
 		{"simulate", "try a mesh and its faults in virtual time", runSimulate},
 		{"ca", "make, sign and revoke certificates", runCA},

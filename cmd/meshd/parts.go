@@ -17,10 +17,12 @@ import (
 	"meshd/gossip"
 	"meshd/history"
 	"meshd/ingest"
+	"meshd/internal/archive"
 	"meshd/internal/bridge"
 	"meshd/internal/pki"
 	"meshd/node"
 	"meshd/query"
+	"meshd/replay"
 )
 
 // parts are what a node is made of, opened and joined but not running.
@@ -30,6 +32,7 @@ type parts struct {
 	node   *node.Node
 	gossip *gossip.Gossip
 	asks   bridge.Questions
+	saved  *archive.Writer // nil if there is no durable log
 	statsd *ingest.StatsD
 	graph  *ingest.Graphite
 	kafka  *ingest.Kafka    // nil if there are no rules
@@ -95,6 +98,9 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 		Region: cfg.Region, Node: cfg.Node, Role: node.Role(cfg.Role), Inc: node.NewIncarnation(),
 		Window: cfg.Window.Milliseconds(), Flush: cfg.Flush.Milliseconds(), OneFeed: cfg.Link == string(gossip.Metered), Downlink: patterns, Budget: cfg.Budget,
 	}
+	if cfg.Archive != "off" {
+		core.ArchiveBytes = cfg.ArchiveBacklog
+	}
 	rand.Read(core.Nonce[:])
 	var meter *gossip.Meter
 	var carried func() uint64
@@ -108,6 +114,11 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 		Meter: carried,
 	}); err != nil {
 		return err
+	}
+	if cfg.Archive != "off" {
+		if p.saved, err = p.openArchive(cfg, log, registry); err != nil {
+			return err
+		}
 	}
 	self := history.Owner{Region: cfg.Region, Node: cfg.Node}
 	if p.asks, err = b.Questions(bridge.QuestionsConfig{
@@ -124,6 +135,21 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	}
 	b.Node, b.Gossip = p.node, p.gossip
 	return nil
+}
+
+// openArchive makes what copies the disk into the durable log. That itself is opened when it can be had: it may be away.
+func (p *parts) openArchive(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) (*archive.Writer, error) {
+	at, err := replay.ParseLocation(cfg.Archive)
+	if err != nil {
+		return nil, err
+	}
+	open := func(ctx context.Context) (replay.Log, error) {
+		return at.Open(ctx, replay.Options{Mesh: cfg.Mesh, FreeSpace: buffer.FreeSpace})
+	}
+	return archive.NewWriter(archive.Config{
+		Open: open, Name: at.String(), Disk: bridge.Disk{Store: p.store}, Node: p.node, Region: cfg.Region, Dir: cfg.Data,
+		Logger: log, Registerer: registry,
+	})
 }
 
 // close releases parts that never ran.
@@ -180,6 +206,9 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	}
 	if p.asks.Takeover != nil {
 		list = append(list, actor{"takeover", p.asks.Takeover.Run})
+	}
+	if p.saved != nil {
+		list = append(list, actor{"archive", p.saved.Run})
 	}
 	return append(list,
 		actor{"statsd", p.statsd.Run},

@@ -64,8 +64,8 @@ func load(dir, log string, draw func([]byte)) (st state, w writer, err error) {
 	return st, w, nil
 }
 
-// store makes v durable in a file that is there whole, the old or the new one.
-func store(dir, name string, v any) error {
+// Store makes v durable in a file that is there whole, the old or the new one.
+func Store(dir, name string, v any) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return err

@@ -55,8 +55,9 @@ type Rebuild struct {
 
 	covered map[[8]byte]uint32 // by writer, the generation of its last whole snapshot
 	msgs    []node.Decoded
-	bytes   int // of them
-	unkept  int // bytes since the position was kept
+	bytes   int   // of them
+	unkept  int   // bytes since the position was kept
+	done    int64 // records that were joined before a crash
 	now     Moved
 }
 
@@ -67,7 +68,8 @@ func (r *Rebuild) Run(ctx context.Context) (Moved, error) {
 	}
 	of := r.now.Of
 	for {
-		r.now = Moved{Round: r.now.Round + 1, Of: of}
+		r.now = Moved{Round: r.now.Round + 1, Of: of, Records: r.done}
+		r.done = 0
 		if err := r.round(ctx); err != nil {
 			return r.now, fmt.Errorf("archive: replay: %w", err)
 		}
@@ -84,6 +86,9 @@ func (r *Rebuild) survey(ctx context.Context) error {
 	r.covered = map[[8]byte]uint32{}
 	_, err := r.Log.Read(ctx, r.Since, func(e *replay.Entry) error {
 		r.now.Of++
+		if p := r.Resume.Position; e.Partition < len(p) && e.Offset < p[e.Partition] {
+			r.done++
+		}
 		if w, ok := parseKey(e.Key); ok && e.Kind == replay.KindSnapshotEnd {
 			r.covered[w.ID] = max(r.covered[w.ID], w.Generation)
 		}

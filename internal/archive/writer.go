@@ -70,7 +70,7 @@ type Writer struct {
 
 	decided map[[sha256.Size]byte]bool // what operators decided, as far as this process appended it; they are few
 	batch   []replay.Record
-	bytes int
+	bytes   int
 }
 
 // NewWriter reads what the directory remembers. A directory that was not archived into this log before is archived whole.
@@ -96,7 +96,7 @@ func NewWriter(cfg Config) (*Writer, error) {
 func (w *Writer) Run(ctx context.Context) error {
 	defer func() {
 		if w.log != nil {
-			w.log.Close()
+			_ = w.log.Close() // what it took is synced
 		}
 	}()
 	pause := w.cfg.Poll
@@ -205,7 +205,7 @@ func (w *Writer) keep(at node.ArchivePosition) error {
 	w.at = at
 	if at.Tag != w.state.Tag {
 		w.state.Tag = at.Tag
-		if err := store(w.cfg.Dir, stateName, w.state); err != nil {
+		if err := Store(w.cfg.Dir, stateName, w.state); err != nil {
 			return err
 		}
 	}
@@ -225,7 +225,7 @@ func (w *Writer) snapshot(ctx context.Context) error {
 	}
 	w.me.Generation++ // before its first record, and for good: what a snapshot that failed left behind is no part of another
 	w.state.Generation = w.me.Generation
-	if err := store(w.cfg.Dir, stateName, w.state); err != nil {
+	if err := Store(w.cfg.Dir, stateName, w.state); err != nil {
 		return err
 	}
 	var lsn uint64
@@ -276,7 +276,7 @@ func (w *Writer) flush(ctx context.Context) error {
 	}
 	if _, err := w.log.Append(ctx, w.batch); err != nil {
 		if errors.Is(err, replay.ErrBroken) { // opened again it knows what is on disk
-			w.log.Close()
+			_ = w.log.Close()
 			w.log = nil
 		}
 		return err

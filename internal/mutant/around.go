@@ -66,4 +66,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"forgotten chain begins again", "node", "TestAChainThatIsForgottenCountsNothing"},
 	{"doubt moves to another node", "client", "TestWhatIsCountedArrivesOnce"},
 	{"doubt is given up", "client", "TestWhatIsCountedArrivesOnce"},
+	{"trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
+	{"publications trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
+	{"snapshot without progress", "node", "TestARegionComesBackFromItsArchive"},
+	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
