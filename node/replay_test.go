@@ -291,3 +291,41 @@ func TestTheLogWaitsForItsArchive(t *testing.T) {
 		t.Errorf("%d publications are left after a week", n)
 	}
 }
+
+// TestASnapshotSaysHowFarItReaches: what comes behind it connects to it, and the hub does not ask for more.
+func TestASnapshotSaysHowFarItReaches(t *testing.T) {
+	w := newWorld(t, 4)
+	w.cfg = CoreConfig{LogBytes: 1}
+	hub := w.start("hub", "east", RoleHub)
+	w.start("edge", "east", RoleEdge)
+	w.run(1000)
+	for range 20 {
+		w.count("edge", "clicks", 1, Token{})
+		w.run(1000)
+	}
+	var records []ArchiveRecord
+	if _, err := ReadSnapshot(hub, "east", func(r ArchiveRecord) error {
+		records = append(records, r)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.kill("edge")
+	fresh := w.start("fresh", "east", RoleHub)
+	w.setCut("fresh", "hub", true)
+	into(t, w, fresh, records)
+	compared := 0
+	for _, o := range hub.core.hub.region.Origins() {
+		want := hub.core.hub.region.Held(o).Progress[crdt.StreamLifetime]
+		if o.Node != "edge" {
+			continue
+		}
+		compared++
+		if r := fresh.core.hub.region.Held(o); want.Covered == 0 || r == nil || r.Progress[crdt.StreamLifetime] != want {
+			t.Errorf("%s: %+v is held, want %+v", o, r, want)
+		}
+	}
+	if compared != 1 {
+		t.Errorf("%d origins were compared", compared)
+	}
+}

@@ -68,6 +68,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"doubt is given up", "client", "TestWhatIsCountedArrivesOnce"},
 	{"trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
 	{"publications trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
-	{"snapshot without progress", "node", "TestARegionComesBackFromItsArchive"},
+	{"snapshot without progress", "node", "TestASnapshotSaysHowFarItReaches"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
