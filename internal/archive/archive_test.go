@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"meshd/buffer"
 	"meshd/crdt"
 	"meshd/history"
@@ -203,8 +205,26 @@ func embedded(t testing.TB, dir string, readOnly bool) *replay.Embedded {
 
 // TestAHubComesBackFromItsLog deletes the disk of a hub, rebuilds it from the log, and again over what is there.
 func TestAHubComesBackFromItsLog(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "log")
+		comesBack(t, func(_ context.Context, readOnly bool) (replay.Log, error) { return embedded(t, dir, readOnly), nil })
+	})
+	t.Run("kafka", func(t *testing.T) {
+		c, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		comesBack(t, func(ctx context.Context, _ bool) (replay.Log, error) {
+			return replay.OpenKafka(ctx, replay.KafkaConfig{Brokers: c.ListenAddrs(), Topic: "log", Mesh: "m", Partitions: 3, KeepFor: time.Hour})
+		})
+	})
+}
+
+// comesBack is that for one engine.
+func comesBack(t *testing.T, open func(ctx context.Context, readOnly bool) (replay.Log, error)) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(7, 7))
-	logDir := filepath.Join(t.TempDir(), "log")
 	dir := t.TempDir()
 	var want, wantWindows map[string]string
 	var to int64
@@ -212,7 +232,7 @@ func TestAHubComesBackFromItsLog(t *testing.T) {
 	for process := range 3 { // each begins with a snapshot
 		h := openHub(t, dir)
 		h.old = old
-		stop := writing(t, h, func(context.Context) (replay.Log, error) { return embedded(t, logDir, false), nil })
+		stop := writing(t, h, func(ctx context.Context) (replay.Log, error) { return open(ctx, false) })
 		for range 30 {
 			h.count(rng, 50)
 		}
@@ -228,7 +248,10 @@ func TestAHubComesBackFromItsLog(t *testing.T) {
 	}
 	fresh := openHub(t, t.TempDir())
 	defer fresh.close()
-	log := embedded(t, logDir, true)
+	log, err := open(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer func() { _ = log.Close() }() // it was read only
 	for _, how := range []string{"once", "twice"} {
 		moved, err := (&Rebuild{Log: log, Into: fresh.node}).Run(t.Context())
