@@ -24,7 +24,7 @@ func (w *World) differ(x, y told, inside []told) error {
 				continue
 			}
 			of := w.reference(x, inside, y.m, region, i)
-			if bytes.Equal(of.canonical(region, i), canonical(y.values[region][i])) || w.outlived(of, y, region, i) {
+			if bytes.Equal(of.canonical(region, i), canonical(y.values[region][i])) || w.outlived(of, y, region, i) || w.fromBefore(of, y, region, i) {
 				continue
 			}
 			return w.differing(of, y, region, i)

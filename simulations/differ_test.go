@@ -42,16 +42,7 @@ func TestWhatMayDiffer(t *testing.T) {
 			w.regions, w.truth.series = w.regions[:2], w.truth.series[:1]
 			w.truth.series[0].Kind = crdt.KindCounter
 			w.destroyed[0], w.hubsLost = c.destroyed, []int64{10, 10}
-			says := func(region, born int64, role node.Role, n uint64) told {
-				core, err := node.NewCore(node.CoreConfig{Region: "r", Node: "n", Role: role, Inc: crdt.Incarnation{1}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				m := &machine{region: int(region), disk: newDisk(), proc: &process{core: core, born: born}}
-				m.spec.Role = role
-				same := crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}
-				return told{m, &answers{values: [][]*crdt.Value{{{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)}}, {&same}}}}
-			}
+			says := func(region, born int64, role node.Role, n uint64) told { return says(t, int(region), born, role, n) }
 			in, out := says(0, 0, node.RoleHub, c.in), says(1, 0, node.RoleHub, c.out)
 			role := node.RoleHub
 			if c.edge {
@@ -84,4 +75,17 @@ func TestWhatMayDiffer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// says returns a machine and its answers: n of the only series in region 0, and 1 in region 1.
+func says(t *testing.T, region int, born int64, role node.Role, n uint64) told {
+	t.Helper()
+	core, err := node.NewCore(node.CoreConfig{Region: "r", Node: "n", Role: role, Inc: crdt.Incarnation{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{region: region, disk: newDisk(), proc: &process{core: core, born: born}}
+	m.spec.Role = role
+	same := crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}
+	return told{m, &answers{values: [][]*crdt.Value{{{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)}}, {&same}}}}
 }

@@ -214,7 +214,7 @@ func (w *World) replaceDisk(m *machine, d *disk, acked []amounts) {
 	before := held{}
 	w.truth.gather(before, m.disk)
 	d.epoch = m.disk.epoch + 1
-	m.disk, m.acked, m.lost = d, acked, true
+	m.disk, m.acked, m.lost, m.diskLost = d, acked, true, w.now
 	w.rolls[m.region] = nil
 	after := held{}
 	for _, o := range w.machines {

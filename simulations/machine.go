@@ -35,6 +35,7 @@ type machine struct {
 	queue         []*event       // near events about its core, in order
 	job           *job           // the first of them, running or over
 	lost          bool           // a disaster destroyed writes of this node's name
+	diskLost      int64          // when its disk was last destroyed or set back; 0: never
 	late          lateBuckets    // how late statements of others were dated
 }
 

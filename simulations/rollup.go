@@ -32,10 +32,22 @@ func (w *World) seriesOf(m *machine, i int) *crdt.Series {
 }
 
 // rulesOf are the rollup rules of a configuration as the oracle reads them.
-type rulesOf []struct {
+type rulesOf []rollupRule
+
+type rollupRule struct {
 	Match string   `json:"match"`
 	Scope string   `json:"scope,omitempty"`
 	Drop  []string `json:"drop,omitempty"`
+}
+
+// find returns the rule of a metric, nil if there is none.
+func (rules rulesOf) find(name string) *rollupRule {
+	for i, r := range rules {
+		if prefix, all := strings.CutSuffix(r.Match, "*"); r.Match == name || all && strings.HasPrefix(name, prefix) {
+			return &rules[i]
+		}
+	}
+	return nil
 }
 
 // drawRules draws rollup rules: about one metric, one kind or all; scopes, and labels that are dropped.
@@ -43,7 +55,7 @@ func (w *World) drawRules() (rules rulesOf) {
 	r := w.rng.conf
 	for range r.IntN(3) {
 		s := w.truth.series[r.IntN(len(w.truth.series))]
-		rules = append(rules, rulesOf{{Match: pick(r, s.Name, s.Kind.String()+".*", "*")}}...)
+		rules = append(rules, rollupRule{Match: pick(r, s.Name, s.Kind.String()+".*", "*")})
 		rule := &rules[len(rules)-1]
 		switch r.IntN(4) {
 		case 0:
@@ -65,25 +77,24 @@ func (w *World) stays(m *machine, region, i int) bool {
 	if region == m.region && m.spec.Role == node.RoleHub || !w.plan.Load.Rollups || m.proc == nil {
 		return false
 	}
-	doc := string(m.proc.core.Config().Doc)
+	r := w.rules(string(m.proc.core.Config().Doc)).find(w.truth.series[i].Name)
+	return r != nil && (r.Scope == "node" || r.Scope == "region" && region != m.region)
+}
+
+// rules returns the rollup rules of a configuration.
+func (w *World) rules(doc string) rulesOf {
 	rules, ok := w.settings.rules[doc]
 	if !ok {
 		var c struct {
 			Rollup rulesOf `json:"rollup"`
 		}
 		if err := json.Unmarshal([]byte(doc), &c); err != nil {
-			w.fail("I6", "%s has a configuration that is not JSON: %s", m.spec.Name, doc)
+			w.fail("I6", "a configuration is not JSON: %s", doc)
 		}
 		rules = c.Rollup
 		w.settings.rules[doc] = rules
 	}
-	name := w.truth.series[i].Name
-	for _, r := range rules {
-		if prefix, all := strings.CutSuffix(r.Match, "*"); r.Match == name || all && strings.HasPrefix(name, prefix) {
-			return r.Scope == "node" || r.Scope == "region" && region != m.region
-		}
-	}
-	return false
+	return rules
 }
 
 // ruled takes note of the rules that a machine has now. By them it answers nothing for what stays in another region, and
