@@ -69,5 +69,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
 	{"publications trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
 	{"snapshot without progress", "node", "TestASnapshotSaysHowFarItReaches"},
+	{"snapshot without what is forgotten", "node", "TestASnapshotRemembersWhatIsForgotten"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
