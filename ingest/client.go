@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/report"
 	"meshd/node"
 )
@@ -90,6 +91,9 @@ func countedBy(err error) string {
 			return "no"
 		}
 	}
+	if _, ok := errors.AsType[*tooFastError](err); ok {
+		return "no"
+	}
 	if _, ok := errors.AsType[*httpError](err); ok {
 		return "no"
 	}
@@ -107,10 +111,26 @@ func (c *Clients) submit(ctx context.Context, b *node.Batch) (node.Result, error
 	return res, res.Err
 }
 
+// turnBytes is what opening or closing a session costs its sender: they have no body, but each is a commit, of a block on disk.
+const turnBytes = 4 << 10
+
+// turn opens or closes a session, for a sender that keeps to its limit.
+func (c *Clients) turn(r *http.Request, chain *node.Chain) error {
+	from := addrOfRequest(r.RemoteAddr)
+	if err := c.door.sources.check(from, c.door.now()); err != nil {
+		return err
+	}
+	if !mutant.On("sessions turned free of charge") {
+		c.door.sources.charge(from, turnBytes, c.door.now())
+	}
+	_, err := c.submit(r.Context(), &node.Batch{Chain: chain})
+	return err
+}
+
 func (c *Clients) open(_ http.ResponseWriter, r *http.Request) (int, any, error) {
 	chain := &node.Chain{Op: node.ChainOpen}
 	rand.Read(chain.ID[:])
-	if _, err := c.submit(r.Context(), &node.Batch{Chain: chain}); err != nil {
+	if err := c.turn(r, chain); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusCreated, clientOpened{hex.EncodeToString(chain.ID[:])}, nil
@@ -122,7 +142,7 @@ func (c *Clients) close(_ http.ResponseWriter, r *http.Request) (int, any, error
 	if n, err := hex.Decode(chain.ID[:], []byte(text[:min(len(text), 2*len(chain.ID))])); err != nil || 2*n != len(text) || n != len(chain.ID) {
 		return 0, nil, &httpError{http.StatusBadRequest, reasonSyntax, fmt.Sprintf("session=%.40q: want 32 hexadecimal digits", text)}
 	}
-	if _, err := c.submit(r.Context(), &node.Batch{Chain: chain}); err != nil {
+	if err := c.turn(r, chain); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusNoContent, nil, nil

@@ -158,3 +158,33 @@ func TestLabelRulesKeepTheChain(t *testing.T) {
 		t.Errorf("%d %v, %d batches", code, answer, n.calls)
 	}
 }
+
+// TestSessionsAreHeldToTheLimit: requests without a body are commits too, and a refusal says that nothing happened.
+func TestSessionsAreHeldToTheLimit(t *testing.T) {
+	n := newFakeNode()
+	turned := 0
+	n.answer = func(*node.Batch) node.Result {
+		turned++
+		return node.Result{}
+	}
+	m, reg := newTestMetrics(t)
+	d := newTestDoor(t, n, m)
+	sources := NewSources(1)
+	sources.burst = 3 * turnBytes // of tests: bursts of 8 MiB would be many sessions
+	d.Limit(sources)
+	h := NewClients(d)
+	id := strings.Repeat("0", 32)
+	for i, path := range []string{"open", "close?session=" + id, "open", "open"} { // the last one puts it into debt
+		if code, answer := postClient(t, h, path, nil); code >= 300 {
+			t.Fatalf("request %d is answered %d %v", i, code, answer)
+		}
+	}
+	for _, path := range []string{"open", "close?session=" + id, "count"} {
+		if code, answer := postClient(t, h, path, nil); code != http.StatusTooManyRequests || answer["counted"] != "no" {
+			t.Errorf("%s: %d %v, want 429 and that nothing was counted", path, code, answer)
+		}
+	}
+	if got := metric(t, reg, "rejected_total", "protocol", "client", "reason", "source_limit"); got != 3 || turned != 4 {
+		t.Errorf("%v refused and %d turned, want 3 and 4", got, turned)
+	}
+}

@@ -10,7 +10,7 @@ import (
 type Metrics struct {
 	packets, bytes, lines, samples, stored *prometheus.CounterVec
 	rejected, ignored, lost, clamped       *prometheus.CounterVec
-	commits, deferred                      *prometheus.CounterVec
+	commits, deferred, waited              *prometheus.CounterVec
 	spellings                              *prometheus.GaugeVec
 	hostFailures                           *prometheus.CounterVec
 	targets                                *prometheus.GaugeVec
@@ -40,6 +40,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		stored:   vec("stored_total", "Samples or items that the node has on disk, duplicates not counted."),
 		commits:  vec("commits_total", "Batches that the node has on disk."),
 		deferred: vec("deferred_total", "Batches that the node could not take: kept and tried again, or answered with an error."),
+		waited:   vec("connections_waited_total", "Connections that waited since as many as may be were open, by door: http, otlp."),
 		spellings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "meshd_ingest_spellings",
 			Help: "Accumulators held: one for each spelling (type, name, tags as sent) of a series.",
@@ -61,7 +62,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.packets, m.bytes, m.lines, m.samples, m.stored, m.rejected, m.ignored, m.lost, m.clamped, m.commits,
-		m.deferred, m.spellings, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures, m.kafkaFailures, m.kafkaBehind,
+		m.deferred, m.waited, m.spellings, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures, m.kafkaFailures, m.kafkaBehind,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("ingest: register metrics: %w", err)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -49,7 +48,7 @@ func NewOTLPgRPC(addr string, o *OTLP, secure *tls.Config, allow func(authorizat
 		return nil, fmt.Errorf("ingest: otlp: %w: choose another address with --otlp-grpc, or off", err)
 	}
 	return &OTLPgRPC{
-		otlp: o, ln: netutil.LimitListener(ln, maxConnections), secure: secure, allow: allow, slots: make(chan struct{}, grpcRequests),
+		otlp: o, ln: o.door.metrics.Queue(ln, "otlp", maxConnections), secure: secure, allow: allow, slots: make(chan struct{}, grpcRequests),
 	}, nil
 }
 

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/net/ipv4"
-
-	"meshd/internal/mutant"
 )
 
 const (
@@ -74,9 +72,6 @@ func (s *socket) read(handle func(packets [][]byte, lost uint64)) error {
 			if s.sources == nil || s.sources.take(addrOf(msgs[i].Addr), msgs[i].N, time.Now()) {
 				packets = append(packets, msgs[i].Buffers[0][:msgs[i].N])
 			} else {
-				if mutant.On("limited packets not counted") {
-					continue
-				}
 				refused++
 			}
 			if count, ok := dropCount(msgs[i].OOB[:msgs[i].NN]); ok {

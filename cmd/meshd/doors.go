@@ -20,6 +20,7 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if err != nil {
 		return err
 	}
+	p.counts = metrics
 	to, err := p.openLabels(cfg, metrics, log)
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ type parts struct {
 	http   *query.Server
 	otlp   *ingest.OTLPgRPC // nil if off
 	secure *tls.Config      // of the doors for HTTP and gRPC, nil without TLS
+	counts *ingest.Metrics  // of the doors
 }
 
 // overlayShare of the memory budget is where windows that are not in chunks yet begin to be folded: an eighth, so that twice as
