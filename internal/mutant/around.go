@@ -72,5 +72,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"publications trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
 	{"snapshot without progress", "node", "TestASnapshotSaysHowFarItReaches"},
 	{"snapshot without what is forgotten", "node", "TestASnapshotRemembersWhatIsForgotten"},
+	{"frames beyond a gap not told", "node", "TestReplayInAnyOrderGivesTheSame"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
