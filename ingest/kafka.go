@@ -156,7 +156,7 @@ func (k *Kafka) record(q *request, source string, r *kgo.Record) {
 	for i := range q.items[before:] {
 		it := &q.items[before+i]
 		if it.Token.Zero() && !mutant.On("records without tokens") {
-			it.Token = node.Token{Source: source, Seq: uint64(r.Offset) + 1}
+			it.Token = node.Token{Source: source, Seq: uint64(r.Offset) + 1, Kept: true}
 			if n := q.index[before+i]; n > 0 {
 				it.Token.Source += "#" + strconv.Itoa(n)
 			}

@@ -201,7 +201,7 @@ func (l *Logs) items(f *logFile, lines []logLine) []node.Item {
 		}
 		found := false
 		for _, r := range f.rules {
-			it, clamped, matched, err := r.item(line.text, now, node.Token{Source: f.pos.source(), Seq: uint64(line.end)})
+			it, clamped, matched, err := r.item(line.text, now, node.Token{Source: f.pos.source(), Seq: uint64(line.end), Kept: true})
 			found = found || matched
 			switch {
 			case err != nil:

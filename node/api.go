@@ -19,6 +19,7 @@ type Token struct {
 	Source string // with Seq: a client's numbered stream
 	Seq    uint64 // from 1, per Source
 	Key    string // or: an idempotency key
+	Kept   bool   // the source is never forgotten: an input of the node's own, whose position may lie still for longer than sources are remembered
 }
 
 // Zero reports whether there is nothing to deduplicate by.

@@ -119,17 +119,6 @@ func (t *tokens) commitLinks(c *tokenChanges) {
 	}
 }
 
-// expireLinks forgets the chains that nothing was added to for a day. It looks through all of them once an hour: 20 ms for
-// as many as there may be.
-func (t *tokens) expireLinks(nowMs int64) {
-	hour := hourOf(nowMs)
-	if hour == t.swept {
-		return
-	}
-	t.swept = hour
-	maps.DeleteFunc(t.links, func(_ ChainID, l *chainEnd) bool { return l.hour <= hour-keyHours })
-}
-
 // recoverLink takes a chain from disk.
 func (t *tokens) recoverLink(key, value []byte) error {
 	if len(key) != len(prefixChain)+len(ChainID{}) || len(value) != linkBytes {

@@ -145,6 +145,7 @@ func (c *Core) commitOwn(p *pending, rec *records) {
 		}
 		p.replies = append(p.replies, Reply{ID: s.ID, Result: res, ackHub: s.Batch.AckHub})
 	}
+	c.Counts.SourcesForgotten = c.tokens.expired
 	c.queue.batches, c.queue.items = nil, 0
 	b.finish(p)
 	for _, f := range p.own {

@@ -132,7 +132,7 @@ type Counters struct {
 	WindowReadsFailed, WindowsPublished, WindowsReopened, WindowGaps            uint64
 	HubAcks, HubAcksLate, CaughtUp, CatchUpWaits, RoomWaits, Panics             uint64
 	Frozen, Forgotten, ForgottenTaken, ForgottenApart                           uint64
-	FrozenFrames, ForgottenFrames, Unchained                                    uint64
+	FrozenFrames, ForgottenFrames, Unchained, SourcesForgotten                  uint64
 	ReplayedFrames, ReplayedAhead, ReplaySkipped, Unarchived                    uint64
 }
 

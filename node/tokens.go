@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 )
 
@@ -41,7 +43,8 @@ type tokens struct {
 	hours   map[int64]map[keyHash]struct{} // by hour since the epoch
 	keys    int
 	links   map[ChainID]*chainEnd
-	swept   int64 // the hour in which links were last looked through
+	swept   int64  // the hour in which sources and links were last looked through
+	expired uint64 // sources forgotten since nothing came of them for a day
 }
 
 type keyHash [16]byte
@@ -51,11 +54,15 @@ func hashKey(k string) keyHash {
 	return keyHash(h[:16])
 }
 
-// window is the highest seq of a source and which of the tokenWindow seqs up to it were counted.
+// window is the highest seq of a source, which of the tokenWindow seqs up to it were counted, and the hour in which one was last.
 type window struct {
 	high uint64
+	hour int64 // keptHour: it is never forgotten
 	bits [tokenWindow / 64]uint64
 }
+
+// keptHour is later than all others.
+const keptHour = math.MaxInt64
 
 func (w *window) seen(seq uint64) bool {
 	switch {
@@ -79,6 +86,7 @@ func (w *window) mark(seq uint64) {
 
 func (w *window) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, w.high)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(w.hour))
 	for _, b := range w.bits {
 		dst = binary.BigEndian.AppendUint64(dst, b)
 	}
@@ -87,12 +95,12 @@ func (w *window) append(dst []byte) []byte {
 
 func parseWindow(b []byte) (*window, error) {
 	w := &window{}
-	if len(b) != 8+len(w.bits)*8 {
-		return nil, fmt.Errorf("node: source window of %d bytes, want %d", len(b), 8+len(w.bits)*8)
+	if len(b) != 16+len(w.bits)*8 {
+		return nil, fmt.Errorf("node: source window of %d bytes, want %d", len(b), 16+len(w.bits)*8)
 	}
-	w.high = binary.BigEndian.Uint64(b)
+	w.high, w.hour = binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:]))
 	for i := range w.bits {
-		w.bits[i] = binary.BigEndian.Uint64(b[8+8*i:])
+		w.bits[i] = binary.BigEndian.Uint64(b[16+8*i:])
 	}
 	return w, nil
 }
@@ -118,7 +126,7 @@ func (t *tokens) begin() *tokenChanges {
 // token is never forgotten early to make room.
 func (c *tokenChanges) room(items []Item, nowMs int64) error {
 	c.t.expire(nowMs)
-	c.t.expireLinks(nowMs)
+	c.t.sweep(nowMs)
 	keys, sources := map[keyHash]struct{}{}, map[string]struct{}{}
 	for i := range items {
 		switch tok := items[i].Token; {
@@ -173,6 +181,10 @@ func (c *tokenChanges) mark(tok Token, nowMs int64) {
 		}
 		c.sources[tok.Source] = w
 	}
+	w.hour = max(w.hour, hourOf(nowMs))
+	if tok.Kept && !mutant.On("own inputs forgotten") {
+		w.hour = keptHour
+	}
 	w.mark(tok.Seq)
 }
 
@@ -191,7 +203,11 @@ func (c *tokenChanges) ops(dst []Op) []Op {
 		return dst
 	}
 	for _, s := range slices.Sorted(maps.Keys(c.sources)) {
-		dst = append(dst, Op{Key: sourceKey(s), Value: c.sources[s].append(nil)})
+		op := Op{Key: sourceKey(s), Value: c.sources[s].append(nil), TTL: keyHours * time.Hour}
+		if c.sources[s].hour == keptHour {
+			op.TTL = 0
+		}
+		dst = append(dst, op)
 	}
 	keys := slices.SortedFunc(maps.Keys(c.keys), func(a, b keyHash) int { return cmp.Compare(string(a[:]), string(b[:])) })
 	for _, k := range keys {
@@ -238,6 +254,23 @@ func (t *tokens) expire(nowMs int64) {
 			delete(t.hours, hour)
 		}
 	}
+}
+
+// sweep forgets the sources and chains that nothing came of for a day: 24 hours at least, 25 at most. What is on disk of
+// them expires by itself. It looks through all of them once an hour: 20 ms for as many as there may be.
+func (t *tokens) sweep(nowMs int64) {
+	hour := hourOf(nowMs)
+	if hour == t.swept {
+		return
+	}
+	t.swept = hour
+	maps.DeleteFunc(t.links, func(_ ChainID, l *chainEnd) bool { return l.hour <= hour-keyHours })
+	if mutant.On("sources kept for ever") {
+		return
+	}
+	n := len(t.sources)
+	maps.DeleteFunc(t.sources, func(_ string, w *window) bool { return w.hour <= hour-keyHours })
+	t.expired += uint64(n - len(t.sources))
 }
 
 func hourOf(ms int64) int64 { return ms / time.Hour.Milliseconds() }

@@ -74,3 +74,54 @@ func TestAtTheTokenLimitABatchIsRefusedWhole(t *testing.T) {
 		}
 	}
 }
+
+// TestASilentSourceIsForgotten: after a day without an item, which makes room for another; over a restart too, and not before. What is
+// sent again then counts again. The node's own inputs are never forgotten.
+func TestASilentSourceIsForgotten(t *testing.T) {
+	const hour = 3600 * 1000
+	w := newWorld(t, 1)
+	w.cfg.Limits = Limits{Sources: 2}
+	p := w.start("hub", "east", RoleHub)
+	submit := func(tok Token) Result {
+		w.ids++
+		w.step(p, Submit{ID: w.ids, Batch: &Batch{Items: []Item{{
+			Series: &crdt.Series{Name: "clicks", Kind: crdt.KindCounter}, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}, Token: tok,
+		}}}})
+		w.run(10)
+		return p.replies[w.ids]
+	}
+	accepted := func(when string, tok Token) {
+		t.Helper()
+		if got := submit(tok); got.Err != nil || got.Accepted != 1 {
+			t.Errorf("%s, %v: %+v, want it accepted", when, tok, got)
+		}
+	}
+	known := func(when string, tok Token) {
+		t.Helper()
+		if got := submit(tok); got.Err != nil || got.Duplicates != 1 {
+			t.Errorf("%s, %v: %+v, want a duplicate", when, tok, got)
+		}
+	}
+	client, log, other := Token{Source: "pos", Seq: 1}, Token{Source: "log", Seq: 1, Kept: true}, Token{Source: "other", Seq: 1}
+	accepted("at first", client)
+	accepted("at first", log)
+	w.now += 23 * hour
+	accepted("a day later", Token{Source: "pos", Seq: 2})
+	w.now += 23 * hour
+	known("within a day of the last", client)
+	if got := submit(other); !errors.Is(got.Err, ErrTokens) {
+		t.Errorf("a third source: %+v, want ErrTokens", got)
+	}
+	w.kill("hub")
+	p = w.start("hub", "east", RoleHub)
+	known("after a restart", client)
+	w.now += 2 * hour
+	accepted("after a day of silence", other)
+	if p.core.Counts.SourcesForgotten != 1 {
+		t.Errorf("%d sources forgotten, want 1", p.core.Counts.SourcesForgotten)
+	}
+	known("its position may lie still", log)
+	w.now += 26 * hour
+	accepted("when it is forgotten", client)
+	known("its position may lie still", log)
+}
