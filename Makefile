@@ -56,9 +56,9 @@ race: ## all quick tests, under the race detector
 	$(AHEAD)
 	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
-slow: ## race detector, scenarios with real processes, 260 large seeds, mutants, the page in a browser, coverage, fuzzing; goes on after a failure
+slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, the page in a browser, coverage, fuzzing; goes on after a failure
 	status=0; for step in slow-tests slow-seeds slow-mutants browser coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
-	tools/fuzz.sh 20s || status=1; exit $$status
+	tools/fuzz.sh 15s || status=1; exit $$status
 
 slow-tests:
 	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=15m $(filter-out meshd/cmd/meshd/internal/simulate,$(RACED)) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status

@@ -3,7 +3,7 @@
 package simulations
 
 const (
-	quickSeeds  = 260
+	quickSeeds  = 600
 	quickSmall  = 150
 	quickBiased = 29
 	slowSeeds   = true

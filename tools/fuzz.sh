@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fuzz target of the module for the given time each, two at once, and fails if one of them found something.
-# Usage, from the top of the repository: tools/fuzz.sh 20s
+# Usage, from the top of the repository: tools/fuzz.sh 15s
 set -euo pipefail
 duration=${1:?usage: tools/fuzz.sh DURATION}
 binaries=$(mktemp -d)
