@@ -13,6 +13,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"meshd/internal/dirlock"
 )
 
 // Errors a caller branches on. All others are the environment's and end with what to do.
@@ -93,7 +95,13 @@ func Open(cfg Config) (*Store, error) {
 
 func open(cfg Config) (_ *Store, err error) {
 	t := tune(cfg.MemoryBytes)
-	lock, err := lockDir(cfg.Dir)
+	if cfg.Dir == "" {
+		return nil, errors.New("no data directory given: set --data")
+	}
+	lock, err := dirlock.Acquire(cfg.Dir)
+	if errors.Is(err, dirlock.ErrHeld) {
+		return nil, ErrLocked
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +209,7 @@ func (s *Store) release() error {
 	if s.db != nil {
 		err = s.db.Close()
 	}
-	return errors.Join(err, unlockDir(s.lock))
+	return errors.Join(err, dirlock.Release(s.lock))
 }
 
 // Free returns the free bytes of the disk as last measured, less what was written since, and the bytes kept in reserve.

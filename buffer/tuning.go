@@ -49,7 +49,7 @@ func (t tuning) options(path string, logger *slog.Logger) (badger.Options, *badg
 		WithLogger(log).
 		WithSyncWrites(true).
 		WithMetricsEnabled(false).
-		WithBypassLockGuard(true).  // lockDir's lock covers it; Badger's stays held while a child process is being forked
+		WithBypassLockGuard(true).  // dirlock's lock covers it; Badger's stays held while a child process is being forked
 		WithDetectConflicts(false). // commits are blind, or alone under Store.commits
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(t.memTable).

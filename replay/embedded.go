@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"meshd/internal/dirlock"
 )
 
 // EmbeddedConfig says where an embedded log lives and what it keeps.
@@ -64,7 +66,7 @@ func OpenEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 	l := &Embedded{cfg: cfg}
 	if err := l.open(); err != nil {
 		if l.lock != nil {
-			_ = unlockDir(l.lock)
+			_ = dirlock.Release(l.lock)
 		}
 		return nil, fmt.Errorf("replay: open %s: %w", cfg.Dir, err)
 	}
@@ -76,10 +78,9 @@ func (l *Embedded) open() (err error) {
 		return err
 	}
 	if !l.cfg.ReadOnly {
-		if err := os.MkdirAll(l.cfg.Dir, 0o700); err != nil {
-			return fmt.Errorf("%w: choose a directory that this user may create", err)
-		}
-		if l.lock, err = lockDir(l.cfg.Dir); err != nil {
+		if l.lock, err = dirlock.Acquire(l.cfg.Dir); errors.Is(err, dirlock.ErrHeld) {
+			return ErrLocked
+		} else if err != nil {
 			return err
 		}
 	}
@@ -289,7 +290,7 @@ func (l *Embedded) Close() error {
 		errs = append(errs, l.file.Close())
 	}
 	if l.lock != nil {
-		errs = append(errs, unlockDir(l.lock))
+		errs = append(errs, dirlock.Release(l.lock))
 	}
 	return errors.Join(errs...)
 }
