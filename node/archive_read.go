@@ -107,21 +107,6 @@ func archiveKey(o crdt.Origin) (k [17]byte) {
 	return k
 }
 
-// eachLogged calls f for the frames of a log record.
-func eachLogged(lsn uint64, value []byte, f func(raw []byte) error) error {
-	for len(value) > 0 {
-		n, k := binary.Uvarint(value)
-		if k <= 0 || n > uint64(len(value)-k) {
-			return fmt.Errorf("log record %d ends early", lsn)
-		}
-		if err := f(value[k : k+int(n)]); err != nil {
-			return fmt.Errorf("log record %d: %w", lsn, err)
-		}
-		value = value[k+int(n):]
-	}
-	return nil
-}
-
 // firstFrom returns the lowest number behind a prefix.
 func firstFrom(r Reader, prefix string) (n uint64, ok bool, err error) {
 	err = r.Scan([]byte(prefix), func(key, _ []byte) error {

@@ -193,22 +193,29 @@ func (rec *recovery) frames(do func(lsn uint64, f *wire.Frame) error) error {
 			}
 			d.committed(lsn, len(value))
 		}
-		for len(value) > 0 {
-			n, k := binary.Uvarint(value)
-			if k <= 0 || n > uint64(len(value)-k) {
-				return fmt.Errorf("log record %d ends early", lsn)
-			}
-			f, err := wire.ParseFrame(value[k : k+int(n)])
+		return eachLogged(lsn, value, func(raw []byte) error {
+			f, err := wire.ParseFrame(raw)
 			if err != nil {
-				return fmt.Errorf("log record %d: %w", lsn, err)
-			}
-			if err := do(lsn, f); err != nil {
 				return err
 			}
-			value = value[k+int(n):]
-		}
-		return nil
+			return do(lsn, f)
+		})
 	})
+}
+
+// eachLogged calls f for the frames of a log record.
+func eachLogged(lsn uint64, value []byte, f func(raw []byte) error) error {
+	for len(value) > 0 {
+		n, k := binary.Uvarint(value)
+		if k <= 0 || n > uint64(len(value)-k) {
+			return fmt.Errorf("log record %d ends early", lsn)
+		}
+		if err := f(value[k : k+int(n)]); err != nil {
+			return fmt.Errorf("log record %d: %w", lsn, err)
+		}
+		value = value[k+int(n):]
+	}
+	return nil
 }
 
 // take puts the replicas where they belong and adds them up.
