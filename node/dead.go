@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
+	"meshd/reconcile"
 )
 
 // process names what runs under one name in one region.
@@ -71,15 +73,25 @@ func (c *Core) judgeDead() {
 		case !contained:
 			c.hub.beyond[o.Region] = true
 		case c.hub.entries.Settled(o):
-			c.hub.retired = append(c.hub.retired, retired{o, r.Version})
+			c.hub.retired = append(c.hub.retired, retired{r, r.Version})
 		}
 	}
 }
 
-// retired is an entry that may be dropped, as it was when that was found out.
+// retired is an entry that may be dropped, as it was when that was found out. It is named by its copy: should it be
+// dropped, and begun anew by a frame that brings more, the new copy counts its versions from the beginning.
 type retired struct {
-	origin  crdt.Origin
+	held    *reconcile.Replica
 	version uint64
+}
+
+// asJudged reports whether what is held of an entry is what was found to be contained.
+func (c *Core) asJudged(x retired) bool {
+	r := c.hub.entries.Held(x.held.Origin)
+	if mutant.On("dropped by an older judgement") {
+		return r != nil && r.Version == x.version
+	}
+	return r == x.held && r.Version == x.version
 }
 
 // replacedHub is told that a hub runs as a new process: until its entry, or another, is found to contain what the one
@@ -103,17 +115,17 @@ func (c *Core) startDropping() bool {
 	var ops []Op
 	var done []crdt.Origin
 	for _, x := range batch {
-		r := c.hub.entries.Held(x.origin)
-		if r == nil || r.Version != x.version || c.queued(x.origin) {
+		o := x.held.Origin
+		if !c.asJudged(x) || c.queued(o) {
 			continue
 		}
-		ops = c.disk.dropCells(ops, x.origin)
-		rec, err := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: x.origin, Progress: r.Progress, Dropped: true})
+		ops = c.disk.dropCells(ops, o)
+		rec, err := wire.AppendStoredProgress(nil, &wire.StoredProgress{Origin: o, Progress: x.held.Progress, Dropped: true})
 		if err != nil {
-			panic(fmt.Sprintf("node: progress of %s does not encode: %v", x.origin, err))
+			panic(fmt.Sprintf("node: progress of %s does not encode: %v", o, err))
 		}
-		ops = append(ops, Op{Key: originKey(prefixProgress, x.origin), Value: rec})
-		done = append(done, x.origin)
+		ops = append(ops, Op{Key: originKey(prefixProgress, o), Value: rec})
+		done = append(done, o)
 	}
 	if len(done) == 0 {
 		return false

@@ -63,6 +63,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"limited packets not reported", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"sessions turned free of charge", "ingest", "TestSessionsAreHeldToTheLimit"},
 	{"waiting connections not counted", "ingest", "TestConnectionsBeyondTheBoundWait"},
+	{"dropped by an older judgement", "node", "TestAnEntryThatBeginsAnewIsJudgedAnew"},
 	{"sources kept for ever", "node", "TestASilentSourceIsForgotten"},
 	{"own inputs forgotten", "node", "TestASilentSourceIsForgotten"},
 	{"logins known by name alone", "query", "TestLoginsHaveRoles"},
