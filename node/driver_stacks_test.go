@@ -10,13 +10,15 @@ import (
 // finds room.
 func TestStacksTellEachOnceAndTheRareOnesLast(t *testing.T) {
 	const sessions = 2000
-	var wg sync.WaitGroup
+	var wg, begun sync.WaitGroup // a goroutine that has not begun yet has no stack
+	begun.Add(sessions + 1)
 	end := make(chan struct{})
 	for range sessions {
-		wg.Go(func() { <-end })
+		wg.Go(func() { begun.Done(); <-end })
 	}
-	alone := func() { <-end }
+	alone := func() { begun.Done(); <-end }
 	wg.Go(func() { alone() })
+	begun.Wait()
 	got := stacks()
 	close(end)
 	wg.Wait()
