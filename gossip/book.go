@@ -15,8 +15,9 @@ type book struct {
 	homes  int
 	timing timing
 
-	mu      sync.Mutex
-	targets map[string]*target // by address
+	mu       sync.Mutex
+	targets  map[string]*target // by address
+	pardoned time.Time          // since when this node's present certificate is in use, zero: from the start
 }
 
 func newBook(self identity, cfg *Config) *book {
@@ -71,12 +72,13 @@ func (b *book) down(addr string, id uint64, now time.Time, err error) {
 		if now.Sub(t.since) >= steady {
 			t.flaps = 0
 		}
+		began := t.since
 		t.up, t.since, t.seen = 0, now, now
 		switch {
 		case errors.Is(err, errSurplus):
 			t.flaps = 0
 		case refusedByPeer(err):
-			t.refused(now)
+			b.refused(t, began, now)
 		default:
 			b.failed(t, now)
 		}
@@ -100,14 +102,15 @@ func (b *book) dialed(addr string, err error, now time.Time) {
 	if t == nil {
 		return
 	}
-	t.dialing = false
+	began := t.dialing
+	t.dialing = time.Time{}
 	refused, ok := errors.AsType[*refusedError](err)
 	switch {
 	case err == nil || t.up != 0:
 	case ok && refused.code == refuseSelf:
 		t.self = true
 	case ok && refused.lasting():
-		t.refused(now)
+		b.refused(t, began, now)
 	default:
 		t.refusals = 0
 		b.failed(t, now)
@@ -121,11 +124,11 @@ func (b *book) due(now time.Time) (dial []hub, drop []uint64, again time.Time) {
 	again = now.Add(time.Second)
 	for _, t := range b.wanted(now, &drop, &again) {
 		switch {
-		case t.dialing:
+		case !t.dialing.IsZero():
 		case t.next.After(now):
 			again = earlier(again, t.next)
 		default:
-			t.dialing = true
+			t.dialing = now
 			dial = append(dial, t.hub)
 		}
 	}
@@ -148,7 +151,7 @@ func (b *book) wanted(now time.Time, drop *[]uint64, again *time.Time) (want []*
 	for addr, t := range b.targets {
 		switch {
 		case t.up == 0 && connected[process{t.Region, t.Node, t.Inc}]: // another address of a hub that is up
-		case t.up == 0 && !t.dialing && now.Sub(t.seen) > forgetAfter:
+		case t.up == 0 && t.dialing.IsZero() && now.Sub(t.seen) > forgetAfter:
 			delete(b.targets, addr)
 		case t.self || (b.role == Edge && t.Region != b.self.region):
 		default:

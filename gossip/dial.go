@@ -178,7 +178,7 @@ func (g *Gossip) askJoin(ctx context.Context, asked *patience) {
 			continue
 		}
 		list, from, err := g.ask(ctx, addr)
-		if no := asked.note(addr, time.Now(), err); no != nil && no.code != refuseSelf {
+		if no := asked.note(addr, time.Now(), g.pardons.Load(), err); no != nil && no.code != refuseSelf {
 			g.quiet.warn(g.log, "cannot join", "at", addr, "reason", err.Error())
 		}
 		if err == nil {

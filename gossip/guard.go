@@ -98,7 +98,7 @@ func (w *watcher) changed(ctx context.Context, now time.Time) {
 		g.log.Info("shows a new certificate", "until", w.until())
 		// Peers that refused the old one are asked again, not all at once.
 		g.pardons.Add(1)
-		g.book.pardon(now)
+		g.book.pardon(shown, now)
 		g.nudge()
 	}
 	if _, digest := g.cfg.TLS.Revocations(); digest != w.digest {

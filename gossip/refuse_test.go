@@ -69,6 +69,45 @@ func TestMeshWithCertificates(t *testing.T) {
 	})
 }
 
+// A hub is being dialed, or asked, under the old certificate while the new one is put in place. What it says then must not be
+// held against the new one: the node would stay away for up to ten seconds more.
+func TestARefusalOnItsWayIsPardonedToo(t *testing.T) {
+	const addr = "10.0.0.1:8946"
+	shown := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	no := &refusedError{code: refuseIdentity}
+	b := newBook(identity{region: "eu", node: "eu-e1"}, &Config{Role: Edge, Homes: 1, Link: LAN})
+	b.learn(shown.Add(-time.Second), true, hub{Region: "eu", Node: "eu-h1", Addr: addr})
+	next := func() time.Time { return b.targets[addr].next }
+	dial := func(at time.Time) {
+		t.Helper()
+		if list, _, _ := b.due(at); len(list) != 1 {
+			t.Fatalf("%d hubs dialed, want 1", len(list))
+		}
+	}
+	for n := range 20 {
+		b.targets[addr].refusals, b.targets[addr].next = 10, time.Time{}
+		dial(shown.Add(-time.Millisecond))
+		b.pardon(shown, shown)
+		b.dialed(addr, no, shown.Add(time.Millisecond))
+		if wait := next().Sub(shown); wait > time.Second+time.Millisecond {
+			t.Fatalf("%d: refused again before it showed the new certificate: waits %v", n, wait)
+		}
+		var asked patience
+		_ = asked.may(addr, shown, 1)
+		if held := asked.note(addr, shown, 2, no); held != nil || !asked.may(addr, shown, 2) {
+			t.Fatal("a join address waits for a certificate that was replaced")
+		}
+	}
+	// What is refused under the new one is.
+	for n := 1; n <= 20; n++ {
+		dial(next().Add(time.Millisecond))
+		b.dialed(addr, no, next())
+		if got := b.targets[addr].refusals; got != n {
+			t.Fatalf("%d refusals are counted, want %d", got, n)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	tests := map[string]struct {
 		change func(m *mesh, cfg *Config) // of the edge that wants to join eu-h1

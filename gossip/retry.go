@@ -25,9 +25,14 @@ func refusedPause(n int) time.Duration {
 	return rand.N(min(refusedCap, refusedFirst<<min(max(n, 1)-1, 16)))
 }
 
-// refused books a refusal that lasts until somebody changes something.
-func (t *target) refused(now time.Time) {
+// refused books a refusal, of what began at the time given, that lasts until somebody changes something. If this node's
+// certificate was replaced since, the refusal was of the old one and says nothing of the present.
+func (b *book) refused(t *target, began, now time.Time) {
 	t.failures++
+	if !began.After(b.pardoned) && !mutant.On("old certificates held against new") {
+		t.refusals, t.next = 0, now.Add(rand.N(time.Second))
+		return
+	}
 	t.refusals++
 	t.next = now.Add(refusedPause(t.refusals))
 }
@@ -40,10 +45,12 @@ func (b *book) refuses(addr string, now time.Time) bool {
 	return t != nil && t.refusals > 0 && now.Before(t.next)
 }
 
-// pardon lets the hubs that refused this node be asked again soon: its certificate is another one now.
-func (b *book) pardon(now time.Time) {
+// pardon lets the hubs that refused this node be asked again soon: its certificate is another one now. That also holds for
+// those whose refusal is still on its way: of what began before shown, when the new certificate was first in use.
+func (b *book) pardon(shown, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.pardoned = shown
 	for _, t := range b.targets {
 		if t.refusals > 0 {
 			t.refusals, t.next = 0, now.Add(rand.N(time.Second))
@@ -71,10 +78,11 @@ func (p *patience) may(addr string, now time.Time, pardons uint64) bool {
 	return r == nil || !now.Before(r.next)
 }
 
-// note books how asking went and returns the refusal, if it was one.
-func (p *patience) note(addr string, now time.Time, err error) *refusedError {
+// note books how asking went and returns the refusal, if it was one. A refusal of a certificate that was replaced while
+// the answer was on its way, as pardons tells, is nothing to wait for.
+func (p *patience) note(addr string, now time.Time, pardons uint64, err error) *refusedError {
 	no, ok := errors.AsType[*refusedError](err)
-	if !ok || !no.lasting() {
+	if !ok || !no.lasting() || pardons != p.pardons {
 		delete(p.at, addr)
 		return nil
 	}

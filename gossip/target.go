@@ -28,8 +28,8 @@ type target struct {
 	next     time.Time // not dialed before
 	flaps    int       // sessions in a row that ended by themselves before steady
 	quality  quality   // of the link, for the order of hubs
-	dialing  bool
-	self     bool // turned out to be this very process
+	dialing  time.Time // since when it is being dialed, zero when it is not
+	self     bool      // turned out to be this very process
 }
 
 // canonical resolves nothing: it gives one spelling to an address that is already an IP address with a port.

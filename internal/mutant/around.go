@@ -10,6 +10,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"sessions not made anew", "gossip", "TestRotatedCertificatesCostNoSession"},
 	{"replaced from the other end", "gossip", "TestReplacedSessionIsEndedByItsDialer"},
 	{"refusals retried at once", "gossip", "TestEdgesWithExpiredCertificatesDoNotStorm"},
+	{"old certificates held against new", "gossip", "TestARefusalOnItsWayIsPardonedToo"},
 	{"busy hubs given up early", "gossip", "TestAHubThatAnswersLateIsWaitedFor"},
 	{"homes by hash alone", "gossip", "TestFarHubsAreFirstForFew"},
 	{"flapping hubs relied on", "gossip", "TestFlappingHubDoesNotMoveItsEdges"},
