@@ -39,7 +39,7 @@ func (a *accumulator) is(s *spelling) bool {
 	return a.kind == s.kind && a.at == s.at && bytes.Equal(a.name, s.name) && bytes.Equal(a.tags, s.tags)
 }
 
-// numShards keeps locks uncontended: of maxReaders readers, one finds another in its shard for at most 3 in 64 samples.
+// numShards keeps locks uncontended: of 4 readers, one finds another in its shard for at most 3 in 64 samples.
 const numShards = 64
 
 // accumulators are the increments of all spellings. Samples may be added while a batch is on its way.

@@ -33,6 +33,7 @@ type flusher struct {
 	meter    *meter
 	log      *slog.Logger
 	interval time.Duration
+	before   func() // each batch, unless nil: it may add to lost
 
 	lost   atomic.Uint64 // samples or packets lost since the last batch on disk
 	rounds uint64
@@ -63,6 +64,9 @@ func (f *flusher) run(ctx context.Context) {
 func (f *flusher) flush(ctx context.Context) {
 	if f.rounds++; f.rounds%forgetEvery == 0 {
 		f.meter.spellings.Set(float64(f.acc.forget(forgetAfter)))
+	}
+	if f.before != nil {
+		f.before()
 	}
 	items, from := f.acc.take()
 	lost := f.lost.Swap(0)

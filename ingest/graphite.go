@@ -42,7 +42,7 @@ func NewGraphite(cfg GraphiteConfig) (*Graphite, error) {
 	err := g.listenTCP(cfg.Addr)
 	if err == nil {
 		// The port that TCP got, should any have been asked for.
-		g.sock, err = listenUDP(g.streams[0].ln.Addr().String(), cfg.Logger)
+		err = g.listenUDP(g.streams[0].ln.Addr().String(), 0)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ingest: graphite: %w: choose another address with --graphite, or off", err), g.Close())
@@ -50,14 +50,14 @@ func NewGraphite(cfg GraphiteConfig) (*Graphite, error) {
 	return g, nil
 }
 
-func (g *Graphite) newReader() func(packets [][]byte, lost uint64) {
+func (g *Graphite) newReader() func(packets [][]byte) {
 	p := &graphiteParser{acc: g.flush.acc}
-	return func(packets [][]byte, lost uint64) {
+	return func(packets [][]byte) {
 		now := crdt.HLCFrom(time.Now().UnixMilli(), 0)
 		for _, b := range packets {
 			p.packet(b, now)
 		}
-		g.publish(&p.tally, lost)
+		g.publish(&p.tally)
 	}
 }
 

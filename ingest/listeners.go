@@ -7,28 +7,26 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"strconv"
 	"sync"
 
 	"meshd/internal/mutant"
 )
 
-const (
-	spellingsPerSeries = 10
-	maxReaders         = 4 // a reader parses over 1,000,000 lines a second: more than one socket delivers
-)
+const spellingsPerSeries = 10
 
 // listeners are the sockets of one protocol without answers, and the accumulators that its samples go to.
 type listeners struct {
 	protocol string
 	meter    *meter
 	log      *slog.Logger
-	sock     *socket   // nil if none
+	socks    []*socket // of one address, each with a reader; none: no UDP
 	gram     *unixgram // nil if none
 	streams  []*stream
 	flush    flusher
 
-	// reader returns a handler of packets for one goroutine. lost is how many the kernel dropped before them.
-	reader func() func(packets [][]byte, lost uint64)
+	// reader returns a handler of packets for one goroutine.
+	reader func() func(packets [][]byte)
 }
 
 // newListeners has accumulators for ten spellings of each of so many series.
@@ -36,6 +34,18 @@ func newListeners(protocol string, m *meter, to Submitter, series int, log *slog
 	return listeners{protocol: protocol, meter: m, log: log, flush: flusher{
 		acc: newAccumulators(series * spellingsPerSeries), to: to, meter: m, log: log, interval: flushInterval,
 	}}
+}
+
+// listenUDP opens so many sockets for packets; 0: as many as Go uses processors, of which each can keep one busy.
+func (l *listeners) listenUDP(addr string, sockets int) (err error) {
+	if sockets == 0 {
+		sockets = min(runtime.GOMAXPROCS(0), maxSockets)
+	}
+	if sockets < 1 || sockets > maxSockets {
+		return fmt.Errorf("%d sockets, want 1 to %d, or 0 for one a processor", sockets, maxSockets)
+	}
+	l.socks, err = listenUDP(addr, sockets, l.log)
+	return err
 }
 
 // listenTCP adds a listener for lines, unless addr is "" or "off".
@@ -61,9 +71,9 @@ func (l *listeners) Limit(s *Sources) {
 	for _, st := range l.streams {
 		st.sources = s
 	}
-	if l.sock != nil {
-		l.sock.sources = s
-		l.sock.refused = func(packets uint64) {
+	for _, sock := range l.socks {
+		sock.sources = s
+		sock.refused = func(packets uint64) {
 			l.meter.lost.WithLabelValues("source_limit").Add(float64(packets))
 			if !mutant.On("limited packets not reported") {
 				l.flush.lost.Add(packets)
@@ -74,17 +84,17 @@ func (l *listeners) Limit(s *Sources) {
 
 // Addr returns the UDP address that the door listens on, nil if it is off.
 func (l *listeners) Addr() net.Addr {
-	if l.sock == nil {
+	if len(l.socks) == 0 {
 		return nil
 	}
-	return l.sock.conn.LocalAddr()
+	return l.socks[0].conn.LocalAddr()
 }
 
 // Close closes the sockets of a door that Run is not called for. Run closes them itself.
 func (l *listeners) Close() error {
 	var errs []error
-	if l.sock != nil {
-		errs = append(errs, l.sock.conn.Close())
+	for _, sock := range l.socks {
+		errs = append(errs, sock.conn.Close())
 	}
 	if l.gram != nil {
 		errs = append(errs, l.gram.Close())
@@ -99,10 +109,14 @@ func (l *listeners) Close() error {
 func (l *listeners) Run(ctx context.Context) error {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	defer context.AfterFunc(reading, func() { _ = l.Close() })()
+	defer context.AfterFunc(reading, func() {
+		l.lookForDrops()
+		_ = l.Close()
+	})()
 
 	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
 	var flushed, readers sync.WaitGroup
+	l.flush.before = l.lookForDrops
 	flushed.Go(func() { l.flush.run(flushing) })
 	read := func(f func() error) {
 		readers.Go(func() {
@@ -111,10 +125,8 @@ func (l *listeners) Run(ctx context.Context) error {
 			}
 		})
 	}
-	if l.sock != nil {
-		for range min(runtime.GOMAXPROCS(0), maxReaders) {
-			read(func() error { return l.sock.read(l.reader()) })
-		}
+	for _, sock := range l.socks {
+		read(func() error { return sock.read(l.reader()) })
 	}
 	if l.gram != nil {
 		read(func() error { return l.gram.read(l.single()) })
@@ -138,16 +150,26 @@ func (l *listeners) single() func(packet []byte) {
 	one := make([][]byte, 1)
 	return func(packet []byte) {
 		one[0] = packet
-		read(one, 0)
+		read(one)
 	}
 }
 
 // publish moves what a reader met to the metrics, and what was lost to the next batch.
-func (l *listeners) publish(t *tally, lost uint64) {
-	if lost > 0 {
-		l.meter.lost.WithLabelValues("kernel").Add(float64(lost))
-	}
-	if lost += t.publish(l.meter); lost > 0 {
+func (l *listeners) publish(t *tally) {
+	if lost := t.publish(l.meter); lost > 0 {
 		l.flush.lost.Add(lost)
+	}
+}
+
+// lookForDrops counts what the kernel dropped since the last look, and reports it with the next batch.
+func (l *listeners) lookForDrops() {
+	for i, sock := range l.socks {
+		if n := sock.drops(); n > 0 {
+			l.meter.dropped.WithLabelValues(strconv.Itoa(i)).Add(float64(n))
+			l.meter.lost.WithLabelValues("kernel").Add(float64(n))
+			if !mutant.On("kernel drops not reported") {
+				l.flush.lost.Add(n)
+			}
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 type Metrics struct {
 	packets, bytes, lines, samples, stored *prometheus.CounterVec
 	rejected, ignored, lost, clamped       *prometheus.CounterVec
+	dropped                                *prometheus.CounterVec
 	commits, deferred, waited              *prometheus.CounterVec
 	spellings                              *prometheus.GaugeVec
 	hostFailures                           *prometheus.CounterVec
@@ -36,6 +37,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		rejected: vec("rejected_total", "Lines, items or samples refused, by reason.", "reason"),
 		ignored:  vec("ignored_total", "Well-formed input of a type that is not stored, by type.", "type"),
 		lost:     vec("lost_total", "Packets or samples lost before they could be counted, by reason.", "reason"),
+		dropped:  vec("socket_dropped_total", "Packets that the kernel dropped, by socket of the address: they are in lost too.", "socket"),
 		clamped:  vec("clamped_total", "Gauge stamps too far ahead, replaced by the time of arrival."),
 		stored:   vec("stored_total", "Samples or items that the node has on disk, duplicates not counted."),
 		commits:  vec("commits_total", "Batches that the node has on disk."),
@@ -61,7 +63,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		lookupFailures: counter("lookup_failures_total", "Times that a table of labels had changed and could not be read: what it said before holds."),
 	}
 	for _, c := range []prometheus.Collector{
-		m.packets, m.bytes, m.lines, m.samples, m.stored, m.rejected, m.ignored, m.lost, m.clamped, m.commits,
+		m.packets, m.bytes, m.lines, m.samples, m.stored, m.rejected, m.ignored, m.lost, m.dropped, m.clamped, m.commits,
 		m.deferred, m.waited, m.spellings, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures, m.kafkaFailures, m.kafkaBehind,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -75,7 +77,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 type meter struct {
 	packets, bytes, lines, samples, stored, clamped, commits, deferred prometheus.Counter
 	rejected                                                           [numReasons]prometheus.Counter
-	ignored, lost                                                      *prometheus.CounterVec
+	ignored, lost, dropped                                             *prometheus.CounterVec
 	spellings                                                          prometheus.Gauge
 }
 
@@ -86,6 +88,7 @@ func (m *Metrics) meter(protocol string) *meter {
 		samples: m.samples.With(own), stored: m.stored.With(own), clamped: m.clamped.With(own),
 		commits: m.commits.With(own), deferred: m.deferred.With(own), spellings: m.spellings.With(own),
 		ignored: m.ignored.MustCurryWith(own), lost: m.lost.MustCurryWith(own),
+		dropped: m.dropped.MustCurryWith(own),
 	}
 	for r := reasonNone + 1; r < numReasons; r++ {
 		t.rejected[r] = m.rejected.WithLabelValues(protocol, r.String())

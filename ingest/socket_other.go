@@ -2,14 +2,21 @@
 
 package ingest
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // raiseReceiveBuffer asks for receiveBuffer bytes. Systems other than Linux refuse what they cannot grant.
 func raiseReceiveBuffer(conn *net.UDPConn) (granted int, err error) {
 	return receiveBuffer, conn.SetReadBuffer(receiveBuffer)
 }
 
-// countDrops does nothing: only Linux tells how many packets it dropped.
-func countDrops(*net.UDPConn) error { return nil }
+// sharePort refuses: only Linux spreads what comes in over the sockets of a port. Elsewhere one gets everything, or all
+// get everything.
+func sharePort(*net.UDPConn) error { return errors.ErrUnsupported }
 
-func dropCount([]byte) (uint32, bool) { return 0, false }
+func listenShared(string) (net.PacketConn, error) { return nil, errors.ErrUnsupported }
+
+// dropCount refuses: only Linux tells how many packets it dropped.
+func dropCount(*net.UDPConn) (uint32, error) { return 0, errors.ErrUnsupported }

@@ -14,6 +14,10 @@ type StatsDConfig struct {
 	// Addr is the UDP address to listen on; "off" switches StatsD off. Default 127.0.0.1:8125.
 	Addr string
 
+	// Sockets is how many UDP sockets share that address, each with a goroutine that reads it; 0: one a processor that Go
+	// uses. Senders are spread over them, each always to the same one.
+	Sockets int
+
 	// TCP is the address to listen on for lines; "" or "off": none.
 	TCP string
 
@@ -90,7 +94,7 @@ func NewStatsD(cfg StatsDConfig) (*StatsD, error) {
 // listen opens all sockets. Its errors name the flag whose address cannot be had.
 func (s *StatsD) listen() (err error) {
 	if s.cfg.Addr != "off" {
-		if s.sock, err = listenUDP(s.cfg.Addr, s.cfg.Logger); err != nil {
+		if err = s.listenUDP(s.cfg.Addr, s.cfg.Sockets); err != nil {
 			return fmt.Errorf("ingest: statsd: %w: choose another address with --statsd, or off", err)
 		}
 	}
@@ -113,13 +117,13 @@ func (s *StatsD) listen() (err error) {
 }
 
 // newReader returns a handler of packets for one goroutine.
-func (s *StatsD) newReader() func(packets [][]byte, lost uint64) {
+func (s *StatsD) newReader() func(packets [][]byte) {
 	p := &packetParser{acc: s.flush.acc, updown: s.cfg.UpDown}
-	return func(packets [][]byte, lost uint64) {
+	return func(packets [][]byte) {
 		now := crdt.HLCFrom(time.Now().UnixMilli(), 0)
 		for _, b := range packets {
 			p.packet(b, now)
 		}
-		s.publish(&p.tally, lost)
+		s.publish(&p.tally)
 	}
 }

@@ -167,14 +167,14 @@ func TestABusyPortNamesTheFlag(t *testing.T) {
 }
 
 func TestAClosedSocketEndsReading(t *testing.T) {
-	sock, err := listenUDP("127.0.0.1:0", discard())
+	socks, err := listenUDP("127.0.0.1:0", 1, discard())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sock.conn.Close(); err != nil {
+	if err := socks[0].conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := sock.read(func([][]byte, uint64) {}); err != nil {
+	if err := socks[0].read(func([][]byte) {}); err != nil {
 		t.Errorf("a closed socket is an error: %v", err)
 	}
 }
@@ -194,28 +194,14 @@ func TestDropsAreCountedOnceAmongReaders(t *testing.T) {
 	}
 }
 
-func TestKernelDropsAreReportedAsLost(t *testing.T) {
-	n := newFakeNode()
-	m, reg := newTestMetrics(t)
-	s, err := NewStatsD(StatsDConfig{Addr: "off", Submit: n, Metrics: m, Logger: discard()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.reader()([][]byte{[]byte("hits:1|c")}, 12)
-	s.flush.flush(t.Context())
-	if n.lost != 12 || metric(t, reg, "lost_total", "reason", "kernel") != 12 {
-		t.Errorf("%d lost, want 12", n.lost)
-	}
-}
-
 func TestASmallReceiveBufferIsReported(t *testing.T) {
 	var logged bytes.Buffer
-	sock, err := listenUDP("127.0.0.1:0", slog.New(slog.NewTextHandler(&logged, nil)))
+	socks, err := listenUDP("127.0.0.1:0", 1, slog.New(slog.NewTextHandler(&logged, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = sock.conn.Close() })
-	granted, err := raiseReceiveBuffer(sock.conn)
+	t.Cleanup(func() { _ = socks[0].conn.Close() })
+	granted, err := raiseReceiveBuffer(socks[0].conn)
 	if err != nil {
 		t.Fatal(err)
 	}

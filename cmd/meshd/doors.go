@@ -62,7 +62,7 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 // openSockets opens the doors without answers.
 func (p *parts) openSockets(cfg *config.Config, to ingest.Submitter, metrics *ingest.Metrics, log *slog.Logger) (err error) {
 	if p.statsd, err = ingest.NewStatsD(ingest.StatsDConfig{
-		Addr: cfg.StatsD, TCP: cfg.StatsDTCP, Unix: cfg.StatsDUnix, UnixStream: cfg.StatsDStream, UpDown: cfg.StatsDUpDown,
+		Addr: cfg.StatsD, Sockets: cfg.StatsDSockets, TCP: cfg.StatsDTCP, Unix: cfg.StatsDUnix, UnixStream: cfg.StatsDStream, UpDown: cfg.StatsDUpDown,
 		Submit: to, Metrics: metrics, Logger: log,
 	}); err != nil {
 		return err

@@ -61,6 +61,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"refusals of the wrong sample", "ingest", "TestLabelsKeepTheAnswer"},
 	{"dated accumulators kept", "ingest", "TestTimesOfCounts"},
 	{"records without tokens", "ingest", "TestKafkaCountsOnceOverACrash"},
+	{"kernel drops not reported", "ingest", "TestTheKernelTellsWhatItDropped"},
 	{"limited packets not reported", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"sessions turned free of charge", "ingest", "TestSessionsAreHeldToTheLimit"},
 	{"waiting connections not counted", "ingest", "TestConnectionsBeyondTheBoundWait"},

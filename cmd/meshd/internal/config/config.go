@@ -36,6 +36,7 @@ type Config struct {
 	HTTPTLSKey    string   // PEM file of its key
 	SourceLimit   int64    // bytes a second that one address may send, all doors together; default 0, any
 	StatsD        string   // host:port, UDP, or "off"; default "127.0.0.1:8125"
+	StatsDSockets int      // that share the UDP port of StatsD; default 0, one a processor
 	StatsDTCP     string   // host:port, TCP, or "off", which is the default
 	StatsDUnix    string   // path of a datagram socket; default none
 	StatsDStream  string   // path of a stream socket; default none
@@ -96,6 +97,7 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringVar(&c.HTTPTLSKey, "http-tls-key", "", "PEM `file` of its key")
 	fs.Var((*pace)(&c.SourceLimit), "source-limit", "`size/s` that one address may send, by all doors together, as 10MB/s; more is answered 429, or lost and counted (default any)")
 	fs.StringVar(&c.StatsD, "statsd", "127.0.0.1:8125", "UDP `host:port|off` for StatsD packets")
+	fs.IntVar(&c.StatsDSockets, "statsd-sockets", 0, "`number` of UDP sockets that share the port of --statsd, each read by a processor; 0: one a processor")
 	fs.StringVar(&c.StatsDTCP, "statsd-tcp", "off", "TCP `host:port|off` for StatsD lines")
 	fs.StringVar(&c.StatsDUnix, "statsd-unix", "", "`path` of a Unix socket for StatsD datagrams")
 	fs.StringVar(&c.StatsDStream, "statsd-unix-stream", "", "`path` of a Unix socket for streams of DogStatsD packets")

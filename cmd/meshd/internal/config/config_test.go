@@ -65,7 +65,7 @@ func TestPrecedence(t *testing.T) {
 func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 	values := map[string]string{
 		"node": "n", "region": "r", "role": "edge", "mesh": "m", "data": "d", "listen": "127.0.0.1:1", "advertise": "h:1",
-		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-tcp": "127.0.0.1:3", "graphite": "127.0.0.1:6", "otlp-http": "127.0.0.1:4", "otlp-grpc": "127.0.0.1:5",
+		"join": "j:1", "http": "127.0.0.1:2", "http-token-file": "t", "statsd": "off", "statsd-sockets": "2", "statsd-tcp": "127.0.0.1:3", "graphite": "127.0.0.1:6", "otlp-http": "127.0.0.1:4", "otlp-grpc": "127.0.0.1:5",
 		"replica-labels": "a,b", "logs": "l", "scrape": "s", "kafka": "ka", "http-tls-cert": "hc", "http-tls-key": "hk", "source-limit": "10MB/s", "labels": "la",
 		"statsd-unix": "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
 		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "link": "metered", "flush": "1s", "downlink": "a.*,b", "budget": "1GB/month", "insecure": "true", "window": "30s", "retention": "1d/2d/3d,a.*=2d//", "log-level": "debug",
