@@ -14,6 +14,16 @@ func heads(r *reconcile.Replica) (h [crdt.NumStreams]uint64) {
 	return h
 }
 
+// vouched returns how far a hub vouches for one of its earlier incarnations: to the end, or not at all for one that came back in
+// part, from siblings, after the disk that had it was lost or put back. What such a part was promised to become may be gone
+// with that disk, then nobody will ever cover it, and a sibling that waits for it would miss this node for good.
+func vouched(p crdt.Progress) uint64 {
+	if p.Covered < p.Cursor && !mutant.On("parts are vouched for") {
+		return 0
+	}
+	return p.Cursor
+}
+
 // ownHeads names this node's incarnations with how far they are here, those in memory after the cold ones and the live
 // one last. A hub names its earlier ones too: a sibling that lacks some of one must not call this node complete.
 func (c *Core) ownHeads() (out []wire.Head) {
@@ -28,12 +38,14 @@ func (c *Core) ownHeads() (out []wire.Head) {
 	}
 	for o, p := range c.hub.cold.index.all(c.cfg.Region) {
 		if o.Node == c.cfg.Node {
-			out = append(out, wire.Head{Inc: o.Inc, Head: [crdt.NumStreams]uint64{p[crdt.StreamLifetime].Cursor}})
+			out = append(out, wire.Head{Inc: o.Inc, Head: [crdt.NumStreams]uint64{vouched(p[crdt.StreamLifetime])}})
 		}
 	}
 	for _, r := range c.hub.region.Replicas() {
 		if r.Origin.Node == c.cfg.Node && r != c.live {
-			out = append(out, wire.Head{Inc: r.Origin.Inc, Head: heads(r)})
+			h := heads(r)
+			h[crdt.StreamLifetime] = vouched(r.Progress[crdt.StreamLifetime])
+			out = append(out, wire.Head{Inc: r.Origin.Inc, Head: h})
 		}
 	}
 	return append(out, wire.Head{Inc: c.own.Inc, Head: heads(c.live)})

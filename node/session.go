@@ -257,7 +257,7 @@ func (c *Core) gotHello(s *session, m *wire.Hello) {
 			if cold && (back || p[crdt.StreamLifetime].Covered < n.Head[crdt.StreamLifetime]) {
 				c.thaw(o, nil)
 			}
-			if held, _ := c.held(o); held.Covered > n.Head[crdt.StreamLifetime] && !n.Live && held != allOfIt {
+			if held, _ := c.held(o); held.Owed > n.Head[crdt.StreamLifetime] && !n.Live && held != allOfIt { // it had promised more
 				c.Counts.RolledBack++
 			}
 		}

@@ -66,6 +66,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"sessions turned free of charge", "ingest", "TestSessionsAreHeldToTheLimit"},
 	{"waiting connections not counted", "ingest", "TestConnectionsBeyondTheBoundWait"},
 	{"dropped by an older judgement", "node", "TestAnEntryThatBeginsAnewIsJudgedAnew"},
+	{"parts are vouched for", "node", "TestNobodyWaitsForWhatWentWithADisk"},
 	{"sources kept for ever", "node", "TestASilentSourceIsForgotten"},
 	{"own inputs forgotten", "node", "TestASilentSourceIsForgotten"},
 	{"logins known by name alone", "query", "TestLoginsHaveRoles"},
