@@ -39,11 +39,11 @@ func (w *World) heal() {
 			w.persist(m, false)
 		}
 	}
-	left, lost := w.survivors()
-	w.converge(func() *Violation { return w.unconverged(left, lost) })
+	kept := w.survivors()
+	w.converge(func() *Violation { return w.unconverged(kept) })
 	w.report.ConvergedMs = w.now - w.healed
 	if w.s.Plan.Windows {
-		w.windowsHeal(func() *Violation { return w.unconverged(left, lost) })
+		w.windowsHeal(func() *Violation { return w.unconverged(kept) })
 	}
 }
 
@@ -67,19 +67,40 @@ func (w *World) isHome(e, h *machine) bool {
 	return e.isHub() || away < 2
 }
 
-// survivors returns, by region, what all disks together hold of its cells, and whether a disaster took some.
-func (w *World) survivors() (left [numRegions]amounts, lost [numRegions]bool) {
+// survivor is what disks held of a process when everything healed: all together, and those of hubs.
+type survivor struct {
+	by        *writer
+	all, hubs amounts
+}
+
+func (w *World) survivors() (kept []survivor) {
 	for _, by := range w.truth.order {
-		var most amounts
-		closed := w.excused(by) && w.closed(by)
+		s := survivor{by: by}
 		for _, m := range w.machines {
-			if h := m.disk.held[by.origin.Inc]; h != nil && (!closed || m.isHub()) {
-				most.raise(&h.cells)
+			if h := m.disk.held[by.origin.Inc]; h != nil {
+				s.all.raise(&h.cells)
+				if m.isHub() {
+					s.hubs.raise(&h.cells)
+				}
 			}
 		}
-		left[by.region].add(&most)
-		if most != by.top() {
-			lost[by.region] = true
+		kept = append(kept, s)
+	}
+	return kept
+}
+
+// left adds up, by region, what has to be answered of what was held when everything healed, and says whether a disaster took some.
+// What hubs closed without what a second machine of a name holds may be closed only now: it was chosen before they heard of that.
+func (w *World) left(kept []survivor) (left [numRegions]amounts, lost [numRegions]bool) {
+	for i := range kept {
+		s := &kept[i]
+		most := &s.all
+		if w.excused(s.by) && w.closed(s.by) {
+			most = &s.hubs
+		}
+		left[s.by.region].add(most)
+		if *most != s.by.top() {
+			lost[s.by.region] = true
 			w.report.Lost = true
 		}
 	}
@@ -151,7 +172,8 @@ func (w *World) drainOne(m *machine) (busy bool) {
 }
 
 // unconverged says what is wrong with a mesh that has healed, nil if nothing is.
-func (w *World) unconverged(left [numRegions]amounts, lost [numRegions]bool) *Violation {
+func (w *World) unconverged(kept []survivor) *Violation {
+	left, lost := w.left(kept)
 	for _, m := range w.machines {
 		if n := len(m.proc.asked); n > 0 {
 			return wrong("I10", "%s has not answered %d requests", m.name, n)
