@@ -19,6 +19,7 @@ import (
 	"meshd/cmd/meshd/internal/config"
 	"meshd/cmd/meshd/internal/tty"
 	"meshd/internal/archive"
+	"meshd/internal/glob"
 	"meshd/replay"
 )
 
@@ -31,6 +32,8 @@ that was ended goes on where it was when it is called again.`
 // replayCall is a call of `meshd replay`.
 type replayCall struct {
 	from, since, only string
+	metric            string // only metrics that this pattern matches; "": all
+	wants             func(string) bool
 	cfg               *config.Config
 	at                *replay.Location
 	start             time.Time // zero: the oldest record
@@ -44,6 +47,7 @@ type resumed struct {
 	From   string         `json:"from"`
 	Since  string         `json:"since,omitempty"`
 	Only   string         `json:"only,omitempty"`
+	Metric string         `json:"metric,omitempty"`
 	Resume archive.Resume `json:"resume"`
 }
 
@@ -76,6 +80,7 @@ func newReplayCall(args []string, out io.Writer) (*replayCall, error) {
 	fs.StringVar(&c.from, "from", "", "`log` to read, as --archive of meshd run names it (default that of the --config file)")
 	fs.StringVar(&c.since, "since", "", "`time` such as 2026-03-14T15:00:00Z: only what was appended from then on")
 	fs.StringVar(&c.only, "only-region", "", "only what was counted in this `region`")
+	fs.StringVar(&c.metric, "only-metric", "", "only metrics that this `pattern` matches, such as 'shop.*'; windows of others may come with theirs")
 	pass := []string{"config", "data", "node", "region", "mesh", "memory", "window", "retention", "log-level"}
 	given := map[string]*string{}
 	for _, name := range pass {
@@ -106,6 +111,11 @@ func newReplayCall(args []string, out io.Writer) (*replayCall, error) {
 	if c.at, err = replay.ParseLocation(c.from); err != nil {
 		return nil, usagef("replay: --from: %w", err)
 	}
+	if c.metric != "" {
+		if c.wants, err = glob.Compile(c.metric); err != nil {
+			return nil, usagef("replay: --only-metric: %w", err)
+		}
+	}
 	if c.since != "" {
 		if c.start, err = time.Parse(time.RFC3339, c.since); err != nil {
 			return nil, usagef("replay: --since %q: want a time such as 2026-03-14T15:00:00Z", c.since)
@@ -120,7 +130,7 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, hub *lone, out io.
 	if err != nil {
 		return err
 	}
-	r := &archive.Rebuild{Log: log, Into: hub.node, Region: c.only, Keep: c.keep}
+	r := &archive.Rebuild{Log: log, Into: hub.node, Region: c.only, Metrics: c.wants, Keep: c.keep}
 	if !c.start.IsZero() {
 		if r.Since, err = log.At(ctx, c.start); err != nil {
 			return err
@@ -144,6 +154,9 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, hub *lone, out io.
 		return err
 	}
 	fmt.Fprintf(out, "%d records read, %d of them joined as %d cells; %d were not needed; %d rounds\n\n", end.Records, end.Records-end.Skipped, end.Cells, end.Skipped, end.Round)
+	if end.Unnamed > 0 {
+		fmt.Fprintf(out, "%d cells were left out: what they are of is said before --since\n\n", end.Unnamed)
+	}
 	if err := renderTotals(out, before, after); err != nil {
 		return err
 	}
@@ -166,14 +179,14 @@ func (c *replayCall) resume() (archive.Resume, error) {
 	if err != nil {
 		return archive.Resume{}, fmt.Errorf("%s: %w: delete it to replay from the beginning", resumeName, err)
 	}
-	if was.From != c.from || was.Since != c.since || was.Only != c.only {
+	if was.From != c.from || was.Since != c.since || was.Only != c.only || was.Metric != c.metric {
 		return archive.Resume{}, nil
 	}
 	return was.Resume, nil
 }
 
 func (c *replayCall) keep(at archive.Resume) error {
-	return archive.Store(c.cfg.Data, resumeName, resumed{From: c.from, Since: c.since, Only: c.only, Resume: at})
+	return archive.Store(c.cfg.Data, resumeName, resumed{From: c.from, Since: c.since, Only: c.only, Metric: c.metric, Resume: at})
 }
 
 // lone is a hub without peers and doors.

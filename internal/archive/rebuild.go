@@ -39,6 +39,7 @@ type Moved struct {
 	Records, Skipped int64 // of the log in this round; those skipped are contained in later snapshots, or of other regions
 	Of               int64 // records that a round has
 	Frames, Cells    int64 // joined in this round
+	Unnamed          int64 // cells that a filter left out, since the log does not say from Since on what they are of
 }
 
 // Rebuild replays a log into a hub. It reads the log once to see which snapshots are whole, and then until nothing is left out:
@@ -50,10 +51,13 @@ type Rebuild struct {
 	Since  replay.Position // nil = the oldest record
 	Resume Resume          // zero = begin
 
+	Metrics func(name string) bool // only of these; nil = all. What comes then moves no cursor, see node.ReplayFilter
+
 	Keep  func(Resume) error // is told from where to go on after a crash; nil = nobody is
 	Moved func(Moved)        // is told now and then how far it came; nil = nobody is
 
 	covered map[[8]byte]uint32 // by writer, the generation of its last whole snapshot
+	filter  *node.ReplayFilter // nil: all is wanted
 	msgs    []node.Decoded
 	bytes   int   // of them
 	unkept  int   // bytes since the position was kept
@@ -84,6 +88,9 @@ func (r *Rebuild) Run(ctx context.Context) (Moved, error) {
 // survey counts the records and finds the snapshots that are whole.
 func (r *Rebuild) survey(ctx context.Context) error {
 	r.covered = map[[8]byte]uint32{}
+	if r.Metrics != nil {
+		r.filter = node.NewReplayFilter(r.Metrics)
+	}
 	_, err := r.Log.Read(ctx, r.Since, func(e *replay.Entry) error {
 		r.now.Of++
 		if p := r.Resume.Position; e.Partition < len(p) && e.Offset < p[e.Partition] {
@@ -92,7 +99,14 @@ func (r *Rebuild) survey(ctx context.Context) error {
 		if w, ok := parseKey(e.Key); ok && e.Kind == replay.KindSnapshotEnd {
 			r.covered[w.ID] = max(r.covered[w.ID], w.Generation)
 		}
-		return nil
+		if r.filter == nil || e.Kind != replay.KindFrame && e.Kind != replay.KindSnapshotPart {
+			return nil
+		}
+		d, err := decode(e)
+		if err == nil {
+			r.filter.Learn(&d)
+		}
+		return err
 	})
 	return err
 }
@@ -121,23 +135,21 @@ func (r *Rebuild) round(ctx context.Context) error {
 
 func (r *Rebuild) take(ctx context.Context, e *replay.Entry) error {
 	r.now.Records++
-	if r.wanted(e) {
-		d, err := node.Decode(append([]byte(nil), e.Value...))
-		if err != nil {
-			return fmt.Errorf("record %d of partition %d: %w", e.Offset, e.Partition, err)
-		}
-		if d.Frame == nil || r.Region == "" || d.Frame.Origin.Region == r.Region {
-			r.msgs = append(r.msgs, d)
-			r.bytes += len(e.Value)
-			if d.Frame != nil {
-				r.now.Frames++
-				r.now.Cells += int64(len(d.Frame.Cells))
-			}
-		} else {
-			r.now.Skipped++
-		}
-	} else {
+	msgs, err := r.wantedOf(e)
+	if err != nil {
+		return err
+	}
+	if len(msgs) == 0 {
 		r.now.Skipped++
+	} else {
+		r.msgs = append(r.msgs, msgs...)
+		r.bytes += len(e.Value)
+	}
+	for i := range msgs {
+		if f := msgs[i].Frame; f != nil {
+			r.now.Frames++
+			r.now.Cells += int64(len(f.Cells))
+		}
 	}
 	for len(r.Resume.Position) <= e.Partition {
 		r.Resume.Position = append(r.Resume.Position, 0)
@@ -153,6 +165,33 @@ func (r *Rebuild) take(ctx context.Context, e *replay.Entry) error {
 		return nil
 	}
 	return r.keep(ctx)
+}
+
+// wantedOf returns what of a record goes to the hub.
+func (r *Rebuild) wantedOf(e *replay.Entry) ([]node.Decoded, error) {
+	if !r.wanted(e) {
+		return nil, nil
+	}
+	d, err := decode(e)
+	switch {
+	case err != nil:
+		return nil, err
+	case d.Frame != nil && r.Region != "" && d.Frame.Origin.Region != r.Region:
+		return nil, nil
+	case r.filter == nil:
+		return []node.Decoded{d}, nil
+	}
+	msgs, err := r.filter.Take(d)
+	r.now.Unnamed = r.filter.Unnamed
+	return msgs, err
+}
+
+func decode(e *replay.Entry) (node.Decoded, error) {
+	d, err := node.Decode(append([]byte(nil), e.Value...))
+	if err != nil {
+		err = fmt.Errorf("record %d of partition %d: %w", e.Offset, e.Partition, err)
+	}
+	return d, err
 }
 
 // wanted reports whether a record has what no whole snapshot has.

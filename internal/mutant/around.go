@@ -79,5 +79,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"snapshot without progress", "node", "TestASnapshotSaysHowFarItReaches"},
 	{"snapshot without what is forgotten", "node", "TestASnapshotRemembersWhatIsForgotten"},
 	{"frames beyond a gap not told", "node", "TestReplayInAnyOrderGivesTheSame"},
+	{"filtered frame moves the cursor", "node", "TestAFilteredReplayClaimsNothing"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
