@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,7 @@ type Rebuild struct {
 	msgs    []node.Decoded
 	bytes   int   // of them
 	unkept  int   // bytes since the position was kept
+	step    int   // in tests, instead of rebuildBytes and settleBytes
 	done    int64 // records that were joined before a crash
 	now     Moved
 }
@@ -155,13 +157,13 @@ func (r *Rebuild) take(ctx context.Context, e *replay.Entry) error {
 		r.Resume.Position = append(r.Resume.Position, 0)
 	}
 	r.Resume.Position[e.Partition] = e.Offset + 1
-	if r.bytes < rebuildBytes {
+	if r.bytes < cmp.Or(r.step, rebuildBytes) {
 		return nil
 	}
 	if err := r.flush(ctx); err != nil {
 		return err
 	}
-	if r.unkept < settleBytes {
+	if r.unkept < cmp.Or(r.step, settleBytes) {
 		return nil
 	}
 	return r.keep(ctx)
