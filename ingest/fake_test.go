@@ -35,6 +35,13 @@ func newFakeNode() *fakeNode {
 	}
 }
 
+// lostSoFar returns how many samples were reported lost.
+func (f *fakeNode) lostSoFar() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lost
+}
+
 func (f *fakeNode) Submit(_ context.Context, b *node.Batch) node.Result {
 	f.mu.Lock()
 	defer f.mu.Unlock()

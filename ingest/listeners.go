@@ -74,7 +74,9 @@ func (l *listeners) Limit(s *Sources) {
 	for _, sock := range l.socks {
 		sock.sources = s
 		sock.refused = func(packets uint64) {
-			l.meter.lost.WithLabelValues("source_limit").Add(float64(packets))
+			if !mutant.On("limited packets not counted") {
+				l.meter.lost.WithLabelValues("source_limit").Add(float64(packets))
+			}
 			if !mutant.On("limited packets not reported") {
 				l.flush.lost.Add(packets)
 			}

@@ -36,7 +36,15 @@ type held struct {
 	since   int64  // when everything was archived, or the start
 	settled uint64 // records up to here are counted in bytes until they are deleted
 	bytes   int64
+	waiting int64  // bytes of the records on disk that are not archived
 	lost    uint64 // records deleted that were not archived
+}
+
+// came notes a record that is on disk.
+func (h *held) came(lsn uint64, bytes int) {
+	if h.most != 0 && lsn > h.at.LSN {
+		h.waiting += int64(bytes)
+	}
 }
 
 // settle counts the records before need, which recovery does without.
@@ -66,11 +74,17 @@ func (h *held) gone(lsn uint64, bytes int) {
 	}
 	if lsn > h.at.LSN {
 		h.lost++
+		h.waiting -= int64(bytes)
 	}
 }
 
 func (c *Core) archived(in Archived) {
 	h := &c.disk.held
+	if h.most != 0 && !mutant.On("archived records wait on") {
+		for lsn := max(h.at.LSN, c.disk.trimmed) + 1; lsn <= min(in.LSN, c.disk.lsn); lsn++ {
+			h.waiting -= int64(c.disk.bytes[lsn])
+		}
+	}
 	h.at.LSN, h.at.Tag = max(h.at.LSN, in.LSN), max(h.at.Tag, in.Tag)
 	if h.at.LSN >= c.disk.lsn {
 		h.since = c.now
@@ -90,9 +104,6 @@ func (c *Core) ArchiveStatus() ArchiveStatus {
 	if !st.On || h.at.LSN >= c.disk.lsn {
 		return st
 	}
-	for lsn := max(h.at.LSN, c.disk.trimmed) + 1; lsn <= c.disk.lsn; lsn++ {
-		st.Bytes += int64(c.disk.bytes[lsn])
-	}
-	st.Records, st.AgeMs = c.disk.lsn-h.at.LSN, c.now-h.since
+	st.Records, st.Bytes, st.AgeMs = c.disk.lsn-max(h.at.LSN, c.disk.trimmed), h.waiting, c.now-h.since
 	return st
 }

@@ -99,6 +99,7 @@ func (d *diskLog) committed(lsn uint64, bytes int) {
 	d.lsn = lsn
 	d.bytes[lsn] = bytes
 	d.total += int64(bytes)
+	d.held.came(lsn, bytes)
 }
 
 // dirty records that the record lsn holds a change of r.

@@ -4,6 +4,7 @@ package mutant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,6 +44,10 @@ func (o *once[K]) do(key K, f func() error) error {
 	return f()
 }
 
+// ErrTimedOut says that a test did not end with a mutant. That is no kill: it may have been a machine that was busy, and who
+// waits for a time-out learns nothing of what the mutant broke.
+var ErrTimedOut = errors.New("the test did not end in time, which is no kill: it must fail by what it checks")
+
 // Kills reports whether a test fails with a mutant and passes without one. An error says why nothing is known.
 func (b *Bench) Kills(ctx context.Context, t Test, name string) (bool, error) {
 	if err := b.programs.do(t.Package, func() error { return b.build(ctx, t.Package) }); err != nil {
@@ -61,6 +66,14 @@ func (b *Bench) Kills(ctx context.Context, t Test, name string) (bool, error) {
 	out, err := b.run(ctx, t, name)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	return t.failed(out, err)
+}
+
+// failed reports whether the test failed, by what its process wrote and how it ended.
+func (t Test) failed(out string, err error) (bool, error) {
+	if strings.Contains(out, "panic: test timed out after ") {
+		return false, fmt.Errorf("mutant: %s: %w", t, ErrTimedOut)
 	}
 	return err != nil && strings.Contains(out, t.Name), nil
 }

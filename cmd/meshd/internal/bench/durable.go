@@ -21,9 +21,8 @@ import (
 // durable measures how many changed cells a hub keeps in a second: from the bytes of messages to acknowledgements, which name
 // only what is synced to its disk. There is no network in it.
 type durable struct {
-	edges, series, changed, frames int
-	flush                          time.Duration
-	seed                           uint64
+	edgeFrames
+	flush time.Duration
 }
 
 func durableBench() Bench {
@@ -31,12 +30,8 @@ func durableBench() Bench {
 		Name: "durable", Summary: "changed cells a second that a hub acknowledges as on its disk, beside a bare fsync",
 		bind: func(fs *pflag.FlagSet) job {
 			b := &durable{}
-			fs.IntVar(&b.edges, "edges", 16, "`number` of edges, a session each")
-			fs.IntVar(&b.series, "series", 10_000, "`number` of series that every edge counts, the same ones")
-			fs.IntVar(&b.changed, "changed", 1000, "`number` of cells in a frame")
-			fs.IntVar(&b.frames, "frames", 400, "`number` of frames of each edge")
+			b.bind(fs, 400)
 			fs.DurationVar(&b.flush, "flush", 100*time.Millisecond, "`pause` between two acknowledgements to an edge")
-			fs.Uint64Var(&b.seed, "seed", 1, "`number` that values and choices come from")
 			return b
 		},
 		quick: map[string]string{"edges": "2", "series": "500", "changed": "100", "frames": "20"},
@@ -44,10 +39,10 @@ func durableBench() Bench {
 }
 
 func (b *durable) check() error {
-	if b.edges < 1 || b.series < 1 || b.changed < 1 || b.changed > b.series || b.frames < 1 || b.flush < 10*time.Millisecond {
-		return errors.New("--edges, --series, --changed and --frames must be at least 1, --changed at most --series, --flush at least 10ms")
+	if b.flush < 10*time.Millisecond {
+		return errors.New("--flush must be at least 10ms")
 	}
-	return nil
+	return b.edgeFrames.check()
 }
 
 // durableBar is how many cells a second are to be durable.
@@ -69,15 +64,14 @@ func (b *durable) measure(ctx context.Context, r *run) (_ *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	scripts := make([]*script, b.edges)
+	scripts, err := b.scripts()
+	if err != nil {
+		return nil, err
+	}
 	var d durableDetail
 	bytes := 0
-	for i := range scripts {
-		m := merge{series: b.series, changed: b.changed, frames: b.frames, seed: b.seed + uint64(i)}
-		if scripts[i], err = m.script(fmt.Sprintf("edge-%d", i), node.NewIncarnation(), crdt.KindCounter, b.series, b.changed); err != nil {
-			return nil, err
-		}
-		d.Cells, bytes = d.Cells+scripts[i].cells, bytes+scripts[i].bytes
+	for _, s := range scripts {
+		d.Cells, bytes = d.Cells+s.cells, bytes+s.bytes
 	}
 	r.say("%d frames of %d edges are prepared", b.frames*b.edges, b.edges)
 	h, err := b.openHub(ctx, r.dir, 1)

@@ -14,15 +14,13 @@ import (
 	"meshd/crdt"
 	"meshd/internal/archive"
 	wirefmt "meshd/internal/wire"
-	"meshd/node"
 	"meshd/replay"
 )
 
 // replaying measures the durable log of this machine: how fast it is written, and how fast a hub comes back from it.
 type replaying struct {
-	edges, series, changed, frames int
-	span                           time.Duration
-	seed                           uint64
+	edgeFrames
+	span time.Duration
 }
 
 func replayBench() Bench {
@@ -30,12 +28,8 @@ func replayBench() Bench {
 		Name: "replay", Summary: "a durable log: bytes a second appended and synced beside a bare fsync, cells a second and core replayed",
 		bind: func(fs *pflag.FlagSet) job {
 			b := &replaying{}
-			fs.IntVar(&b.edges, "edges", 16, "`number` of edges whose frames the log has")
-			fs.IntVar(&b.series, "series", 10_000, "`number` of series that every edge counts, the same ones")
-			fs.IntVar(&b.changed, "changed", 1000, "`number` of cells in a frame")
-			fs.IntVar(&b.frames, "frames", 300, "`number` of frames of each edge")
+			b.bind(fs, 300)
 			fs.DurationVar(&b.span, "for", 3*time.Second, "`time` of the raw disk, and of appending")
-			fs.Uint64Var(&b.seed, "seed", 1, "`number` that values and choices come from")
 			return b
 		},
 		quick: map[string]string{"edges": "2", "series": "500", "changed": "100", "frames": "20", "for": "100ms"},
@@ -43,10 +37,10 @@ func replayBench() Bench {
 }
 
 func (b *replaying) check() error {
-	if b.edges < 1 || b.series < 1 || b.changed < 1 || b.changed > b.series || b.frames < 1 || b.span <= 0 {
-		return errors.New("--edges, --series, --changed and --frames must be at least 1, --changed at most --series, --for above 0")
+	if b.span <= 0 {
+		return errors.New("--for must be above 0")
 	}
-	return nil
+	return b.edgeFrames.check()
 }
 
 const (
@@ -108,13 +102,9 @@ func (b *replaying) measure(ctx context.Context, r *run) (_ *Report, err error) 
 
 // batches writes what the edges send into records as a hub archives them: one frame of each edge after another.
 func (b *replaying) batches(d *replayDetail) ([]*script, [][]replay.Record, error) {
-	scripts := make([]*script, b.edges)
-	var err error
-	for i := range scripts {
-		m := merge{series: b.series, changed: b.changed, frames: b.frames, seed: b.seed + uint64(i)}
-		if scripts[i], err = m.script(fmt.Sprintf("edge-%d", i), node.NewIncarnation(), crdt.KindCounter, b.series, b.changed); err != nil {
-			return nil, nil, err
-		}
+	scripts, err := b.scripts()
+	if err != nil {
+		return nil, nil, err
 	}
 	var all [][]replay.Record
 	var batch []replay.Record

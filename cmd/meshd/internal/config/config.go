@@ -134,7 +134,14 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 func Usage() string {
 	var c Config
 	var file string
-	return newFlags(&c, &file).FlagUsagesWrapped(100)
+	fs := newFlags(&c, &file)
+	fs.VisitAll(func(f *pflag.Flag) {
+		switch f.Value.(type) {
+		case *size, *onOff, *level: // before the defaults are known: their texts say them
+			f.DefValue = ""
+		}
+	})
+	return fs.FlagUsagesWrapped(100)
 }
 
 // complete fills in what depends on other settings and refuses what does not fit together. hostname is used when no

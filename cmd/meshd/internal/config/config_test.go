@@ -187,7 +187,11 @@ func TestHelp(t *testing.T) {
 	if _, err := Load([]string{"--help"}, nil); !errors.Is(err, pflag.ErrHelp) {
 		t.Errorf("error %v, want pflag.ErrHelp", err)
 	}
-	if u := Usage(); !strings.Contains(u, "--http-token-file file") || strings.Contains(u, "demo-child") {
+	u := Usage()
+	if words := strings.Join(strings.Fields(u), " "); strings.Contains(words, ") (default ") {
+		t.Errorf("a flag has two defaults:\n%s", u)
+	}
+	if !strings.Contains(u, "--http-token-file file") || strings.Contains(u, "demo-child") {
 		t.Errorf("usage lacks a flag or shows a hidden one:\n%s", u)
 	}
 }
