@@ -42,16 +42,19 @@ func TestASnapshotRemembersWhatIsForgotten(t *testing.T) {
 	for _, p := range w.sorted() {
 		w.kill(p.name)
 	}
-	for how, records := range map[string][]ArchiveRecord{
-		"alone":        snapshot,
-		"twice":        slices.Concat(snapshot, snapshot),
-		"after frames": slices.Concat(a.records, snapshot),
-		"before them":  slices.Concat(snapshot, a.records),
+	for how, parts := range map[string][][]ArchiveRecord{
+		"alone":            {snapshot},
+		"twice":            {snapshot, snapshot},
+		"after frames":     {a.records, snapshot},
+		"before them":      {snapshot, a.records}, // which it names, and which are refused
+		"at once with all": {slices.Concat(snapshot, a.records)},
 	} {
 		w.procs = map[string]*proc{}
 		w.cfg.ForgetAfter = -1
 		fresh := w.start("fresh", "east", RoleHub)
-		into(t, w, fresh, records)
+		for _, records := range parts {
+			into(t, w, fresh, records)
+		}
 		for _, restart := range []bool{false, true} {
 			if restart {
 				w.kill("fresh")

@@ -99,7 +99,7 @@ func (c *Core) replayFrame(f *wire.Frame, raw []byte) {
 		}
 		c.enqueue(queuedFrame{frame: f, raw: raw})
 		return
-	case o.Class == crdt.ClassNode && c.isForgotten(o) && !mutant.On("forgotten comes back"):
+	case o.Class == crdt.ClassNode && c.isForgotten(o) && !mutant.On("forgotten comes back from a log"):
 		c.Counts.ForgottenFrames++
 		return
 	case c.heldWhole(f):

@@ -80,6 +80,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"publications trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
 	{"snapshot without progress", "node", "TestASnapshotSaysHowFarItReaches"},
 	{"snapshot without what is forgotten", "node", "TestASnapshotRemembersWhatIsForgotten"},
+	{"forgotten comes back from a log", "node", "TestASnapshotRemembersWhatIsForgotten"},
 	{"frames beyond a gap not told", "node", "TestReplayInAnyOrderGivesTheSame"},
 	{"filtered frame moves the cursor", "node", "TestAFilteredReplayClaimsNothing"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
