@@ -78,7 +78,7 @@ func (b *billed) edge() *Core { return b.procs["edge"].core }
 
 func TestABudgetStretchesTheIntervalAndLosesNothing(t *testing.T) {
 	const hour = 3600
-	limit := Budget{Bytes: 100_000, Per: time.Hour}
+	limit := Budget{Bytes: 60_000, Per: time.Hour}
 	b := newBilled(t, 91, CoreConfig{Flush: 30_000, Budget: limit})
 	for range hour / 2 {
 		b.second(0)

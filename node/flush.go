@@ -213,13 +213,14 @@ func (c *Core) flush(s *session, limit int) {
 func (c *Core) mayFill(s *session) bool { return s.limit > 0 && s.inflight < c.cfg.Inflight && !s.full }
 
 // hand sends a frame's message if there is room for it.
-func (c *Core) hand(s *session, st *outStream, f *wire.Frame, msg []byte, bulk bool) bool {
+func (c *Core) hand(s *session, st *outStream, f *wire.Frame, yours []wire.Yours, msg []byte, bulk bool) bool {
 	if !c.room(s, bulk).takes(len(msg)) && !mutant.On("sent without room") {
 		s.full = true
 		c.Counts.RoomWaits++
 		return false
 	}
 	c.sent(s, st, f, c.sendRaw(s, msg, bulk), bulk)
+	s.sentBase(st, f, yours, bulk)
 	s.limit -= len(msg)
 	return true
 }
@@ -255,7 +256,7 @@ func (c *Core) sendFrames(s *session, st *outStream, r *reconcile.Replica, relay
 		if !relay {
 			msg = c.told(s, st, b)
 		}
-		if !c.hand(s, st, b.frame, msg, relay) {
+		if !c.hand(s, st, b.frame, nil, msg, relay) {
 			return
 		}
 	}
@@ -274,8 +275,7 @@ type builtFrame struct {
 	frame    *wire.Frame
 	raw, msg []byte
 
-	base  *wire.Frame // that it was told by last, and as what
-	since *builtFrame
+	told toldFrame // by the frame that it was told by last
 }
 
 // build returns the next frame for a peer that got to from. Peers that are flushed together mostly lack the same:
@@ -311,10 +311,6 @@ func encode(f *wire.Frame) *builtFrame {
 
 func (c *Core) sent(s *session, st *outStream, f *wire.Frame, size int, bulk bool) {
 	st.sent = max(st.sent, f.To)
-	st.base = nil
-	if s.line.peer.Deltas && f.MayBeBase() {
-		st.base = f
-	}
 	st.unacked.add(c.now, sentFrame{f.To, size, bulk})
 	s.inflight += size
 	s.framesOut++
@@ -352,7 +348,7 @@ func (c *Core) sendPushes(s *session, st *outStream) {
 		if err != nil {
 			panic(fmt.Sprintf("node: push to %s does not encode: %v", s.peer.Node, err))
 		}
-		if !c.hand(s, st, b.frame, msg, false) {
+		if !c.hand(s, st, b.frame, yours, msg, false) {
 			return
 		}
 	}
@@ -517,7 +513,7 @@ func (c *Core) relayExtras(s *session, st *outStream, r *reconcile.Replica) {
 	fs := r.Extras(c.cfg.FrameBytes)
 	for ; st.extrasSent < len(fs); st.extrasSent++ {
 		f := fs[st.extrasSent]
-		if !c.mayFill(s) || !c.hand(s, st, f, encode(f).msg, true) {
+		if !c.mayFill(s) || !c.hand(s, st, f, nil, encode(f).msg, true) {
 			s.relayCut = true
 			return
 		}

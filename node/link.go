@@ -44,10 +44,12 @@ func seldom(flush int64) int64 { return paceOf(flush).beat - paceOf(usualInterva
 // line is what a session's ends told each other of their lines.
 type line struct {
 	pace   pace
-	peer   wire.Link                   // what the peer asked for last
-	told   wire.Link                   // what the peer was asked for last
-	filter *reconcile.Filter           // of an edge that wants some series only; nil: all
-	bases  map[crdt.Origin]*wire.Frame // the last frame of each origin that came, once the peer may tell the next by it
+	peer   wire.Link         // what the peer asked for last
+	told   wire.Link         // what the peer was asked for last
+	filter *reconcile.Filter // of an edge that wants some series only; nil: all
+	in     inBases           // frames that came, once the peer may tell the next ones by them
+	sent   uint64            // frames of cells that went to the peer
+	beside bool              // some went beside the session's stream: there is no order between them and others
 }
 
 // interval is the flush interval that this node's own line bears now.
@@ -109,8 +111,8 @@ func (c *Core) tellLink(s *session) {
 		return
 	}
 	s.line.told = want
-	if want.Deltas && s.line.bases == nil {
-		s.line.bases = map[crdt.Origin]*wire.Frame{}
+	if want.Deltas {
+		s.line.keepBases()
 	}
 	c.send(s, &want)
 }

@@ -157,7 +157,7 @@ func (c *Core) join(f *wire.Frame) (rose int, err error) {
 }
 
 // gotPush takes totals and pairs from a hub of the own region.
-func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
+func (c *Core) gotPush(s *session, f *wire.Frame, yours []wire.Yours) {
 	c.countIn(s, f)
 	if c.hub != nil || !c.mayWrite(s, f.Origin) || f.Origin.Class != crdt.ClassRegion {
 		c.Counts.Refused++
@@ -171,13 +171,13 @@ func (c *Core) gotPush(s *session, f *wire.Frame, m *wire.Push) {
 		if err := c.slots.Slot(f.Origin).Total.Check(f); err != nil {
 			return err
 		}
-		if err := reconcile.CheckPairs(f, m.Yours); err != nil {
+		if err := reconcile.CheckPairs(f, yours); err != nil {
 			return err
 		}
 		if mutant.On("edge answers by seq") {
 			return c.bySeq(s, f)
 		}
-		return c.slots.Apply(f, m.Yours, c.mine)
+		return c.slots.Apply(f, yours, c.mine)
 	}))
 	c.owesMark(s, f.Origin)
 }

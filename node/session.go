@@ -87,10 +87,10 @@ type outStream struct {
 	extrasSent int    // how many frames of them
 	relayed    uint64 // version of the replica that was relayed to its cursor
 	relayedAt  int64
-	passing    bool        // a relay is under way
-	version    uint64      // of the replica when it was interrupted
-	held       uint64      // what the replica covered then
-	base       *wire.Frame // the last frame sent, if the next may be told by it
+	passing    bool    // a relay is under way
+	version    uint64  // of the replica when it was interrupted
+	held       uint64  // what the replica covered then
+	base       outBase // the last frame sent, if the next may be told by it
 }
 
 // mayGoOn reports whether an interrupted relay may go on where it is: not if something older came in since, which it
@@ -194,17 +194,11 @@ func (c *Core) received(in Received) {
 	case *wire.Marks:
 		c.gotMarks(s, m)
 	case *wire.FrameMsg:
-		s.keepBase(in.Msg.Frame)
-		c.gotFrame(s, in.Msg.Frame, m.Raw)
+		c.gotFrameMsg(s, in.Msg.Frame, m.Raw)
 	case *wire.Delta:
-		c.gotDelta(s, in.Msg.Frame, m.Sum)
+		c.gotDelta(s, m)
 	case *wire.Push:
-		if m.Told != 0 && !s.whole(in.Msg.Frame, uint32(m.Told-1)) {
-			c.malformed(s.id)
-			return
-		}
-		s.keepBase(in.Msg.Frame)
-		c.gotPush(s, in.Msg.Frame, m)
+		c.gotPushMsg(s, in.Msg.Frame, m)
 	case *wire.Heartbeat:
 		c.gotHeartbeat(s, m)
 	case *wire.Coverage:

@@ -152,7 +152,7 @@ type CloseSession struct {
 // goroutine.
 type Decoded struct {
 	Msg   wire.Message
-	Frame *wire.Frame // of FrameMsg, Push and Delta
+	Frame *wire.Frame // of FrameMsg, and of a Push that is not told by one before: what that means knows its session
 }
 
 // Decode parses a session message. Its frames keep no reference to b except FrameMsg.Raw.
@@ -166,9 +166,9 @@ func Decode(b []byte) (Decoded, error) {
 	case *wire.FrameMsg:
 		d.Frame, err = wire.ParseFrame(m.Raw)
 	case *wire.Push:
-		d.Frame, err = wire.ParseFrame(m.Frame)
-	case *wire.Delta:
-		d.Frame, err = wire.ParseFrame(m.Frame)
+		if m.Back == 0 {
+			d.Frame, err = wire.ParseFrame(m.Frame)
+		}
 	}
 	return d, err
 }

@@ -27,6 +27,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"windows published at any pace", "node", "TestWindowsOfAMeteredLineGoOnceToOneHome"},
 	{"windows to every home", "node", "TestWindowsOfAMeteredLineGoOnceToOneHome"},
 	{"gains taken for amounts", "node", "TestWhatIsToldByTheFrameBeforeIsWhatWasMeant"},
+	{"gained pairs taken for pairs", "node", "TestWhatIsToldByTheFrameBeforeIsWhatWasMeant"},
+	{"what was meant is not compared", "node", "TestAFrameToldByAnotherOneThanWasMeantEndsItsSession"},
 	{"budget reset by a restart", "node", "TestNoRestartResetsABudget"},
 	{"downlink answered as whole", "node", "TestAnEdgeHoldsWhatItAskedFor"},
 	{"downlink sends everything", "node", "TestAnEdgeIsNotSentWhatItDidNotAskFor"},

@@ -102,7 +102,7 @@ func appendWindows(dst []byte, runs []run) []byte {
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }
 func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 
-// parseWindows reads the windows of the runs and sets kind and window of every cell. Runs are in ascending order.
+// parseWindows reads the windows of the runs.
 func (p *Parser) parseWindows() error {
 	if len(p.col.b) > 0 {
 		for rest := p.runs; len(rest) > 0; rest = rest[min(len(rest), blockLen):] {
@@ -121,6 +121,11 @@ func (p *Parser) parseWindows() error {
 			}
 		}
 	}
+	return p.spread()
+}
+
+// spread sets kind and window of every cell. Runs are in ascending order.
+func (p *Parser) spread() error {
 	at := p.frame.Cells
 	for i, r := range p.runs {
 		if i > 0 && !p.runs[i-1].before(r) {

@@ -126,6 +126,7 @@ func goldens(t *testing.T) []golden {
 		goldenMessage("message_marks", &Marks{Full: true, Marks: []Mark{{Origin: node, Progress: progress}}}),
 		goldenMessage("message_frame", &FrameMsg{Raw: forge(smallFrame())}),
 		goldenMessage("message_push", push),
+		goldenMessage("message_push_told", &Push{Frame: gainsOf(smallFrame()), Yours: push.Yours, Back: 20, Sum: 9}),
 		goldenMessage("message_heartbeat", &Heartbeat{Head: [crdt.NumStreams]uint64{70_000, 300}, WallMs: 1_800_000_000_000}),
 		goldenMessage("message_heartbeat_lag", &Heartbeat{WallMs: 1_800_000_000_000, LagMs: 1200}),
 		goldenMessage("message_coverage", &Coverage{Regions: []RegionCoverage{{
@@ -161,7 +162,7 @@ func goldens(t *testing.T) []golden {
 			{Metric: "http.*", Gen: 3}, {Metric: "queue", Labels: []crdt.Label{{Name: "code", Value: "5??"}}, Gen: 1_800_000_000},
 		}}),
 		goldenMessage("message_removals", &Removals{Nodes: []Removal{{Region: "eu", Node: "n1", Turn: 1}, {Region: "us", Node: "n2", Turn: 300}}}),
-		goldenMessage("message_delta", &Delta{Frame: forge(smallFrame()), Sum: 7}),
+		goldenMessage("message_delta", &Delta{Back: 20, Gains: gainsOf(smallFrame()), Sum: 7}),
 		goldenMessage("message_link", &Link{IntervalMs: 30_000, Feed: FeedSome, Patterns: []string{"http.*", "queue"}, Deltas: true}),
 		goldenMessage("message_freeze", &Freeze{Hubs: []string{"hub-1", "hub-2"}, Nodes: []FrozenNode{
 			{Node: "n1", Forgotten: 2, Sum: 1 << 60, Frozen: []crdt.Incarnation{{1}, {2}}, Print: 99}, {Node: "n2"},

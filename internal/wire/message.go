@@ -85,7 +85,7 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 		typ = typeMarks
 		body, err = m.append(nil)
 	case *Push:
-		typ, floor = typePush, m.parts()/MaxCellsPerByte
+		typ, floor = typePush, partsOf(m.Yours)/MaxCellsPerByte
 		body, err = m.append(nil)
 	case *Coverage:
 		typ = typeCoverage

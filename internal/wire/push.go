@@ -14,8 +14,10 @@ import (
 type Push struct {
 	Frame []byte // of the hub's ClassRegion origin, as AppendFrame made it; aliases the parsed message or its body
 	Yours []Yours
-	// Told, if not 0, is 1 + the sum of the frame that is meant: Frame is what Frame.Since returned, as in a Delta.
-	Told uint64
+
+	// Back, if not 0, says that Frame and Yours are told by a Push before it, as a Delta is: Frame is what Base.AppendGains made,
+	// Yours what Base.PairsSince did, and Sum is that of the frame and the pairs that are meant.
+	Back, Sum uint32
 }
 
 // Yours says of one incarnation that the edge's Hello named what the cells of Frame contain of it.
@@ -33,7 +35,7 @@ type YoursCell struct {
 }
 
 const (
-	pushFields    = 3
+	pushFields    = 4
 	yoursFields   = 3
 	yoursBytesMin = 1 + 18 + 1 + 2
 )
@@ -42,7 +44,8 @@ func (m *Push) append(dst []byte) ([]byte, error) {
 	w := newWriter(dst)
 	w.limit("bytes of a frame", len(m.Frame), MaxFrameBytes)
 	w.limit("incarnations", len(m.Yours), MaxYours)
-	w.limit("parts", m.parts(), MaxPushParts)
+	w.limit("parts", partsOf(m.Yours), MaxPushParts)
+	w.limit("frames back", int(m.Back), MaxBack)
 	w.array(pushFields)
 	w.bytes(m.Frame)
 	w.array(len(m.Yours))
@@ -55,7 +58,8 @@ func (m *Push) append(dst []byte) ([]byte, error) {
 		w.keep(err)
 		w.bytes(cells)
 	}
-	w.uint(m.Told)
+	w.uint(uint64(m.Back))
+	w.uint(uint64(m.Sum))
 	return w.done()
 }
 
@@ -107,11 +111,11 @@ func (y *Yours) check() error {
 	return nil
 }
 
-// parts returns the number of cells of all Yours.
-func (m *Push) parts() int {
+// partsOf returns the number of cells of all Yours.
+func partsOf(yours []Yours) int {
 	n := 0
-	for i := range m.Yours {
-		n += len(m.Yours[i].Cells)
+	for i := range yours {
+		n += len(yours[i].Cells)
 	}
 	return n
 }
@@ -143,7 +147,7 @@ func parsePush(b []byte, limit int) (*Push, error) {
 		}
 		limit -= len(y.Cells)
 	}
-	m.Told = r.uint()
+	m.Back, m.Sum = r.back(), r.uint32("sum")
 	r.skip(extra)
 	return &m, r.end()
 }

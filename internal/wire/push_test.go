@@ -88,7 +88,7 @@ func TestPushRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, err := ParseMessage(b); err != nil || m.(*Push).parts() != MaxPushParts {
+	if m, err := ParseMessage(b); err != nil || partsOf(m.(*Push).Yours) != MaxPushParts {
 		t.Errorf("the most parts of a push are refused: %v", err)
 	}
 	_, err = AppendMessage(nil, &Push{Yours: []Yours{{Cells: []YoursCell{counter(1), counter(1)}}}})
