@@ -108,7 +108,7 @@ func (c *Core) applyPeer(q queuedFrame, lsn uint64) {
 	if c.hub.entries.Late(f) || c.refuses(f.Origin) {
 		return
 	}
-	if c.isForgotten(f.Origin) && !mutant.On("forgotten comes back") && !(q.from == 0 && mutant.On("forgotten comes back from a log")) { // since it was read
+	if c.isForgotten(f.Origin) && !mutant.On("forgotten comes back") && (q.from != 0 || !mutant.On("forgotten comes back from a log")) { // since it was read
 		c.Counts.ForgottenFrames++
 		return
 	}
