@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 )
 
 // A chunk holds the windows of one series, owner and width within one span, in columns:

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 )
 
 // Columns of a distribution:

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 )
 
 // Columns of an observed series:

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 )
 
 // Columns of a rollup, which a window of a gauge is:

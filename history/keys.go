@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 )
 
 // Keys. Numbers are big endian, so that a width's spans lie in the order of time, and those that expired before all others.

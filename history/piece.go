@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 )
 
 // Span is the windows of one width in one span of time, which a chunk covers.

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 )
 
 // A curve travels between nodes as records, each of which has windows of one width in one span:

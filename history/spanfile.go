@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 	"meshd/internal/mutant"
 )
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 	"meshd/internal/mutant"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"meshd/crdt"
-	"meshd/history/internal/column"
+	"meshd/internal/column"
 	"meshd/internal/mutant"
 )
 
