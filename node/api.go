@@ -12,6 +12,10 @@ type Item struct {
 	Inc    crdt.Value   // increment: amount, samples, gauge setting, dots; Kind equals Series.Kind
 	Token  Token
 	At     int64 // when it happened, in milliseconds since the Unix epoch; 0: a gauge's or sample's own time, or when it is committed
+
+	// Raw, if not nil, is the series as it was received: the event is kept as it was, beside what it counts, see
+	// CoreConfig.EventBytes. Then Series may be nil: a rule dropped it, and it counts nothing.
+	Raw *crdt.Series
 }
 
 // Token identifies an item across retries at this node. The zero Token is not deduplicated.

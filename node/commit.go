@@ -60,6 +60,8 @@ type pending struct {
 	tokens  *tokenChanges
 	config  *wire.MeshConfig // a document that is written
 	sets    []openSet        // of open windows
+	events  []Op             // that keep raw events
+	raw     rawCommit        // what they are
 	win     *windowPersist   // peers' frames of windows; nil: none
 	after   func()           // of a checkpoint
 	failed  func()           // nil: nothing else to do
@@ -84,7 +86,9 @@ func (c *Core) startPersist() {
 		return
 	}
 	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {
-		c.startCheckpoint()
+		if !c.startEventTrim() {
+			c.startCheckpoint()
+		}
 		return
 	}
 	p := &pending{token: c.disk.nextToken()}
@@ -102,11 +106,12 @@ func (c *Core) startPersist() {
 		p.frames = append(p.frames, q)
 	}
 	c.queue.frames = slices.Delete(c.queue.frames, 0, n)
-	ops := c.configOps(p, p.tokens.ops(rec.ops()))
+	ops := append(c.configOps(p, p.tokens.ops(rec.ops())), p.events...)
 	if p.win != nil {
 		ops = append(ops, p.win.finish()...)
 	}
 	if len(ops) == 0 { // nothing new: only duplicates and refusals
+		c.keepEvents(&p.raw)
 		c.reply(p)
 		return
 	}
@@ -120,7 +125,7 @@ func (c *Core) startPersist() {
 	}
 	p.records = *rec
 	c.pending = p
-	c.out.Persist = &Persist{Token: p.token, Ops: c.disk.trim(ops)}
+	c.out.Persist = &Persist{Token: p.token, Ops: c.raw.trim(c.disk.trim(ops))}
 }
 
 // commitOwn turns the waiting batches into frames of the live incarnation and adds them to the log.
@@ -156,6 +161,7 @@ func (c *Core) commitOwn(p *pending, rec *records) {
 		rec.add(raw)
 	}
 	b.logWindows(p, rec)
+	p.events = b.events(p, nil)
 }
 
 // records are the log records of one commit: frames, each behind its length, in values that a store likes.
@@ -211,11 +217,13 @@ func (c *Core) persisted(in Persisted) {
 		return
 	}
 	c.disk.trimDone()
+	c.raw.trimDone()
 	if p.after != nil {
 		p.after()
 		return
 	}
 	c.Counts.Commits++
+	c.keepEvents(&p.raw)
 	for i, v := range p.records.values {
 		c.disk.committed(p.records.first+uint64(i), len(v))
 	}
@@ -282,6 +290,12 @@ func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 		ids[i] = ^reconcile.SeriesID(0)
 		if tc.seen(it.Token) {
 			res.Duplicates++
+			continue
+		}
+		if it.Series == nil { // a rule at the door dropped it, and it is kept as it was
+			ids[i] = eventsNoCells
+			tc.mark(it.Token, b.c.wall)
+			res.Accepted++
 			continue
 		}
 		id, err := b.series(it.Series)

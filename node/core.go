@@ -34,6 +34,7 @@ type CoreConfig struct {
 
 	Downlink     []string // at an edge: patterns of the series that hubs send it; nil = all, not nil and empty = none
 	OneFeed      bool     // at an edge: one home hub sends, the others only take. Half the bytes, and a later failover of reads
+	EventBytes   int64    // bytes of raw events that wait at most for somebody to copy them, see EventsTaken; 0 = none are kept
 	ArchiveBytes int64    // at a hub: bytes of its log that wait at most for somebody to archive them, see Archived; 0 = nobody does
 
 	Budget Budget // at an edge: bytes that its line may carry
@@ -88,6 +89,7 @@ type Core struct {
 	queue    queue
 	pending  *pending
 	disk     diskLog
+	raw      rawEvents
 
 	hubWaits    hubWaits
 	quarantined map[crdt.Origin]*quarantine
@@ -134,6 +136,7 @@ type Counters struct {
 	Frozen, Forgotten, ForgottenTaken, ForgottenApart                           uint64
 	FrozenFrames, ForgottenFrames, Unchained, SourcesForgotten                  uint64
 	ReplayedFrames, ReplayedAhead, ReplaySkipped, Unarchived                    uint64
+	EventsKept, EventsLost                                                      uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -157,7 +160,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		return nil, err
 	}
 	c.disk.init()
-	c.disk.held.most = cfg.ArchiveBytes
+	c.disk.held.most, c.raw.most = cfg.ArchiveBytes, cfg.EventBytes
 	if cfg.Role == RoleEdge && cfg.Downlink != nil {
 		var err error
 		if c.downlink, err = reconcile.NewFilter(cfg.Downlink); err != nil {
@@ -235,6 +238,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.oldFrames(in)
 	case Archived:
 		c.archived(in)
+	case EventsTaken:
+		c.eventsTaken(in)
 	case Replay:
 		c.replay(in)
 	}

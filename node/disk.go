@@ -27,6 +27,7 @@ import (
 //	s/ source                 sequence window of a client source
 //	a/ chain (16)             the last batch of a client's session, with the hour; expires by itself
 //	c/                        the mesh's configuration
+//	e/ number (8)             raw events that wait to be copied elsewhere, see events.go
 //	b/                        what an edge's line may still carry
 //	t/ hash of key (16)       idempotency key, with the hour it was used; expires by itself
 const (
@@ -215,7 +216,7 @@ func (c *Core) coldOnDisk(r *reconcile.Replica) bool {
 // persistCheckpoint starts a persist that is no commit. No commit runs beside it, so what was read stays true.
 func (c *Core) persistCheckpoint(ops []Op, after func()) {
 	c.pending = &pending{token: c.disk.nextToken(), after: after}
-	c.out.Persist = &Persist{Token: c.pending.token, Ops: c.disk.trim(ops)}
+	c.out.Persist = &Persist{Token: c.pending.token, Ops: c.raw.trim(c.disk.trim(ops))}
 }
 
 // snapshotOps appends the writes that hold all of r, and adds their bytes to size.

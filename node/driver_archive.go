@@ -11,6 +11,9 @@ const settleEvery = 50 * time.Millisecond
 // Archived tells the node how far its disk was archived, see CoreConfig.ArchiveBytes.
 func (n *Node) Archived(at ArchivePosition) { n.deliver(Archived{at}) }
 
+// EventsTaken tells the node that raw events up to a piece are in a log elsewhere, see CoreConfig.EventBytes.
+func (n *Node) EventsTaken(upTo uint64) { n.deliver(EventsTaken{upTo}) }
+
 // LogEnd returns the number of the last record of the log that is on disk.
 func (n *Node) LogEnd(ctx context.Context) (lsn uint64, err error) {
 	err = n.ask(ctx, func(Time) { lsn = n.core.disk.lsn })

@@ -30,7 +30,7 @@ func (c *Core) Recover(r Reader, at Time) error {
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
 		rec.drops, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.streams, rec.open, rec.take,
-		rec.tokens, rec.config, rec.removals, rec.budget,
+		rec.tokens, rec.config, rec.removals, rec.budget, rec.events,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)

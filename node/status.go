@@ -41,7 +41,7 @@ func (c *Core) status(st *Status, link func(id uint64) (rtt, offset time.Duratio
 	}
 	st.Quarantine = c.Quarantine()
 	st.Line = c.lineStatus()
-	st.Archive = c.ArchiveStatus()
+	st.Archive, st.Events = c.ArchiveStatus(), c.EventsStatus()
 	st.Counters = c.Counts.each()
 }
 
@@ -87,10 +87,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	var counts Counters // zero for Describe, which has no core to ask
 	var line LineStatus
 	var archive ArchiveStatus
+	var events EventsStatus
 	if c.n.calls != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if c.n.ask(ctx, func(Time) { counts, line, archive = c.n.core.Counts, c.n.core.lineStatus(), c.n.core.ArchiveStatus() }) != nil {
+		if c.n.ask(ctx, func(Time) {
+			counts, line, archive, events = c.n.core.Counts, c.n.core.lineStatus(), c.n.core.ArchiveStatus(), c.n.core.EventsStatus()
+		}) != nil {
 			return
 		}
 	}
@@ -102,6 +105,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	own("archive_lag_records", "Records of the log that the durable log lacks.", prometheus.GaugeValue, float64(archive.Records))
 	own("archive_lag_bytes", "Bytes in them.", prometheus.GaugeValue, float64(archive.Bytes))
 	own("archive_lag_seconds", "How long ago the durable log had everything.", prometheus.GaugeValue, float64(archive.AgeMs)/1000)
+	own("events_waiting_bytes", "Bytes of raw events that the log for them lacks.", prometheus.GaugeValue, float64(events.Bytes))
 	for name, v := range counts.each() {
 		d := prometheus.NewDesc("meshd_core_"+snake(name)+"_total", "Count of "+snake(name)+" in the core.", nil, nil)
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))

@@ -121,6 +121,7 @@ type Status struct {
 	Quarantine         []QuarantinedOrigin
 	Line               LineStatus
 	Archive            ArchiveStatus
+	Events             EventsStatus
 	Counters           map[string]uint64 // refusals and losses by reason, as in the metrics
 }
 

@@ -32,7 +32,7 @@ func (c *Core) needs(b *Batch) (keys []openKey) {
 	for i := range b.Items {
 		it := &b.Items[i]
 		at := c.eventTime(it)
-		if !it.Inc.Kind.Windowed() || at > c.wall+crdt.MaxEarlyMillis || at < c.wall-crdt.MaxLateMillis {
+		if it.Series == nil || !it.Inc.Kind.Windowed() || at > c.wall+crdt.MaxEarlyMillis || at < c.wall-crdt.MaxLateMillis {
 			continue
 		}
 		id, ok := c.cat.Find(c.cat.Writable(it.Series))

@@ -1,0 +1,204 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"meshd/crdt"
+	"meshd/internal/eventlog"
+)
+
+// eventLog is a log of raw events elsewhere, as somebody copies them into it.
+type eventLog struct {
+	t    testing.TB
+	next map[*proc]uint64 // piece of a disk that is read next, by process
+	seen map[string]int   // how often it has each event
+	keys map[string]int   // and how often one with each key
+}
+
+func newEventLog(t testing.TB) *eventLog {
+	return &eventLog{t: t, next: map[*proc]uint64{}, seen: map[string]int{}, keys: map[string]int{}}
+}
+
+// copy takes what waits on a disk.
+func (l *eventLog) copy(p *proc) (next uint64) {
+	next, err := ReadEvents(p, 0, 1<<30, func(raw []byte) error {
+		b, err := new(eventlog.Decoder).Parse(raw)
+		if err != nil {
+			return err
+		}
+		for i := range b.Events {
+			ev := &b.Events[i]
+			id := fmt.Sprintf("%s %d", b.Origin.Inc, ev.Number)
+			if l.seen[id]++; l.seen[id] == 1 {
+				l.keys[ev.Series.Name+" "+ev.Token.Key]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return next
+}
+
+// TestEventsAreThoseThatCount restarts a node at any moment, lets its disk refuse writes, and clients send again what was not
+// answered. In the end the log of events has each that counted once, and none besides.
+func TestEventsAreThoseThatCount(t *testing.T) {
+	w := newWorld(t, 5)
+	w.cfg.EventBytes = 1 << 20
+	w.full = map[string]bool{}
+	log := newEventLog(t)
+	w.start("edge", "east", RoleEdge)
+	type request struct {
+		key string
+		id  uint64
+		gen int
+	}
+	open := map[string]request{}
+	want := map[string]int{}
+	submit := func(p *proc, key string, dropped bool) {
+		w.ids++
+		raw := &crdt.Series{Name: "clicks", Kind: crdt.KindCounter}
+		it := Item{Series: raw, Raw: raw, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}, Token: Token{Key: key}}
+		if dropped {
+			it.Series, it.Raw = nil, &crdt.Series{Name: "noise", Kind: crdt.KindCounter}
+		}
+		refused := Item{Series: raw, Raw: raw, Inc: crdt.Value{Kind: crdt.KindUpDown}}
+		w.step(p, Submit{ID: w.ids, Batch: &Batch{Items: []Item{it, refused, it}}})
+		open[key] = request{key, w.ids, p.gen}
+	}
+	for i := range 3000 {
+		p := w.procs["edge"]
+		w.full["edge"] = w.rng.IntN(4) == 0
+		switch {
+		case w.rng.IntN(50) == 0:
+			w.kill("edge")
+			p = w.start("edge", "east", RoleEdge)
+		case w.rng.IntN(10) == 0: // somebody copies, and perhaps dies before he says so
+			if next := log.copy(p); next > 0 && w.rng.IntN(2) == 0 {
+				w.step(p, EventsTaken{UpTo: next - 1})
+			}
+		}
+		if i < 2500 {
+			key := fmt.Sprint(i)
+			submit(p, key, i%7 == 0)
+			want[[]string{"clicks ", "noise "}[map[bool]int{true: 1}[i%7 == 0]]+key]++
+		}
+		w.run(1 + w.rng.Int64N(4))
+		for _, key := range slices.Sorted(maps.Keys(open)) {
+			r := open[key]
+			res, answered := p.replies[r.id]
+			switch {
+			case r.gen == p.gen && !answered:
+			case r.gen != p.gen || res.Err != nil:
+				var i int
+				fmt.Sscan(key, &i)
+				submit(p, key, i%7 == 0)
+			default:
+				delete(open, key)
+			}
+		}
+	}
+	p := w.procs["edge"]
+	next := log.copy(p)
+	if !maps.Equal(want, log.keys) || len(open) > 0 {
+		t.Errorf("the log has %d events, %d were counted, %d are not answered", len(log.keys), len(want), len(open))
+		for k, n := range want {
+			if log.keys[k] != n {
+				t.Errorf("%s is there %d times", k, log.keys[k])
+			}
+		}
+	}
+	w.full["edge"] = false
+	w.step(p, EventsTaken{UpTo: next - 1})
+	w.run(100)
+	for k := range p.disk {
+		if strings.HasPrefix(k, prefixEvents) {
+			t.Errorf("piece %d stays on disk", binary.BigEndian.Uint64([]byte(k[len(prefixEvents):])))
+		}
+	}
+	if st := p.core.EventsStatus(); !st.On || st.Bytes != 0 {
+		t.Errorf("%+v, want nothing that waits", st)
+	}
+}
+
+// TestEventsThatFindNoRoomLeaveAHole: counting goes on, the hole is counted and shows in the numbers.
+func TestEventsThatFindNoRoomLeaveAHole(t *testing.T) {
+	w := newWorld(t, 6)
+	w.cfg.EventBytes = 2000
+	p := w.start("edge", "east", RoleEdge)
+	click := func(n int) {
+		for range n {
+			w.ids++
+			s := &crdt.Series{Name: "clicks", Kind: crdt.KindCounter}
+			w.step(p, Submit{ID: w.ids, Batch: &Batch{Items: []Item{{Series: s, Raw: s, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}}}}})
+			w.run(5)
+		}
+	}
+	click(500)
+	kept, lost := p.core.Counts.EventsKept, p.core.Counts.EventsLost
+	if st := p.core.EventsStatus(); kept == 0 || lost == 0 || kept+lost != 500 || st.Bytes < 2000 || st.Bytes > 2300 {
+		t.Fatalf("%d events kept and %d lost in %d bytes", kept, lost, st.Bytes)
+	}
+	var numbers []uint64
+	read := func() (next uint64) {
+		next, err := ReadEvents(p, 0, 1<<20, func(raw []byte) error {
+			b, err := new(eventlog.Decoder).Parse(raw)
+			if err == nil {
+				for i := range b.Events {
+					numbers = append(numbers, b.Events[i].Number)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return next
+	}
+	w.step(p, EventsTaken{UpTo: read() - 1})
+	w.run(20)
+	click(1)
+	numbers = numbers[:kept]
+	read()
+	if last := numbers[len(numbers)-1]; uint64(len(numbers)) != kept+1 || last != 501 || numbers[kept-1] != kept {
+		t.Errorf("events up to %d and then %d, want up to %d and 501", numbers[kept-1], last, kept)
+	}
+	if got := w.total("edge", "clicks"); got != "501" {
+		t.Errorf("%s clicks counted, want 501", got)
+	}
+}
+
+// TestLargeRequestsAreCutIntoPieces: a store likes small values, and a batch is there whole or not at all.
+func TestLargeRequestsAreCutIntoPieces(t *testing.T) {
+	w := newWorld(t, 7)
+	w.cfg.EventBytes = 64 << 20
+	p := w.start("edge", "east", RoleEdge)
+	b := &Batch{}
+	for i := range 3000 {
+		raw := &crdt.Series{Name: "clicks", Kind: crdt.KindCounter, Labels: []crdt.Label{{Name: "page", Value: fmt.Sprintf("%d-%x", i, w.rng.Uint64())}}}
+		token := Token{Key: fmt.Sprintf("%x%x%x%x", w.rng.Uint64(), w.rng.Uint64(), w.rng.Uint64(), w.rng.Uint64())}
+		s := &crdt.Series{Name: "clicks", Kind: crdt.KindCounter}
+		b.Items = append(b.Items, Item{Series: s, Raw: raw, Token: token, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}})
+	}
+	w.ids++
+	w.step(p, Submit{ID: w.ids, Batch: b})
+	w.run(50)
+	pieces := 0
+	for k, v := range p.disk {
+		if strings.HasPrefix(k, prefixEvents) {
+			if pieces++; len(v) > eventPiece+1 {
+				t.Errorf("a value of %d bytes", len(v))
+			}
+		}
+	}
+	log := newEventLog(t)
+	if next := log.copy(p); pieces < 2 || next != uint64(pieces)+1 || len(log.seen) != 3000 {
+		t.Errorf("%d events in %d pieces, the next is %d", len(log.seen), pieces, next)
+	}
+}
