@@ -72,7 +72,7 @@ const (
 
 // Labeller is a Submitter that changes labels on their way to another one. Samples whose series the rules drop are
 // counted as ignored and answered as if they had been accepted; their tokens are not remembered, since a repetition is
-// dropped again.
+// dropped again. Those whose events are kept (Recorder) go on to the node, and count nothing there.
 type Labeller struct {
 	rules  *LabelRules
 	tables []*lookupTable
@@ -142,7 +142,7 @@ func (l *Labeller) Submit(ctx context.Context, b *node.Batch) node.Result {
 	out := node.Batch{Items: make([]node.Item, 0, len(b.Items)), Lost: b.Lost, AckHub: b.AckHub, Chain: b.Chain}
 	var from []int // of each item that goes on
 	var refused []node.Rejection
-	dropped := 0
+	dropped, kept := 0, 0 // kept: dropped, but for its event
 	known := l.known.Load()
 	var key []byte
 	for i, it := range b.Items {
@@ -155,14 +155,17 @@ func (l *Labeller) Submit(ctx context.Context, b *node.Batch) node.Result {
 		switch {
 		case made.err != nil:
 			refused = append(refused, node.Rejection{Index: i, Err: made.err})
-		case made.series == nil:
+		case made.series == nil && (it.Raw == nil || mutant.On("dropped events not kept")):
 			dropped++
 		default:
+			if made.series == nil {
+				kept++
+			}
 			it.Series = made.series
 			out.Items, from = append(out.Items, it), append(from, i)
 		}
 	}
-	l.meter.ignored.WithLabelValues("relabelled").Add(float64(dropped))
+	l.meter.ignored.WithLabelValues("relabelled").Add(float64(dropped + kept))
 	var res node.Result
 	if len(out.Items) > 0 || out.Lost > 0 || out.Chain != nil {
 		if res = l.to.Submit(ctx, &out); res.Err != nil && !errors.Is(res.Err, node.ErrUnconfirmed) {

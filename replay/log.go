@@ -17,6 +17,7 @@ const (
 	KindPublication  Kind = 2 // one frame of windows
 	KindSnapshotPart Kind = 3 // a part of a snapshot of all cells
 	KindSnapshotEnd  Kind = 4 // it is complete
+	KindEvents       Kind = 5 // a batch of raw events
 )
 
 // Limits of one record and one batch. A frame has at most 8 MiB (internal/wire); a batch is one write.

@@ -158,14 +158,22 @@ func (l *Location) Open(ctx context.Context, o Options) (Log, error) {
 		if o.FreeSpace != nil {
 			cfg.ReserveBytes, cfg.FreeSpace = embeddedReserve, o.FreeSpace
 		}
-		return OpenEmbedded(cfg)
+		log, err := OpenEmbedded(cfg)
+		if err != nil {
+			return nil, err // and no Log that holds a nil pointer
+		}
+		return log, nil
 	}
 	cfg := *l.kafka
 	cfg.Mesh = o.Mesh
 	if err := l.credentials(&cfg); err != nil {
 		return nil, fmt.Errorf("replay: log %q: %w", l.text, err)
 	}
-	return OpenKafka(ctx, cfg)
+	log, err := OpenKafka(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return log, nil
 }
 
 // credentials reads the files that a Kafka client needs, at each opening: they may have changed.

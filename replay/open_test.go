@@ -1,6 +1,9 @@
 package replay
 
 import (
+	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,5 +38,24 @@ func TestLocations(t *testing.T) {
 	l, err := ParseLocation("embedded:d")
 	if err != nil || l.embedded.KeepFor < 365*24*time.Hour {
 		t.Errorf("an embedded log keeps what no snapshot has for %v: %v", l.embedded.KeepFor, err)
+	}
+}
+
+// TestALogThatCannotBeOpenedIsNone: a caller that asks whether there is a log must not find one that holds a nil pointer.
+func TestALogThatCannotBeOpenedIsNone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, text := range []string{"embedded:" + file, "kafka:127.0.0.1:1/topic"} {
+		at, err := ParseLocation(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if log, err := at.Open(ctx, Options{}); err == nil || log != nil {
+			t.Errorf("%s: log %v, error %v", text, log, err)
+		}
 	}
 }

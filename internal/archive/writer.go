@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,8 +21,6 @@ const (
 	batchBytes = 4 << 20
 	// pollEvery is how often the disk is looked at: the log is that much behind, beside its own time.
 	pollEvery = time.Second
-	// retryMost is the longest pause after failures, which double from pollEvery.
-	retryMost = 30 * time.Second
 	// snapshotEvery bounds what a rebuild reads besides the snapshot: the frames of a day.
 	snapshotEvery = 24 * time.Hour
 )
@@ -99,39 +96,11 @@ func (w *Writer) Run(ctx context.Context) error {
 			_ = w.log.Close() // what it took is synced
 		}
 	}()
-	pause := w.cfg.Poll
-	for ctx.Err() == nil {
-		err := w.pass(ctx)
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			w.met.failures.Inc()
-			if pause == w.cfg.Poll {
-				w.cfg.Logger.Error("the archive takes nothing: what it misses stays on disk", "log", w.cfg.Name, "err", err)
-			}
-			pause = min(2*pause, max(retryMost, w.cfg.Poll))
-		case pause != w.cfg.Poll:
-			w.cfg.Logger.Info("the archive works again", "log", w.cfg.Name)
-			pause = w.cfg.Poll
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(jittered(pause, w.cfg.Poll)):
-		}
-	}
+	(&repeated{
+		every: w.cfg.Poll, log: w.cfg.Logger.With("log", w.cfg.Name), failures: w.met.failures, pass: w.pass,
+		fails: "the archive takes nothing: what it misses stays on disk", works: "the archive works again",
+	}).run(ctx)
 	return nil
-}
-
-// jittered spreads retries of many hubs over the pause.
-func jittered(pause, poll time.Duration) time.Duration {
-	if pause == poll {
-		return pause
-	}
-	n, err := rand.Int(rand.Reader, big.NewInt(int64(pause)))
-	if err != nil {
-		return pause
-	}
-	return poll + time.Duration(n.Int64())
 }
 
 // pass archives all that is on disk.
