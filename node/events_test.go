@@ -55,9 +55,9 @@ func TestEventsAreThoseThatCount(t *testing.T) {
 	log := newEventLog(t)
 	w.start("edge", "east", RoleEdge)
 	type request struct {
-		key string
-		id  uint64
-		gen int
+		id      uint64
+		gen     int
+		dropped bool
 	}
 	open := map[string]request{}
 	want := map[string]int{}
@@ -70,7 +70,7 @@ func TestEventsAreThoseThatCount(t *testing.T) {
 		}
 		refused := Item{Series: raw, Raw: raw, Inc: crdt.Value{Kind: crdt.KindUpDown}}
 		w.step(p, Submit{ID: w.ids, Batch: &Batch{Items: []Item{it, refused, it}}})
-		open[key] = request{key, w.ids, p.gen}
+		open[key] = request{w.ids, p.gen, dropped}
 	}
 	for i := range 3000 {
 		p := w.procs["edge"]
@@ -85,9 +85,12 @@ func TestEventsAreThoseThatCount(t *testing.T) {
 			}
 		}
 		if i < 2500 {
-			key := fmt.Sprint(i)
+			key, metric := fmt.Sprint(i), "clicks "
+			if i%7 == 0 {
+				metric = "noise "
+			}
 			submit(p, key, i%7 == 0)
-			want[[]string{"clicks ", "noise "}[map[bool]int{true: 1}[i%7 == 0]]+key]++
+			want[metric+key]++
 		}
 		w.run(1 + w.rng.Int64N(4))
 		for _, key := range slices.Sorted(maps.Keys(open)) {
@@ -96,9 +99,7 @@ func TestEventsAreThoseThatCount(t *testing.T) {
 			switch {
 			case r.gen == p.gen && !answered:
 			case r.gen != p.gen || res.Err != nil:
-				var i int
-				fmt.Sscan(key, &i)
-				submit(p, key, i%7 == 0)
+				submit(p, key, r.dropped)
 			default:
 				delete(open, key)
 			}

@@ -33,3 +33,22 @@ func (a *Archive) rows() [][]string {
 	return [][]string{{"archive", fmt.Sprintf("lacks %d records, %s; had everything %s ago", a.Records, humanize.IBytes(uint64(max(0, a.Bytes))),
 		(time.Duration(a.AgeMs) * time.Millisecond).Round(time.Second))}}
 }
+
+// Events says how many raw events wait for their log.
+type Events struct {
+	Bytes int64 `json:"bytes"`
+}
+
+func newEvents(st *node.EventsStatus) *Events {
+	if !st.On {
+		return nil
+	}
+	return &Events{Bytes: st.Bytes}
+}
+
+func (e *Events) rows() [][]string {
+	if e == nil {
+		return nil
+	}
+	return [][]string{{"events", humanize.IBytes(uint64(max(0, e.Bytes))) + " wait for their log"}}
+}

@@ -46,6 +46,7 @@ func RenderStatus(w io.Writer, a *StatusAnswer) error {
 		{"line", a.Line.text()},
 	}
 	rows = append(rows, a.Archive.rows()...)
+	rows = append(rows, a.Events.rows()...)
 	rows = append(rows, certificateRows(a.Certificates)...)
 	rows = append(rows, scrapeRows(a.Scrape)...)
 	for _, q := range a.Quarantine {

@@ -58,6 +58,8 @@ type StatusAnswer struct {
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	// Archive is nil for a node without a durable log.
 	Archive *Archive `json:"archive,omitempty"`
+	// Events is nil for a node that keeps no raw events.
+	Events *Events `json:"events,omitempty"`
 	// Certificates is nil for a node without any.
 	Certificates *Certificates `json:"certificates,omitempty"`
 	// Scrape is nil for a node that scrapes nothing.
@@ -140,7 +142,7 @@ func newStatusAnswer(st *node.Status) *StatusAnswer {
 		Config:   ConfigState{Version: st.Config.Version, Author: st.Config.Author, Made: Time{st.Config.Made}, Unread: st.Config.Unread},
 		Disk:     Disk(st.Disk),
 		Line:     newLine(&st.Line),
-		Counters: map[string]uint64{}, Quarantine: quarantined(st.Quarantine), Archive: newArchive(&st.Archive),
+		Counters: map[string]uint64{}, Quarantine: quarantined(st.Quarantine), Archive: newArchive(&st.Archive), Events: newEvents(&st.Events),
 	}
 	maps.Copy(a.Counters, st.Counters)
 	for i := range st.Peers {

@@ -25,6 +25,11 @@ func (p *parts) openDoors(cfg *config.Config, log *slog.Logger, registry *promet
 	if err != nil {
 		return err
 	}
+	if cfg.ArchiveEvents != "off" {
+		if to, err = ingest.NewRecorder(cfg.ArchiveEventsMatch, to); err != nil {
+			return fmt.Errorf("--archive-events-match: %w", err)
+		}
+	}
 	door, err := ingest.NewDoor(to, metrics)
 	if err != nil {
 		return err

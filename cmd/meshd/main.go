@@ -52,6 +52,7 @@ func commands() []command {
 		{"drop", "drop what was counted on some series, everywhere", askDrop},
 		{"remove", "stop expecting a node that is gone", askRemove},
 		{"replay", "rebuild a hub's data directory from a durable log", runReplay},
+		{"events", "print the raw events that a log of them has", printEvents},
 		{"bench", "measure, on this machine", runBench},
 		{"simulate", "try a mesh and its faults in virtual time", runSimulate},
 		{"ca", "make, sign and revoke certificates", runCA},

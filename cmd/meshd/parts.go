@@ -32,7 +32,8 @@ type parts struct {
 	node   *node.Node
 	gossip *gossip.Gossip
 	asks   bridge.Questions
-	saved  *archive.Writer // nil if there is no durable log
+	saved  *archive.Writer      // nil if there is no durable log
+	events *archive.EventWriter // nil if no raw events are kept
 	statsd *ingest.StatsD
 	graph  *ingest.Graphite
 	kafka  *ingest.Kafka    // nil if there are no rules
@@ -102,6 +103,9 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	if cfg.Archive != "off" {
 		core.ArchiveBytes = cfg.ArchiveBacklog
 	}
+	if cfg.ArchiveEvents != "off" {
+		core.EventBytes = cfg.ArchiveEventsBacklog
+	}
 	rand.Read(core.Nonce[:])
 	var meter *gossip.Meter
 	var carried func() uint64
@@ -118,6 +122,11 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 	}
 	if cfg.Archive != "off" {
 		if p.saved, err = p.openArchive(cfg, log, registry); err != nil {
+			return err
+		}
+	}
+	if cfg.ArchiveEvents != "off" {
+		if p.events, err = p.openEvents(cfg, log, registry); err != nil {
 			return err
 		}
 	}
@@ -140,17 +149,36 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 
 // openArchive makes what copies the disk into the durable log. That itself is opened when it can be had: it may be away.
 func (p *parts) openArchive(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) (*archive.Writer, error) {
-	at, err := replay.ParseLocation(cfg.Archive)
+	open, err := opener(cfg, cfg.Archive)
 	if err != nil {
 		return nil, err
 	}
-	open := func(ctx context.Context) (replay.Log, error) {
-		return at.Open(ctx, replay.Options{Mesh: cfg.Mesh, FreeSpace: buffer.FreeSpace})
-	}
 	return archive.NewWriter(archive.Config{
-		Open: open, Name: at.String(), Disk: bridge.Disk{Store: p.store}, Node: p.node, Region: cfg.Region, Dir: cfg.Data,
+		Open: open, Name: cfg.Archive, Disk: bridge.Disk{Store: p.store}, Node: p.node, Region: cfg.Region, Dir: cfg.Data,
 		Logger: log, Registerer: registry,
 	})
+}
+
+// openEvents makes what copies raw events into their log.
+func (p *parts) openEvents(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) (*archive.EventWriter, error) {
+	open, err := opener(cfg, cfg.ArchiveEvents)
+	if err != nil {
+		return nil, err
+	}
+	return archive.NewEventWriter(archive.EventsConfig{
+		Open: open, Name: cfg.ArchiveEvents, Disk: bridge.Disk{Store: p.store}, Node: p.node, Logger: log, Registerer: registry,
+	})
+}
+
+// opener returns what opens a log to append to.
+func opener(cfg *config.Config, location string) (func(context.Context) (replay.Log, error), error) {
+	at, err := replay.ParseLocation(location)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (replay.Log, error) {
+		return at.Open(ctx, replay.Options{Mesh: cfg.Mesh, FreeSpace: buffer.FreeSpace})
+	}, nil
 }
 
 // close releases parts that never ran.
@@ -211,10 +239,15 @@ func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
 	if p.saved != nil {
 		list = append(list, actor{"archive", p.saved.Run})
 	}
-	return append(list,
+	list = append(list,
 		actor{"statsd", p.statsd.Run},
 		actor{"graphite", p.graph.Run},
 		actor{"http", func(ctx context.Context) error { return p.http.Serve(ctx, p.guard(s.http)) }},
+	)
+	if p.events != nil { // it ends when nothing comes in any more
+		list = append(list, actor{"events", p.events.Run})
+	}
+	return append(list,
 		actor{"node", p.node.Run},
 		actor{"history", p.past.Run},
 		actor{"gossip", p.gossip.Run},

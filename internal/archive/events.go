@@ -16,11 +16,16 @@ import (
 )
 
 const (
-	// eventsEvery is how often waiting events are looked at. They are for corrections, not for news, and wait on a disk: what comes
-	// in together takes fewer bytes.
+	// eventsEvery is how often waiting events are looked at. They are for corrections, not for news, and wait on a disk.
 	eventsEvery = 10 * time.Second
 	// eventsBytes is what one pass reads at most: packed, so some 300,000 clicks.
 	eventsBytes = 1 << 20
+	// patience is after how many looks a few events are copied, too: a batch of a hundred takes four times as many bytes an event
+	// as one of some thousands, which is enough.
+	patience = 30
+	enough   = 4096
+	// lastPass bounds how long the end of a process takes.
+	lastPass = 5 * time.Second
 	// trimEvery is how often the log is told to let go of what is older than it keeps.
 	trimEvery = time.Hour
 )
@@ -47,6 +52,7 @@ type EventWriter struct {
 	met  eventsMetrics
 	log  replay.Log
 	next uint64 // piece on disk that is read next
+	held int    // looks in which there was not enough
 	trim time.Time
 
 	dec eventlog.Decoder
@@ -78,12 +84,18 @@ func NewEventWriter(cfg EventsConfig) (*EventWriter, error) {
 	return w, nil
 }
 
-// Run copies until ctx ends. What waits then is copied by the next process.
+// Run copies until ctx ends, and then what waits, if the log takes it soon: the next process would otherwise.
 func (w *EventWriter) Run(ctx context.Context) error {
 	(&repeated{
 		every: w.cfg.Poll, log: w.cfg.Logger.With("log", w.cfg.Name), failures: w.met.failures, pass: w.pass,
 		fails: "the log takes no raw events: they wait on disk", works: "the log takes raw events again",
 	}).run(ctx)
+	w.held = patience
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPass)
+	defer cancel()
+	if err := w.pass(last); err != nil {
+		w.cfg.Logger.Warn("raw events wait on disk for the next start", "log", w.cfg.Name, "err", err)
+	}
 	if w.log != nil {
 		_ = w.log.Close() // what it took is synced
 	}
@@ -109,7 +121,7 @@ func (w *EventWriter) pass(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if len(batches) == 0 {
+		if w.wait(batches) {
 			return w.forget(ctx)
 		}
 		if mutant.On("events let go of before append") {
@@ -121,6 +133,22 @@ func (w *EventWriter) pass(ctx context.Context) (err error) {
 		w.next = next
 		w.cfg.Node.EventsTaken(next - 1)
 	}
+}
+
+// wait reports whether there is too little to be copied yet.
+func (w *EventWriter) wait(batches []*eventlog.Batch) bool {
+	if len(batches) == 0 {
+		return true
+	}
+	n := 0
+	for _, b := range batches {
+		n += len(b.Events)
+	}
+	if w.held++; n < enough && w.held < patience {
+		return true
+	}
+	w.held = 0
+	return false
 }
 
 // collect adds a batch to those before it: what is of one process goes together.

@@ -180,9 +180,9 @@ func (d *Decoder) readWords(r *column.Reader, n int) (texts []string, ids []int6
 
 func (d *Decoder) readTokens(r *column.Reader, events []Event) {
 	classes := d.col.Ints(nil, r, len(events))
-	var with [3]int
+	var with [4]int
 	for _, class := range classes {
-		if class < tokenNone || class > tokenKey {
+		if class < tokenNone || class > tokenUUID {
 			d.refuse(r, "token")
 			return
 		}
@@ -194,12 +194,18 @@ func (d *Decoder) readTokens(r *column.Reader, events []Event) {
 		texts, ids = d.readWords(r, n)
 		d.ints = d.col.Ints(d.ints[:0], r, n)
 	}
-	keys, ends := d.col.Blobs(r, with[tokenKey])
+	keys := d.readKeys(r, with[tokenKey], func(b []byte) string { return string(b) })
+	uuids := d.readKeys(r, with[tokenUUID], func(b []byte) string {
+		if len(b) != 16 {
+			return "" // refused below
+		}
+		return uuidText(b)
+	})
 	if r.Err != nil {
 		return
 	}
 	last := make([]uint64, len(texts))
-	source, key, from := 0, 0, 0
+	source, key, uuid := 0, 0, 0
 	for i, class := range classes {
 		t := &events[i].Token
 		switch class {
@@ -209,12 +215,30 @@ func (d *Decoder) readTokens(r *column.Reader, events []Event) {
 			t.Source, t.Seq = texts[id], last[id]
 			source++
 		case tokenKey:
-			t.Key, from = string(keys[from:ends[key]]), ends[key]
+			t.Key = keys[key]
 			key++
+		case tokenUUID:
+			t.Key = uuids[uuid]
+			uuid++
 		}
 		if t.class() != class || t.Seq > 1<<62 {
 			d.refuse(r, "token")
 			return
 		}
 	}
+}
+
+// readKeys reads a column of n keys.
+func (d *Decoder) readKeys(r *column.Reader, n int, text func([]byte) string) []string {
+	all, ends := d.col.Blobs(r, n)
+	if r.Err != nil {
+		return nil
+	}
+	keys := make([]string, 0, len(ends))
+	last := 0
+	for _, end := range ends {
+		keys = append(keys, text(all[last:end]))
+		last = end
+	}
+	return keys
 }

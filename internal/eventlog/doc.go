@@ -12,9 +12,9 @@
 //	uvarint    shapes; blob that has of each: kind (byte), metric (string), uvarint labels, their names (strings)
 //	ints       shape of each event
 //	per shape  of its events: per label uvarint words, blobs of them, ints the word of each event; then the values
-//	ints       token of each event: 0 none, 1 source and number, 2 idempotency key
+//	ints       token of each event: 0 none, 1 source and number, 2 idempotency key, 3 one that is a UUID in lower case
 //	           of those with 1: uvarint sources, blobs of them, ints the source of each, ints how far its number is above the last one
-//	           of that source; of those with 2: blobs
+//	           of that source; of those with 2: blobs; of those with 3: blobs of 16 bytes
 //
 // Values are a byte and columns:
 //

@@ -35,7 +35,7 @@ type words struct {
 	ids   []int64
 }
 
-func (w *words) add(s string) int64 {
+func (w *words) add(s string) {
 	id, ok := w.index[s]
 	if !ok {
 		if w.index == nil {
@@ -47,7 +47,6 @@ func (w *words) add(s string) int64 {
 		w.ends = append(w.ends, len(w.all))
 	}
 	w.ids = append(w.ids, id)
-	return id
 }
 
 func (w *words) reset() {
@@ -137,8 +136,8 @@ func (e *Encoder) appendTokens(dst []byte, events []Event) []byte {
 	e.words.reset()
 	e.more = e.more[:0]
 	last := map[string]uint64{}
-	var keys []byte
-	var ends []int
+	var keys, uuids []byte
+	var ends, uuidEnds []int
 	for i := range events {
 		switch t := &events[i].Token; t.class() {
 		case tokenSource:
@@ -148,10 +147,14 @@ func (e *Encoder) appendTokens(dst []byte, events []Event) []byte {
 		case tokenKey:
 			keys = append(keys, t.Key...)
 			ends = append(ends, len(keys))
+		case tokenUUID:
+			id, _ := parseUUID(t.Key)
+			uuids = append(uuids, id[:]...)
+			uuidEnds = append(uuidEnds, len(uuids))
 		}
 	}
 	if len(e.more) > 0 {
 		dst = e.col.Ints(e.appendWords(dst, &e.words), e.more)
 	}
-	return e.col.Blobs(dst, keys, ends)
+	return e.col.Blobs(e.col.Blobs(dst, keys, ends), uuids, uuidEnds)
 }

@@ -47,11 +47,15 @@ const (
 	tokenNone   = 0
 	tokenSource = 1
 	tokenKey    = 2
+	tokenUUID   = 3 // a key that is one, in lower case: 16 bytes instead of 36 characters
 )
 
 func (t *Token) class() int64 {
 	switch {
 	case t.Key != "":
+		if _, ok := parseUUID(t.Key); ok {
+			return tokenUUID
+		}
 		return tokenKey
 	case t.Seq != 0:
 		return tokenSource

@@ -86,7 +86,7 @@ func genEvents(t *rapid.T) []Event {
 		case 1:
 			e.Token = Token{Source: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "source"), Seq: rapid.Uint64Range(1, 1<<40).Draw(t, "seq")}
 		case 2:
-			e.Token = Token{Key: rapid.StringMatching(`[0-9a-f]{1,32}`).Draw(t, "key")}
+			e.Token = Token{Key: rapid.StringMatching(`[0-9a-f]{1,32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-fA]{12}`).Draw(t, "key")}
 		}
 		if err := e.Check(); err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ type Bench struct {
 func List() []Bench {
 	return []Bench{
 		truthBench(), visibilityBench(), wireBench(), memoryBench(), ingestBench(), mergeBench(), diskBench(), churnBench(), queryBench(),
-		edgesBench(), fanInBench(), reconnectBench(), durableBench(), replayBench(),
+		edgesBench(), fanInBench(), reconnectBench(), durableBench(), replayBench(), eventsBench(),
 	}
 }
 

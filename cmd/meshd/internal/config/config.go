@@ -67,6 +67,10 @@ type Config struct {
 	Archive        string // at a hub: the durable log that everything is copied into, see replay.ParseLocation, or "off", the default
 	ArchiveBacklog int64  // bytes that wait on disk at most while that log is away; default 1 GiB
 
+	ArchiveEvents        string   // log of raw events, as Archive, or "off", the default
+	ArchiveEventsMatch   []string // patterns of the metrics whose events it gets; default all
+	ArchiveEventsBacklog int64    // bytes of events that wait on disk at most while that log is away; default 256 MiB
+
 	DemoChild bool // a demo owns this process through its standard input and output
 }
 
@@ -123,6 +127,9 @@ func newFlags(c *Config, file *string) *pflag.FlagSet {
 	fs.StringSliceVar(&c.Retention, "retention", []string{defaultRetention}, "`[pattern=]seconds/minutes/hours,...`: how long windows of these widths are kept, as 7d/30d/366d,host.*=1d/7d/")
 	fs.StringVar(&c.Archive, "archive", "off", "at a hub: durable `log|off` that everything is copied into, as embedded:DIR or kafka:HOST:PORT/TOPIC")
 	fs.Var((*size)(&c.ArchiveBacklog), "archive-backlog", "`size` of what waits on disk while the durable log is away; beyond it a snapshot stands for the rest (default 1GiB)")
+	fs.StringVar(&c.ArchiveEvents, "archive-events", "off", "`log|off` that events are copied into as they were received, as embedded:DIR or kafka:HOST:PORT/TOPIC; another one than --archive")
+	fs.StringSliceVar(&c.ArchiveEventsMatch, "archive-events-match", []string{"*"}, "`pattern,...` of the metrics whose events are kept so, as click.*")
+	fs.Var((*size)(&c.ArchiveEventsBacklog), "archive-events-backlog", "`size` of the events that wait on disk while that log is away; beyond it they are not kept, which is counted (default 256MiB)")
 	fs.BoolVar(&c.Insecure, "insecure", false, "allow the network without certificates or token: anybody can read and write")
 	fs.Var((*level)(&c.LogLevel), "log-level", "`debug|info|warn|error` (default info)")
 	fs.BoolVar(&c.DemoChild, "demo-child", false, "exit with standard input and take orders from it")

@@ -35,6 +35,7 @@ func TestDefaults(t *testing.T) {
 		Listen: "127.0.0.1:8946", HTTP: "127.0.0.1:8946", StatsD: "127.0.0.1:8125", StatsDTCP: "off", Graphite: "off", OTLPHTTP: "off", OTLPgRPC: "off", ReplicaLabels: []string{"__replica__", "prometheus_replica"}, HostMetrics: true,
 		Memory: 256 << 20, Link: "lan", Downlink: []string{"all"}, Flush: 100 * time.Millisecond, LogLevel: slog.LevelInfo,
 		Window: 10 * time.Second, Retention: []string{"7d/30d/366d"}, Archive: "off", ArchiveBacklog: 1 << 30,
+		ArchiveEvents: "off", ArchiveEventsMatch: []string{"*"}, ArchiveEventsBacklog: 256 << 20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -69,7 +70,7 @@ func TestEveryFlagHasKeyAndVariable(t *testing.T) {
 		"replica-labels": "a,b", "logs": "l", "scrape": "s", "kafka": "ka", "http-tls-cert": "hc", "http-tls-key": "hk", "source-limit": "10MB/s", "labels": "la",
 		"statsd-unix": "u", "statsd-unix-stream": "us", "statsd-updown": "a,b.*", "host-metrics": "off", "tls-ca": "a",
 		"tls-cert": "c", "tls-key": "k", "memory": "128MiB", "link": "metered", "flush": "1s", "downlink": "a.*,b", "budget": "1GB/month", "insecure": "true", "window": "30s", "retention": "1d/2d/3d,a.*=2d//", "log-level": "debug",
-		"archive": "off", "archive-backlog": "2GiB",
+		"archive": "off", "archive-backlog": "2GiB", "archive-events": "off", "archive-events-match": "click.*", "archive-events-backlog": "1GiB",
 	}
 	var lines, environ, args []string
 	var file string
@@ -146,6 +147,10 @@ func TestRefusals(t *testing.T) {
 		{name: "tiny budget", args: []string{"--role", "edge", "--budget", "10MB/month"}, wantErr: "want at least"},
 		{name: "archive", args: []string{"--archive", "tape:1"}, wantErr: "want embedded:DIR or kafka:"},
 		{name: "archive of an edge", args: []string{"--role", "edge", "--archive", "embedded:d"}, wantErr: "is for hubs"},
+		{name: "events", args: []string{"--archive-events", "tape:1"}, wantErr: "want embedded:DIR or kafka:"},
+		{name: "events in the archive", args: []string{"--archive", "embedded:d", "--archive-events", "embedded:d?keep=1d"}, wantErr: "another log"},
+		{name: "events of no pattern", args: []string{"--archive-events-match", "{"}, wantErr: "--archive-events-match"},
+		{name: "few events", args: []string{"--archive-events-backlog", "1MiB"}, wantErr: "must be at least 4MiB"},
 		{name: "small backlog", args: []string{"--archive-backlog", "1MiB"}, wantErr: "must be at least 16MiB"},
 		{name: "log level", args: []string{"--log-level", "loud"}, wantErr: "must be debug, info, warn or error"},
 	} {

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"meshd/crdt"
+	"meshd/internal/archive"
+	"meshd/internal/eventlog"
+	"meshd/internal/glob"
+	"meshd/replay"
+)
+
+const eventsUsage = `events --from LOG [flags]
+
+Prints the raw events that a log of them has, one JSON object a line: what POST /v1/events takes, and in "of" and "number"
+which process counted it as which. Each is printed once. At the end it says, on standard error, how many are missing.`
+
+// eventsCall is a call of `meshd events`.
+type eventsCall struct {
+	from, mesh, match, since, until string
+
+	at       *replay.Location
+	wanted   func(string) bool
+	low, top int64 // milliseconds; [low, top)
+}
+
+// printEvents is `meshd events`.
+func printEvents(args []string, out io.Writer) (err error) {
+	c, err := newEventsCall(args, out)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log, err := c.at.Open(ctx, replay.Options{Mesh: c.mesh, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // it was read only
+	w := bufio.NewWriter(out)
+	enc := json.NewEncoder(w)
+	st, err := archive.ReadEvents(ctx, log, nil, func(o crdt.Origin, ev *eventlog.Event) error {
+		if !c.wanted(ev.Series.Name) || ev.Time < c.low || ev.Time >= c.top {
+			return nil
+		}
+		return enc.Encode(shownEvent(o, ev))
+	})
+	if err = errors.Join(err, w.Flush()); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d events read, %d of them again; %d are missing between others\n", st.Events+st.Repeated, st.Repeated, st.Missing)
+	return nil
+}
+
+func newEventsCall(args []string, out io.Writer) (*eventsCall, error) {
+	c := &eventsCall{}
+	fs := pflag.NewFlagSet("meshd events", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() {}
+	fs.StringVar(&c.from, "from", "", "`log` to read, as --archive-events of meshd run names it")
+	fs.StringVar(&c.mesh, "mesh", "", "`name` of the mesh that the log must be of (default any)")
+	fs.StringVar(&c.match, "match", "*", "`pattern` of the metrics that are wanted")
+	fs.StringVar(&c.since, "since", "", "`time` such as 2026-03-14T15:00:00Z: only what happened from then on")
+	fs.StringVar(&c.until, "until", "", "`time`: only what happened before it")
+	if err := parse(fs, eventsUsage, args, out); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, usagef("events: unexpected argument %q", fs.Arg(0))
+	}
+	var err error
+	if c.at, err = replay.ParseLocation(c.from); err != nil {
+		return nil, usagef("events: --from: %w", err)
+	}
+	if c.wanted, err = glob.Compile(c.match); err != nil {
+		return nil, usagef("events: --match: %w", err)
+	}
+	c.top = 1<<63 - 1
+	for _, t := range []struct {
+		flag, text string
+		to         *int64
+	}{{"since", c.since, &c.low}, {"until", c.until, &c.top}} {
+		if t.text == "" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, t.text)
+		if err != nil {
+			return nil, usagef("events: --%s: %w", t.flag, err)
+		}
+		*t.to = at.UnixMilli()
+	}
+	return c, nil
+}
+
+// shown is an event for people and programs.
+type shown struct {
+	Event  string            `json:"event"`
+	Type   string            `json:"type"`
+	Value  string            `json:"value,omitempty"` // "" where an increment is more than a number
+	TS     int64             `json:"ts"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Source string            `json:"source,omitempty"`
+	Seq    uint64            `json:"seq,omitempty"`
+	Key    string            `json:"idempotency_key,omitempty"`
+	State  []byte            `json:"state,omitempty"` // canonical bytes of such an increment
+	Of     string            `json:"of"`
+	Number uint64            `json:"number"`
+}
+
+func shownEvent(o crdt.Origin, ev *eventlog.Event) *shown {
+	s := &shown{
+		Event: ev.Series.Name, Type: ev.Series.Kind.String(), TS: ev.Time, Source: ev.Token.Source, Seq: ev.Token.Seq, Key: ev.Token.Key,
+		Of: o.Region + "/" + o.Node + "/" + o.Inc.String(), Number: ev.Number,
+	}
+	for _, l := range ev.Series.Labels {
+		if s.Labels == nil {
+			s.Labels = make(map[string]string, len(ev.Series.Labels))
+		}
+		s.Labels[l.Name] = l.Value
+	}
+	switch x := ev.Inc.X.(type) {
+	case nil:
+		s.Type, s.Value = "count", ev.Inc.P.String()
+		if ev.Series.Kind == crdt.KindUpDown {
+			s.Type, s.Value = "updown", crdt.Net{P: ev.Inc.P, N: ev.Inc.N}.String()
+		}
+	case *crdt.Gauge:
+		s.Value = fmt.Sprint(x.Value)
+	case *crdt.Distribution:
+		if x.Count() == 1 {
+			s.Type, s.Value = "length", fmt.Sprint(x.Max())
+			return s
+		}
+		s.State = x.AppendBinary(nil)
+	default:
+		s.State = x.AppendBinary(nil)
+	}
+	return s
+}
