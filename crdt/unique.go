@@ -123,6 +123,19 @@ func (u *Unique) each(f func(index uint16, rank uint8)) {
 	}
 }
 
+// registers counts those that are set.
+func (u *Unique) registers() (n int) {
+	if u.dense == nil {
+		return len(u.sparse)
+	}
+	for _, rank := range u.dense.ranks {
+		if rank != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // histogram counts the registers per rank.
 func (u *Unique) histogram() (count [maxRank + 1]int) {
 	count[0] = uniqueRegisters

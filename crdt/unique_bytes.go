@@ -1,6 +1,9 @@
 package crdt
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // The canonical bytes of a Unique with n registers set:
 //
@@ -21,8 +24,7 @@ const (
 
 // AppendBinary implements State.
 func (u *Unique) AppendBinary(dst []byte) []byte {
-	count := u.histogram()
-	n := uniqueRegisters - count[0]
+	n := u.registers()
 	if n > maxSparseEncoded { // then the dense form is in memory too
 		dst = append(dst, uniqueDense)
 		r := &u.dense.ranks
@@ -34,11 +36,21 @@ func (u *Unique) AppendBinary(dst []byte) []byte {
 	}
 	dst = append(dst, uniqueSparse)
 	dst = binary.AppendUvarint(dst, uint64(n))
+	dst = slices.Grow(dst, n+n/4)
 	last := -1
-	u.each(func(index uint16, rank uint8) {
-		dst = binary.AppendUvarint(dst, uint64(int(index)-last-1)<<rankBits|uint64(rank))
-		last = int(index)
-	})
+	for _, r := range u.sparse { // a call for each register would take as long as all else
+		dst = binary.AppendUvarint(dst, uint64(int(r.index)-last-1)<<rankBits|uint64(r.rank))
+		last = int(r.index)
+	}
+	if u.dense == nil {
+		return dst
+	}
+	for i, rank := range u.dense.ranks {
+		if rank != 0 {
+			dst = binary.AppendUvarint(dst, uint64(i-last-1)<<rankBits|uint64(rank))
+			last = i
+		}
+	}
 	return dst
 }
 

@@ -98,6 +98,31 @@ func raiseBlock(dst, src []uint8) (rose bool) {
 	return rose
 }
 
+// Covers reports whether no register of o is above u's: whether joining o would change nothing.
+func (u *Unique) Covers(o *Unique) bool {
+	switch {
+	case o.dense == nil && u.dense == nil:
+		i := 0
+		for _, r := range o.sparse {
+			for i < len(u.sparse) && u.sparse[i].index < r.index {
+				i++
+			}
+			if i == len(u.sparse) || u.sparse[i].index != r.index || u.sparse[i].rank < r.rank {
+				return false
+			}
+		}
+		return true
+	case o.dense == nil:
+		return !slices.ContainsFunc(o.sparse, func(r register) bool { return u.dense.ranks[r.index] < r.rank })
+	}
+	for i, rank := range o.dense.ranks {
+		if rank != 0 && u.rank(uint16(i)) < rank {
+			return false
+		}
+	}
+	return true
+}
+
 // Next implements State. Registers that would not rise are left out.
 func (u *Unique) Next(inc State) (State, error) {
 	out := new(Unique)

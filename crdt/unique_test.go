@@ -242,3 +242,24 @@ func TestEstimateExtremes(t *testing.T) {
 		t.Errorf("nearly full registers are estimated as %v", got)
 	}
 }
+
+// TestCoversIsThatNothingRises holds Covers to what a join does, in all forms.
+func TestCoversIsThatNothingRises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := genUniqueIncrement(t).(*Unique), genUniqueIncrement(t).(*Unique)
+		if rapid.Bool().Draw(t, "more") { // so that it is often true
+			a.merge(b, 0)
+		}
+		for _, form := range []func(*Unique){func(*Unique) {}, (*Unique).grow} {
+			x, y := a.Clone().(*Unique), b.Clone().(*Unique)
+			form(x)
+			for range 2 {
+				joined := x.Clone().(*Unique)
+				if got, want := x.Covers(y), !joined.merge(y, 0); got != want {
+					t.Fatalf("%d registers cover %d: %v, want %v", x.registers(), y.registers(), got, want)
+				}
+				y.grow()
+			}
+		}
+	})
+}

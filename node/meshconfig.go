@@ -187,6 +187,14 @@ func (c *Core) mayTell() bool {
 	return c.hub != nil || c.config.have.ID.Region == c.cfg.Region && c.config.have.ID.Node == c.cfg.Node
 }
 
+// ConfigDoc returns the document of Config, which must not be modified.
+func (c *Core) ConfigDoc() []byte {
+	if c.config.have.ID.Version == 0 {
+		return []byte("{}")
+	}
+	return c.config.have.Body
+}
+
 // Config returns the configuration that is on disk here.
 func (c *Core) Config() ConfigRecord {
 	have := &c.config.have

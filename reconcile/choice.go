@@ -25,6 +25,18 @@ type Choice struct {
 	of      *Derived // what was looked at: so many of its series
 	refs    int
 	metrics int // of the catalog then
+
+	settled settledOn
+}
+
+// settledOn is all that a choice depends on where nothing but the cells of one Derived is answered with. A choice that was
+// settled on it and came out as it had been before comes out so again.
+type settledOn struct {
+	d      *Derived
+	moves  uint64 // of its cells
+	series int    // of the catalog
+	drops  int
+	rules  *Rules
 }
 
 // NewChoice returns a choice among nothing.
@@ -84,14 +96,25 @@ func (c *Choice) Settle(d *Derived, own bool, value func(SeriesID) (*crdt.Value,
 	if len(c.cat.versions.metrics) == 0 {
 		return nil
 	}
+	on := settledOn{d: d, series: c.cat.Len(), drops: len(c.cat.drops), rules: rules}
+	if d != nil && !mutant.On("settled whatever comes") {
+		on.moves = d.moves
+	}
+	if on == c.settled {
+		return nil
+	}
+	c.settled = settledOn{}
 	c.look(d, own)
 	clear(c.open)
 	clear(c.together)
 	c.lacking = false
+	again := own || d == nil // what is answered for the own region is made of more than d
 	for _, m := range c.several {
+		was := c.chosen[m]
 		if err := c.choose(m, own, value, rules); err != nil {
 			return err
 		}
+		again = again || m.Kind == crdt.KindGauge || c.chosen[m] != was // one turn may make room for another; gauges change with who is heard
 		_, travels := rules.Version(m.Name, m.Kind)
 		if !own && travels {
 			if err := c.join(m, value); err != nil {
@@ -99,6 +122,9 @@ func (c *Choice) Settle(d *Derived, own bool, value func(SeriesID) (*crdt.Value,
 			}
 		}
 		c.lacking = c.lacking || c.open[m] && (own || travels || mutant.On("what stays is lacking"))
+	}
+	if !again {
+		c.settled = on
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type Replica struct {
 	refs   index
 	newest int32  // list of the cells that hold something, ordered by seq
 	top    uint64 // highest seq of any cell held
+	moves  uint64 // grows with everything that happens to a cell
 }
 
 // cell is one lifetime cell. Cells are linked in the order of their seqs, so that building a frame costs what
@@ -223,6 +224,7 @@ func (r *Replica) touch(ref uint32, seq uint64) { r.place(ref, seq, -1) }
 // place records that the cell of ref changed at seq and moves it to its place in the list: behind all that are not newer.
 // near is a cell whose place is probably just before that, -1 if none is known; it changes how long the search takes only.
 func (r *Replica) place(ref uint32, seq uint64, near int32) {
+	r.moves++
 	c := &r.cells[ref]
 	if c.linked && seq <= c.seq {
 		return
@@ -245,6 +247,7 @@ func (r *Replica) place(ref uint32, seq uint64, near int32) {
 }
 
 func (r *Replica) unlink(ref uint32) {
+	r.moves++
 	c := &r.cells[ref]
 	if c.older >= 0 {
 		r.cells[c.older].newer = c.newer

@@ -240,9 +240,7 @@ func registersWithin(a, b *crdt.Unique) bool {
 	if b == nil {
 		b = new(crdt.Unique)
 	}
-	c := b.Clone()
-	rose, err := c.Join(a, 0, nil, 0)
-	return err == nil && !rose
+	return b.Covers(a)
 }
 
 // checkCoverage holds a machine to its word that a region is complete up to a time: what nodes that it heard accepted

@@ -13,11 +13,11 @@ type settings struct {
 	asked map[uint64]*process        // requests without an answer yet
 	acked uint64                     // the highest version at a node when it said that a document is on disk
 	byVer map[uint64]map[string]bool // documents by version, as answers showed them
-	rules map[string]rulesOf         // by document
+	rules map[string]*ruleBook       // by document
 }
 
 func newSettings() *settings {
-	return &settings{docs: map[string]bool{}, asked: map[uint64]*process{}, byVer: map[uint64]map[string]bool{}, rules: map[string]rulesOf{}}
+	return &settings{docs: map[string]bool{}, asked: map[uint64]*process{}, byVer: map[uint64]map[string]bool{}, rules: map[string]*ruleBook{}}
 }
 
 // planConfigs plans when somebody sets the mesh's configuration.

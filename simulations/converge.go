@@ -98,6 +98,9 @@ func (w *World) unconverged(late bool) error {
 			who = m
 		}
 	}
+	if err := w.openWindows(); err != nil && !late { // it is certain to fail: nobody need be asked for it
+		return err
+	}
 	first, set, inside := w.ask(who), w.lastSet(), w.insiders()
 	if first == nil || slices.ContainsFunc(inside, func(t told) bool { return t.answers == nil }) {
 		return fmt.Errorf("%s or a hub of another region does not answer", who.spec.Name)
@@ -124,9 +127,6 @@ func (w *World) unconverged(late bool) error {
 		}
 	}
 	if err := w.sidesDiffer(told{who, first}, inside); err != nil {
-		return err
-	}
-	if err := w.openWindows(); err != nil && !late {
 		return err
 	}
 	if err := w.undropped(who, first); err != nil {

@@ -34,10 +34,10 @@ func (w *World) hubsGone(region int) bool {
 
 // versionsChanged reports whether configurations that operators asked for let a series travel without different labels.
 func (w *World) versionsChanged(i int) bool {
-	name, versions := w.truth.series[i].Name, map[string]bool{"": true} // before the first one
-	for doc := range w.settings.docs {                                  // in any order: they are counted
+	versions := map[string]bool{"": true} // before the first one
+	for doc := range w.settings.docs {    // in any order: they are counted
 		version := ""
-		if r := w.rules(doc).find(name); r != nil {
+		if r := w.rules([]byte(doc))[i]; r != nil {
 			version = strings.Join(r.Drop, ",")
 		}
 		versions[version] = true

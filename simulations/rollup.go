@@ -77,24 +77,30 @@ func (w *World) stays(m *machine, region, i int) bool {
 	if region == m.region && m.spec.Role == node.RoleHub || !w.plan.Load.Rollups || m.proc == nil {
 		return false
 	}
-	r := w.rules(string(m.proc.core.Config().Doc)).find(w.truth.series[i].Name)
+	r := w.rules(m.proc.core.ConfigDoc())[i]
 	return r != nil && (r.Scope == "node" || r.Scope == "region" && region != m.region)
 }
 
-// rules returns the rollup rules of a configuration.
-func (w *World) rules(doc string) rulesOf {
-	rules, ok := w.settings.rules[doc]
-	if !ok {
-		var c struct {
-			Rollup rulesOf `json:"rollup"`
-		}
-		if err := json.Unmarshal([]byte(doc), &c); err != nil {
-			w.fail("I6", "a configuration is not JSON: %s", doc)
-		}
-		rules = c.Rollup
-		w.settings.rules[doc] = rules
+// ruleBook has the rule of each series by a configuration, nil where there is none.
+type ruleBook []*rollupRule
+
+// rules returns the rollup rules of a configuration. It is asked for every series at every read.
+func (w *World) rules(doc []byte) ruleBook {
+	if book := w.settings.rules[string(doc)]; book != nil {
+		return *book
 	}
-	return rules
+	var c struct {
+		Rollup rulesOf `json:"rollup"`
+	}
+	if err := json.Unmarshal(doc, &c); err != nil {
+		w.fail("I6", "a configuration is not JSON: %s", doc)
+	}
+	book := make(ruleBook, len(w.truth.series))
+	for i, s := range w.truth.series {
+		book[i] = c.Rollup.find(s.Name)
+	}
+	w.settings.rules[string(doc)] = &book
+	return book
 }
 
 // ruled takes note of the rules that a machine has now. By them it answers nothing for what stays in another region, and

@@ -91,5 +91,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"forgotten comes back from a log", "node", "TestASnapshotRemembersWhatIsForgotten"},
 	{"frames beyond a gap not told", "node", "TestReplayInAnyOrderGivesTheSame"},
 	{"filtered frame moves the cursor", "node", "TestAFilteredReplayClaimsNothing"},
+	{"settled whatever comes", "reconcile", "TestAChoiceIsSettledAnewWhenSomethingChanged"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
