@@ -39,18 +39,22 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	return t, nil
 }
 
-// rows appends those of one series, if it is wanted: region by region, node by node.
+// rows appends those of one series, if it is wanted: region by region, node by node. With Select.Each their values may be shared
+// with the core.
 func (c *Core) rows(rows []Row, id reconcile.SeriesID, regions []string, sel *Select) ([]Row, error) {
 	if sel.Match != nil && !sel.Match(c.cat.Series(id)) || !c.holds(id) {
 		return rows, nil
 	}
 	for _, region := range regions {
-		v, ok, err := c.answer(id, region)
+		v, own, ok, err := c.look(id, region)
 		if err != nil {
 			return rows, err
 		}
 		if !ok {
 			continue
+		}
+		if !own && sel.Each == nil {
+			v = v.Clone()
 		}
 		if sel.ByNode && region == c.cfg.Region {
 			first := len(rows)
@@ -91,62 +95,81 @@ func (c *Core) regions() []string {
 // answer returns the total of series id in a region as far as it is known here, if it is of the version that counts; the value
 // is the caller's.
 func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
+	v, own, ok, err := c.look(id, region)
+	if !own {
+		v = v.Clone()
+	}
+	return v, ok, err
+}
+
+// look is answer without a copy: what is not the caller's own must not be modified, and changes with the next event.
+func (c *Core) look(id reconcile.SeriesID, region string) (v crdt.Value, own, ok bool, err error) {
 	choice := c.scopes.choices[region]
 	if choice != nil && !choice.Counts(id) || region != c.cfg.Region && c.stays(id) {
-		return crdt.Value{}, false, nil
+		return crdt.Value{}, true, false, nil
 	}
 	if choice != nil {
 		if v := choice.Together(id); v != nil {
-			return v.Clone(), true, nil
+			return *v, false, true, nil
 		}
 	}
 	return c.known(id, region)
 }
 
-// known returns what is known here of series id in a region, whatever version of its metric it is.
-func (c *Core) known(id reconcile.SeriesID, region string) (crdt.Value, bool, error) {
-	if c.hub == nil {
-		v, ok := cellOf(c.views.Region(region), id)
-		if region != c.cfg.Region {
-			if v.Kind == crdt.KindRollup {
-				if best := c.views.Rollup(region, id); best != nil {
-					v.X = best.Clone()
-				}
-			}
-			return v, ok, nil
-		}
-		if c.alone(id) {
-			return c.ownAlone(id)
-		}
-		own, has, err := c.slots.Answer(id, c.mine)
-		if err != nil || !has {
-			return v, ok, err
-		}
-		if ok { // what hubs knew before they lost their disks
-			_, err = own.Join(&v, 0, nil, 0)
-		}
-		return own, true, err
+// known returns what is known here of series id in a region, whatever version of its metric it is. It is the caller's own or
+// as look says.
+func (c *Core) known(id reconcile.SeriesID, region string) (v crdt.Value, own, ok bool, err error) {
+	switch {
+	case c.hub != nil && region == c.cfg.Region:
+		return c.knownInside(id)
+	case c.hub != nil:
+		v, ok = cellOf(c.hub.entries.View(region), id)
+		return v, false, ok, nil
 	}
-	v, ok := cellOf(c.hub.entries.View(region), id)
+	v, ok = cellOf(c.views.Region(region), id)
 	if region != c.cfg.Region {
-		return v, ok, nil
+		if v.Kind == crdt.KindRollup {
+			if best := c.views.Rollup(region, id); best != nil {
+				v.X = best
+			}
+		}
+		return v, false, ok, nil
 	}
+	if c.alone(id) {
+		v, ok, err = c.ownAlone(id)
+		return v, true, ok, err
+	}
+	sum, has, err := c.slots.Answer(id, c.mine)
+	if err != nil || !has {
+		return v, false, ok, err
+	}
+	if ok { // what hubs knew before they lost their disks
+		_, err = sum.Join(&v, 0, nil, 0)
+	}
+	return sum, true, true, err
+}
+
+// knownInside is known at a hub for its own region.
+func (c *Core) knownInside(id reconcile.SeriesID) (v crdt.Value, own, ok bool, err error) {
+	v, ok = cellOf(c.hub.entries.View(c.cfg.Region), id)
 	t, has := cellOf(c.hub.region.Total, id)
 	switch {
 	case !has:
-		return v, ok, nil
+		return v, false, ok, nil
 	case !ok:
-		return t, true, nil
+		return t, false, true, nil
 	case v.Kind == crdt.KindRollup:
-		return c.ownGauge(id, &t), true, nil
+		return c.ownGauge(id, &t), true, true, nil
 	}
 	if mutant.On("P and N of one entry") && v.Kind == crdt.KindUpDown {
-		return reconcile.Greater(t, v), true, nil
+		return reconcile.Greater(t, v), false, true, nil
 	}
-	_, err := t.Join(&v, 0, nil, 0)
-	return t, true, err
+	t = t.Clone()
+	_, err = t.Join(&v, 0, nil, 0)
+	return t, true, true, err
 }
 
+// cellOf returns a cell, whose value is shared.
 func cellOf(d *reconcile.Derived, id reconcile.SeriesID) (crdt.Value, bool) {
 	if d == nil {
 		return crdt.Value{}, false
@@ -155,7 +178,7 @@ func cellOf(d *reconcile.Derived, id reconcile.SeriesID) (crdt.Value, bool) {
 	if v == nil {
 		return crdt.Value{}, false
 	}
-	return v.Clone(), true
+	return *v, true
 }
 
 // raws returns the copies of single origins of the own region that hold series id, in order.

@@ -139,7 +139,7 @@ func (c *Core) choice(region string) *reconcile.Choice {
 		d = c.views.Region(region)
 	}
 	c.check(choice.Settle(d, region == c.cfg.Region, func(id reconcile.SeriesID) (*crdt.Value, error) {
-		v, ok, err := c.known(id, region)
+		v, _, ok, err := c.known(id, region)
 		if !ok || err != nil {
 			return nil, err
 		}

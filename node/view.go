@@ -22,8 +22,8 @@ type Select struct {
 	Limit int
 	// Each, if not nil, is handed the rows, and Totals.Rows stays empty: all of a series one after the other, series in no
 	// order. Nothing is kept, so there is no limit. It is called on the core's goroutine until it fails, with an error that is
-	// returned as it is; the row's value is its to keep. Of many series the rows are not of one instant but of some while, and
-	// none is older than the coverage.
+	// returned as it is. The row's value is what the core holds: it must not be modified, and who wants it for longer than the
+	// call takes a Clone. Of many series the rows are not of one instant but of some while, and none is older than the coverage.
 	Each func(*Row) error
 	// Names are the metrics that are asked for if they are known by name; empty if only Match knows. An edge that holds
 	// some series only can then tell whether these are among them.
@@ -46,7 +46,7 @@ type Row struct {
 	Series *crdt.Series // shared and immutable
 	Region string
 	Node   string // only with Select.ByNode, and only where single nodes are held
-	// Value is the caller's own copy, never nil in X for kinds that have a state. Its kind is the series' kind, except
+	// Value is the caller's own copy, but for Select.Each, and never nil in X for kinds that have a state. Its kind is the series' kind, except
 	// that a gauge comes as crdt.KindRollup: the aggregate over the live origins.
 	Value crdt.Value
 }

@@ -45,7 +45,9 @@ func (l *lifetimeSums) add(row *node.Row) error {
 		if len(l.kept) == maxKept {
 			return node.ErrTooMany
 		}
-		l.kept = append(l.kept, *row)
+		kept := *row
+		kept.Value = row.Value.Clone()
+		l.kept = append(l.kept, kept)
 		return nil
 	}
 	l.from.Series, l.from.Owner = row.Series, history.Owner{Region: row.Region, Node: row.Node}

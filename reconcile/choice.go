@@ -90,7 +90,7 @@ func (c *Choice) Open() bool { return c.lacking }
 func (c *Choice) Several() bool { return len(c.several) > 0 }
 
 // Settle chooses anew. d is what is held of the region, all of it or, with own, what is held beside the region's own
-// totals, which have all labels. value returns what would be answered for a series, or nil; rules say which version
+// totals, which have all labels. value returns what would be answered for a series, which is only read, or nil; rules say which version
 // is preferred of two that hold the same.
 func (c *Choice) Settle(d *Derived, own bool, value func(SeriesID) (*crdt.Value, error), rules *Rules) error {
 	if len(c.cat.versions.metrics) == 0 {

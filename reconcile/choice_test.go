@@ -15,8 +15,12 @@ import (
 func TestAChoiceIsSettledAnewWhenSomethingChanged(t *testing.T) {
 	const user, code, both = versionSum + "user", versionSum + "code", versionSum + "code,user"
 	labels := [][]string{
-		{"code", "1", "user", "a"}, {"code", "2", "user", "a"}, {"code", "1", crdt.RollupLabel, user}, {"code", "2", crdt.RollupLabel, user},
-		{"user", "a", crdt.RollupLabel, code}, {crdt.RollupLabel, both},
+		{"code", "1", "user", "a"},
+		{"code", "2", "user", "a"},
+		{"code", "1", crdt.RollupLabel, user},
+		{"code", "2", crdt.RollupLabel, user},
+		{"user", "a", crdt.RollupLabel, code},
+		{crdt.RollupLabel, both},
 	}
 	rules := []*Rules{
 		nil, rulesFor(t, Rule{Match: "m", Scope: ScopeRegion}), rulesFor(t, Rule{Match: "m", Scope: ScopeGlobal, Drop: []string{"user"}}),

@@ -1,6 +1,7 @@
 package simulations
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -54,7 +55,12 @@ type answers struct {
 	coverage []node.Coverage
 	short    []string // regions of which something is missing by a rule, as the node says
 	bytes    [][]byte // of values, as far as they were asked for
+	whole    bool     // distributions are wanted with their buckets; otherwise sums say all that is looked at
+	cells    []crdt.Value
 }
+
+// errWrong ends a read in which something is wrong.
+var errWrong = errors.New("wrong")
 
 // canonical returns the canonical bytes of a value, which are made once.
 func (a *answers) canonical(region, series int) []byte {
@@ -69,9 +75,10 @@ func (a *answers) canonical(region, series int) []byte {
 	return *b
 }
 
-// ask reads the totals of a machine.
+// ask reads the totals of a machine, whole.
 func (w *World) ask(m *machine) *answers {
 	j := w.jobOf(m, evRead, nil, w.now)
+	j.answers.whole = true
 	j.execute()
 	return w.take(j)
 }
@@ -96,6 +103,7 @@ func (w *World) blank() *answers {
 	if n := len(a.spare); n > 0 {
 		var out *answers
 		out, a.spare = a.spare[n-1], a.spare[:n-1]
+		out.whole = false
 		return out
 	}
 	return &answers{}
@@ -117,6 +125,7 @@ func (a *answers) reset(regions, series int) {
 		for i := range a.values {
 			a.values[i] = make([]*crdt.Value, series)
 		}
+		a.cells = make([]crdt.Value, regions*series)
 	}
 	for i := range regions {
 		clear(a.sums[i])
@@ -124,32 +133,62 @@ func (a *answers) reset(regions, series int) {
 	}
 }
 
-// answersOf reads the totals of a core.
+// answersOf reads the totals of a core. A row is the core's: of its value is kept what somebody looks at later.
 func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
-	t, err := c.Totals(at, node.Select{})
-	if err != nil {
+	var wrong *Violation
+	walk, err := c.Walk(at, node.Select{Each: func(row *node.Row) error {
+		if wrong = w.takeRow(a, row); wrong != nil {
+			return errWrong
+		}
+		return nil
+	}})
+	if err == nil {
+		t := walk.Totals
+		a.reset(len(w.regions), len(w.truth.series))
+		a.coverage, a.short, a.bytes = t.Coverage, a.short[:0], nil
+		for _, s := range t.Shortfalls {
+			a.short = append(a.short, s.Region)
+		}
+		for done := false; !done && err == nil; {
+			done, err = walk.Next(c)
+		}
+	}
+	switch {
+	case wrong != nil:
+		return wrong
+	case err != nil:
 		return &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
 	}
-	a.reset(len(w.regions), len(w.truth.series))
-	a.coverage, a.short, a.bytes = t.Coverage, a.short[:0], nil
-	for _, s := range t.Shortfalls {
-		a.short = append(a.short, s.Region)
+	return nil
+}
+
+// takeRow adds a row to answers.
+func (w *World) takeRow(a *answers, row *node.Row) *Violation {
+	at, ok := w.truth.index[row.Series.Name]
+	region := slices.Index(w.regions, row.Region)
+	if !ok || region < 0 {
+		return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s in region %q: nobody ever wrote it", row.Series, row.Region)}
 	}
-	for i := range t.Rows {
-		row := &t.Rows[i]
-		at, ok := w.truth.index[row.Series.Name]
-		region := slices.Index(w.regions, row.Region)
-		if !ok || region < 0 {
-			return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s in region %q: nobody ever wrote it", row.Series, row.Region)}
-		}
-		sums, known := amountsOf(&row.Value)
-		if !known {
-			return &Violation{Rule: "I3", What: fmt.Sprintf("counts samples of %s that nobody observed", row.Series)}
-		}
+	sums, known := amountsOf(&row.Value)
+	if !known {
+		return &Violation{Rule: "I3", What: fmt.Sprintf("counts samples of %s that nobody observed", row.Series)}
+	}
+	v := a.values[region][at]
+	if v == nil {
+		a.sums[region][at] = sums
+	} else {
 		a.sums[region][at].add(&sums) // two generations, at a node that has not heard of a drop
-		if v := a.values[region][at]; v == nil {
-			a.values[region][at] = &row.Value
-		} else if err := v.Combine(&row.Value); err != nil {
+	}
+	switch {
+	case row.Value.Kind == crdt.KindDistribution && !a.whole:
+		row.Value.X = nil
+		fallthrough
+	case v == nil:
+		v = &a.cells[region*len(w.truth.series)+at]
+		*v = row.Value.Clone()
+		a.values[region][at] = v
+	default:
+		if err := v.Combine(&row.Value); err != nil {
 			return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s what does not add up: %v", row.Series, err)}
 		}
 	}

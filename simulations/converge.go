@@ -66,7 +66,7 @@ func (w *World) checkAll() {
 		}
 	}
 	for ms := range slices.Chunk(up, w.batch()) {
-		for i, a := range w.askAll(ms) {
+		for i, a := range w.askAll(ms, false) {
 			if a != nil && len(w.report.Violations) == 0 {
 				w.check(ms[i], a)
 				w.spent(a)
@@ -106,7 +106,7 @@ func (w *World) unconverged(late bool) error {
 		return fmt.Errorf("%s or a hub of another region does not answer", who.spec.Name)
 	}
 	for ms := range slices.Chunk(w.awake(), w.batch()) {
-		as := w.askAll(ms)
+		as := w.askAll(ms, true)
 		for i, m := range ms {
 			if as[i] == nil {
 				return fmt.Errorf("%s does not answer", m.spec.Name)

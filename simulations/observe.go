@@ -66,7 +66,7 @@ func (w *World) Views(who []int) []View {
 			up = append(up, m)
 		}
 	}
-	as := w.askAll(up)
+	as := w.askAll(up, false)
 	for k := range out {
 		if !out[k].Up {
 			continue

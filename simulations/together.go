@@ -28,10 +28,11 @@ func (w *World) together(n int, f func(i int)) {
 }
 
 // askAll reads the totals of machines that run, nil where a promise is broken by that.
-func (w *World) askAll(ms []*machine) []*answers {
+func (w *World) askAll(ms []*machine, whole bool) []*answers {
 	jobs := make([]*job, len(ms))
 	for i, m := range ms {
 		jobs[i] = w.jobOf(m, evRead, nil, w.now)
+		jobs[i].answers.whole = whole
 	}
 	w.together(len(jobs), func(i int) { jobs[i].execute() })
 	out := make([]*answers, len(ms))
