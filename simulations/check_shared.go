@@ -12,15 +12,35 @@ import (
 	"meshd/reconcile"
 )
 
-// cells are the canonical bytes of one origin's cells, by the series.
-type cells map[string][]byte
+// cells are the canonical bytes of one origin's cells, by the name of the series: an origin may have a thousand names, and of
+// each a few series.
+type cells map[string][]cellBytes
+
+type cellBytes struct {
+	series string
+	b      []byte
+}
+
+// put enters the bytes of a series, in place of others.
+func (c cells) put(s *crdt.Series, b []byte) {
+	key := s.String()[len(s.Kind.String())+1:]
+	name, _, _ := strings.Cut(key, "{")
+	all := c[name]
+	for i := range all {
+		if all[i].series == key {
+			all[i].b = b
+			return
+		}
+	}
+	c[name] = append(all, cellBytes{key, b})
+}
 
 // ofName returns the bytes of all series of a name, in order.
 func (c cells) ofName(name string) (out []byte) {
-	for _, s := range slices.Sorted(maps.Keys(c)) {
-		if n, _, _ := strings.Cut(s, "{"); n == name {
-			out = append(append(append(out, s...), '='), c[s]...)
-		}
+	all := slices.Clone(c[name])
+	slices.SortFunc(all, func(a, b cellBytes) int { return strings.Compare(a.series, b.series) })
+	for _, s := range all {
+		out = append(append(append(out, s.series...), '='), s.b...)
 	}
 	return out
 }
@@ -107,7 +127,7 @@ func (w *World) holds(m *machine) map[crdt.Origin]cells {
 		if out[o] == nil {
 			out[o] = cells{}
 		}
-		out[o][s.String()[len(s.Kind.String())+1:]] = canonical(v)
+		out[o].put(s, canonical(v))
 	}
 	for _, r := range append(c.Replicas(), c.Entry(), c.Exported()) {
 		r.Each(func(id reconcile.SeriesID, v *crdt.Value, _ uint64) { put(r.Origin, c.Series(id), v) })
