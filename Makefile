@@ -22,7 +22,7 @@ T       ?= 60s
 N       ?= 200000
 FROM    ?= 1
 
-.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants browser mutants seeds short coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants browser senders mutants seeds short coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -48,6 +48,7 @@ tidy:
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C ingest/clients mod tidy -diff
+	go -C ingest/senders mod tidy -diff
 	go -C query/conformance mod tidy -diff
 	go -C web/browser mod tidy -diff
 
@@ -56,8 +57,8 @@ race: ## all quick tests, under the race detector
 	$(AHEAD)
 	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
-slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, the page in a browser, coverage, fuzzing; goes on after a failure
-	status=0; for step in slow-tests slow-seeds slow-mutants browser coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
+slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, the page in a browser, real senders, coverage, fuzzing; goes on after a failure
+	status=0; for step in slow-tests slow-seeds slow-mutants browser senders coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 15s || status=1; exit $$status
 
 slow-tests:
@@ -80,6 +81,10 @@ browser: ## the page in a real browser, which is installed on Debian if there is
 	command -v chromium google-chrome chromium-browser headless-shell >/dev/null || { apt-get update -qq && apt-get install -qqy --no-install-recommends chromium; }
 	mkdir -p build && $(TOOL) gotestsum --format=pkgname --jsonfile=build/browser.json --raw-command -- go -C web/browser test -json -count=1 -timeout=8m ./... \
 		&& status=0 || status=$$?; $(COUNT) ../build/browser.json; exit $$status
+
+senders: ## running nodes with a Prometheus server, promtool, curl and the receiver suite of remote write 2.0, built from their modules: one minute, two more when nothing is cached
+	mkdir -p build && $(TOOL) gotestsum --format=pkgname --jsonfile=build/senders.json --raw-command -- go -C ingest/senders test -json -count=1 -timeout=12m ./... \
+		&& status=0 || status=$$?; $(COUNT) ../build/senders.json; exit $$status
 
 mutants: ## how often seeds notice each planted fault: writes the tables into docs/testing.md, in about half an hour
 	go test -tags=mutants -count=1 -timeout=3h -v -run='^TestMutantsAreKilled$$' ./simulations -args -publish $(MUTANTS)
