@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"hash/maphash"
 	"math/bits"
 	"sync"
@@ -22,7 +21,8 @@ type spelling struct {
 // accumulator collects the increment of one spelling until the next batch.
 type accumulator struct {
 	spelling
-	next *accumulator // same hash
+	hash uint64
+	next *accumulator // in the same bucket
 
 	series  *crdt.Series
 	inc     crdt.Value // Bottom if nothing happened since the last batch
@@ -31,12 +31,13 @@ type accumulator struct {
 	queued  bool       // in shard.changed
 	used    uint64     // round of the last sample
 
-	held        crdt.Value // an increment of a batch that failed and does not fit into inc
-	heldSamples uint64
+	held *heldIncrement // nil but for the odd one
 }
 
-func (a *accumulator) is(s *spelling) bool {
-	return a.kind == s.kind && a.at == s.at && bytes.Equal(a.name, s.name) && bytes.Equal(a.tags, s.tags)
+// heldIncrement is one of a batch that failed and does not fit into what came since.
+type heldIncrement struct {
+	inc     crdt.Value
+	samples uint64
 }
 
 // numShards keeps locks uncontended: of 4 readers, one finds another in its shard for at most 3 in 64 samples.
@@ -51,19 +52,14 @@ type accumulators struct {
 
 type shard struct {
 	mu      sync.Mutex
-	cells   map[uint64]*accumulator
-	count   int
+	known   spellings
 	changed []*accumulator
 	round   uint64
-	_       [72]byte // what is above, of two shards, never shares a cache line of 64 bytes
+	_       [64]byte // what is above, of two shards, never shares a cache line of 64 bytes
 }
 
 func newAccumulators(limit int) *accumulators {
-	a := &accumulators{seed: maphash.MakeSeed(), limit: (limit + numShards - 1) / numShards}
-	for i := range a.shards {
-		a.shards[i].cells = make(map[uint64]*accumulator)
-	}
-	return a
+	return &accumulators{seed: maphash.MakeSeed(), limit: (limit + numShards - 1) / numShards}
 }
 
 func (a *accumulators) hash(s *spelling) uint64 {
@@ -99,24 +95,18 @@ func (a *accumulators) add(s *spelling, samples []sample, resolve func() (*crdt.
 }
 
 func (sh *shard) find(h uint64, s *spelling, limit int, resolve func() (*crdt.Series, reason)) (*accumulator, reason) {
-	for c := sh.cells[h]; c != nil; c = c.next {
-		if c.is(s) {
-			return c, reasonNone
-		}
+	if c := sh.known.find(h, s); c != nil {
+		return c, reasonNone
 	}
-	if sh.count >= limit {
+	if sh.known.count >= limit {
 		return nil, reasonLimit
 	}
 	series, r := resolve()
 	if r != reasonNone {
 		return nil, r
 	}
-	c := &accumulator{
-		spelling: spelling{kind: s.kind, name: bytes.Clone(s.name), tags: bytes.Clone(s.tags), at: s.at}, next: sh.cells[h],
-		series: series, inc: crdt.Bottom(series.Kind),
-	}
-	sh.cells[h] = c
-	sh.count++
+	c := &accumulator{spelling: s.clone(), hash: h, series: series, inc: crdt.Bottom(series.Kind)}
+	sh.known.add(c)
 	return c, reasonNone
 }
 
@@ -141,10 +131,10 @@ func (sh *shard) take(items []node.Item, from []taken) ([]node.Item, []taken) {
 	sh.round++
 	again := 0
 	for _, c := range sh.changed {
-		if c.heldSamples > 0 {
-			items = append(items, node.Item{Series: c.series, Inc: c.held, At: c.at * 1000})
-			from = append(from, taken{from: c, shard: sh, samples: c.heldSamples})
-			c.held, c.heldSamples = crdt.Value{}, 0
+		if c.held != nil {
+			items = append(items, node.Item{Series: c.series, Inc: c.held.inc, At: c.at * 1000})
+			from = append(from, taken{from: c, shard: sh, samples: c.held.samples})
+			c.held = nil
 			if c.samples > 0 {
 				sh.changed[again] = c // inc waits for the next batch
 				again++
@@ -173,7 +163,7 @@ func (t *taken) giveBack(inc crdt.Value) {
 	} else if err := inc.Grow(&c.inc); err == nil {
 		c.inc, c.samples = inc, c.samples+t.samples
 	} else {
-		c.held, c.heldSamples = inc, t.samples
+		c.held = &heldIncrement{inc, t.samples}
 	}
 	if !c.queued {
 		c.queued = true
@@ -187,26 +177,10 @@ func (a *accumulators) settle(t *taken) {
 	if c.at == 0 || mutant.On("dated accumulators kept") {
 		return
 	}
-	h := a.hash(&c.spelling)
 	t.shard.mu.Lock()
 	defer t.shard.mu.Unlock()
-	if c.queued {
-		return
-	}
-	for one, before := t.shard.cells[h], (*accumulator)(nil); one != nil; before, one = one, one.next {
-		if one != c {
-			continue
-		}
-		t.shard.count--
-		switch {
-		case before != nil:
-			before.next = c.next
-		case c.next != nil:
-			t.shard.cells[h] = c.next
-		default:
-			delete(t.shard.cells, h)
-		}
-		return
+	if !c.queued {
+		t.shard.known.remove(c)
 	}
 }
 
@@ -216,7 +190,10 @@ func (a *accumulators) pending() (samples uint64) {
 		sh := &a.shards[i]
 		sh.mu.Lock()
 		for _, c := range sh.changed {
-			samples += c.samples + c.heldSamples
+			samples += c.samples
+			if c.held != nil {
+				samples += c.held.samples
+			}
 		}
 		sh.mu.Unlock()
 	}
@@ -235,23 +212,6 @@ func (a *accumulators) forget(rounds uint64) (left int) {
 func (sh *shard) forget(rounds uint64) int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for h, c := range sh.cells {
-		var keep *accumulator
-		for c != nil {
-			next := c.next
-			if c.queued || c.used+rounds >= sh.round {
-				c.next = keep
-				keep = c
-			} else {
-				sh.count--
-			}
-			c = next
-		}
-		if keep == nil {
-			delete(sh.cells, h)
-		} else {
-			sh.cells[h] = keep
-		}
-	}
-	return sh.count
+	sh.known.sweep(func(c *accumulator) bool { return !c.queued && c.used+rounds < sh.round })
+	return sh.known.count
 }

@@ -155,6 +155,9 @@ func divide(a, b decimal) (crdt.Fixed, bool) {
 		den = lo
 	}
 	n := crdt.FixedFromUint(num)
+	if den == 1 { // most counts: the division would be a tenth of a line's time
+		return n, true
+	}
 	hi, rem := bits.Div64(0, n.Hi, den)
 	lo, rem := bits.Div64(rem, n.Lo, den)
 	f := crdt.Fixed{Hi: hi, Lo: lo}

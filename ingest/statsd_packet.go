@@ -110,31 +110,31 @@ func (p *packetParser) takeValues(kind byte, now crdt.HLC) reason {
 	var v []byte
 	for rest, more := p.line.values, true; more; {
 		v, rest, more = p.line.nextValue(rest)
-		s, r := p.takeValue(kind, v)
-		if r != reasonNone {
+		p.samples = append(p.samples, sample{stamp: stamp, dated: dated})
+		if r := p.takeValue(&p.samples[len(p.samples)-1], kind, v); r != reasonNone {
 			return r
 		}
-		s.stamp, s.dated = stamp, dated
-		p.samples = append(p.samples, s)
 	}
 	return reasonNone
 }
 
-func (p *packetParser) takeValue(kind byte, v []byte) (s sample, r reason) {
+// takeValue reads one value of the line into s.
+func (p *packetParser) takeValue(s *sample, kind byte, v []byte) reason {
 	if kind == 's' {
 		switch {
 		case len(v) == 0:
-			return s, reasonNumber
+			return reasonNumber
 		case len(v) > crdt.MaxValueBytes:
-			return s, reasonTooLong
+			return reasonTooLong
 		case !utf8.Valid(v):
-			return s, reasonUTF8
+			return reasonUTF8
 		}
-		return sample{hash: hashOf(v)}, reasonNone
+		s.hash = hashOf(v)
+		return reasonNone
 	}
 	d, form := parseDecimal(v)
 	if form == notNumber {
-		return s, reasonNumber
+		return reasonNumber
 	}
 	ok := false
 	switch kind {
@@ -142,7 +142,7 @@ func (p *packetParser) takeValue(kind byte, v []byte) (s sample, r reason) {
 		s.amount, ok = amountOf(v, d, form, p.line.rate)
 		s.minus = d.neg && !s.amount.IsZero()
 		if s.minus && kind == 'c' {
-			return s, reasonNegative
+			return reasonNegative
 		}
 	case 'g':
 		s.value, ok = floatOf(v)
@@ -153,9 +153,9 @@ func (p *packetParser) takeValue(kind byte, v []byte) (s sample, r reason) {
 		s.weight = 1 / p.line.rate.float()
 	}
 	if !ok {
-		return s, reasonRange
+		return reasonRange
 	}
-	return s, reasonNone
+	return reasonNone
 }
 
 // publish moves the tally to the metrics and returns how many samples were lost.

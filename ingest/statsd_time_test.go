@@ -44,14 +44,14 @@ func TestTimesOfCounts(t *testing.T) {
 	left := 0
 	for i := range d.flush.acc.shards {
 		sh := &d.flush.acc.shards[i]
-		for _, c := range sh.cells {
+		for _, c := range sh.known.buckets {
 			for ; c != nil; c = c.next {
 				if left++; c.at != 0 {
 					t.Errorf("the accumulator of %s at %d is kept", c.name, c.at)
 				}
 			}
 		}
-		left -= sh.count
+		left -= sh.known.count
 	}
 	if left != 0 {
 		t.Errorf("accumulators are miscounted by %d", left)

@@ -1,0 +1,97 @@
+package ingest
+
+import (
+	"bytes"
+	"slices"
+)
+
+// clone returns a spelling that does not depend on the packet it stood in. Both texts lie side by side in memory, as they
+// are compared.
+func (s *spelling) clone() spelling {
+	text := slices.Concat(s.name, s.tags)
+	n := len(s.name)
+	return spelling{kind: s.kind, name: text[:n:n], tags: text[n:], at: s.at}
+}
+
+func (s *spelling) is(o *spelling) bool {
+	return s.kind == o.kind && s.at == o.at && bytes.Equal(s.name, o.name) && bytes.Equal(s.tags, o.tags)
+}
+
+// spellings is a hash table of accumulators, chained in themselves. A map would hash the hash again and take more memory:
+// looking a spelling up is most of what a line costs.
+type spellings struct {
+	buckets []*accumulator // a power of two of them, none at first
+	count   int
+}
+
+const firstBuckets = 16
+
+// bucket returns where the accumulators of a hash are. Its lowest bits, which chose the shard, are equal in a whole table.
+func (t *spellings) bucket(hash uint64) **accumulator {
+	return &t.buckets[hash/numShards&uint64(len(t.buckets)-1)]
+}
+
+// find returns the accumulator of a spelling, nil if there is none.
+func (t *spellings) find(hash uint64, s *spelling) *accumulator {
+	if len(t.buckets) == 0 {
+		return nil
+	}
+	for c := *t.bucket(hash); c != nil; c = c.next {
+		if c.hash == hash && c.is(s) {
+			return c
+		}
+	}
+	return nil
+}
+
+// add takes in an accumulator that is not there yet.
+func (t *spellings) add(c *accumulator) {
+	if t.count >= len(t.buckets) {
+		t.grow()
+	}
+	b := t.bucket(c.hash)
+	c.next, *b = *b, c
+	t.count++
+}
+
+// grow doubles the table: the longest that a reader waits in it is for 31,250 of two million spellings, a millisecond.
+func (t *spellings) grow() {
+	old := t.buckets
+	t.buckets = make([]*accumulator, max(firstBuckets, 2*len(old)))
+	for _, c := range old {
+		for c != nil {
+			next := c.next
+			b := t.bucket(c.hash)
+			c.next, *b = *b, c
+			c = next
+		}
+	}
+}
+
+// remove lets go of one.
+func (t *spellings) remove(c *accumulator) {
+	if len(t.buckets) == 0 {
+		return
+	}
+	for at := t.bucket(c.hash); *at != nil; at = &(*at).next {
+		if *at == c {
+			*at = c.next
+			t.count--
+			return
+		}
+	}
+}
+
+// sweep lets go of those that are idle.
+func (t *spellings) sweep(idle func(*accumulator) bool) {
+	for i := range t.buckets {
+		for at := &t.buckets[i]; *at != nil; {
+			if idle(*at) {
+				*at = (*at).next
+				t.count--
+			} else {
+				at = &(*at).next
+			}
+		}
+	}
+}
