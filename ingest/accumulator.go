@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -46,7 +47,8 @@ const numShards = 64
 // accumulators are the increments of all spellings. Samples may be added while a batch is on its way.
 type accumulators struct {
 	seed   maphash.Seed
-	limit  int // accumulators per shard
+	limit  int64        // accumulators
+	held   atomic.Int64 // now
 	shards [numShards]shard
 }
 
@@ -59,7 +61,7 @@ type shard struct {
 }
 
 func newAccumulators(limit int) *accumulators {
-	return &accumulators{seed: maphash.MakeSeed(), limit: (limit + numShards - 1) / numShards}
+	return &accumulators{seed: maphash.MakeSeed(), limit: int64(limit)}
 }
 
 func (a *accumulators) hash(s *spelling) uint64 {
@@ -74,7 +76,7 @@ func (a *accumulators) add(s *spelling, samples []sample, resolve func() (*crdt.
 	sh := &a.shards[h%numShards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	c, r := sh.find(h, s, a.limit, resolve)
+	c, r := a.find(sh, h, s, resolve)
 	if r != reasonNone {
 		return 0, r
 	}
@@ -94,15 +96,17 @@ func (a *accumulators) add(s *spelling, samples []sample, resolve func() (*crdt.
 	return n, r
 }
 
-func (sh *shard) find(h uint64, s *spelling, limit int, resolve func() (*crdt.Series, reason)) (*accumulator, reason) {
+func (a *accumulators) find(sh *shard, h uint64, s *spelling, resolve func() (*crdt.Series, reason)) (*accumulator, reason) {
 	if c := sh.known.find(h, s); c != nil {
 		return c, reasonNone
 	}
-	if sh.known.count >= limit {
+	if a.held.Add(1) > a.limit {
+		a.held.Add(-1)
 		return nil, reasonLimit
 	}
 	series, r := resolve()
 	if r != reasonNone {
+		a.held.Add(-1)
 		return nil, r
 	}
 	c := &accumulator{spelling: s.clone(), hash: h, series: series, inc: crdt.Bottom(series.Kind)}
@@ -179,8 +183,8 @@ func (a *accumulators) settle(t *taken) {
 	}
 	t.shard.mu.Lock()
 	defer t.shard.mu.Unlock()
-	if !c.queued {
-		t.shard.known.remove(c)
+	if !c.queued && t.shard.known.remove(c) {
+		a.held.Add(-1)
 	}
 }
 
@@ -204,14 +208,13 @@ func (a *accumulators) pending() (samples uint64) {
 // left.
 func (a *accumulators) forget(rounds uint64) (left int) {
 	for i := range a.shards {
-		left += a.shards[i].forget(rounds)
+		sh := &a.shards[i]
+		sh.mu.Lock()
+		before := sh.known.count
+		sh.known.sweep(func(c *accumulator) bool { return !c.queued && c.used+rounds < sh.round })
+		a.held.Add(int64(sh.known.count - before))
+		left += sh.known.count
+		sh.mu.Unlock()
 	}
 	return left
-}
-
-func (sh *shard) forget(rounds uint64) int {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.known.sweep(func(c *accumulator) bool { return !c.queued && c.used+rounds < sh.round })
-	return sh.known.count
 }

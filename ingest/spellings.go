@@ -68,18 +68,19 @@ func (t *spellings) grow() {
 	}
 }
 
-// remove lets go of one.
-func (t *spellings) remove(c *accumulator) {
+// remove lets go of one and reports whether it was there.
+func (t *spellings) remove(c *accumulator) bool {
 	if len(t.buckets) == 0 {
-		return
+		return false
 	}
 	for at := t.bucket(c.hash); *at != nil; at = &(*at).next {
 		if *at == c {
 			*at = c.next
 			t.count--
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // sweep lets go of those that are idle.

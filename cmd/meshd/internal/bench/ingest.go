@@ -1,208 +1,233 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"math"
+	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/net/ipv4"
 
 	"meshd/cmd/meshd/internal/cluster"
 )
 
-// ingest measures StatsD lines over UDP into a node.
-type ingest struct {
+// intake measures what one node takes in by a door.
+type intake struct {
+	door    string
 	seconds time.Duration
-	packet  int
 	series  int
-	rate    int
+	memory  string // --memory of the node
+
+	packet, sockets, senders int // StatsD
+	rate                     int
+	hold                     time.Duration
+
+	clients, batch, crowd int // of doors with answers
 }
 
 func ingestBench() Bench {
 	return Bench{
-		Name: "ingest", Summary: "StatsD lines a second that a node counts, beside a bare receive loop",
+		Name: "ingest", Summary: "what a node takes in a second by a door, beside what its socket alone receives",
 		bind: func(fs *pflag.FlagSet) job {
-			b := &ingest{}
+			b := &intake{}
+			fs.StringVar(&b.door, "door", "statsd", "`statsd|remote-write|otlp|events`")
 			fs.DurationVar(&b.seconds, "for", 5*time.Second, "`time` of each part")
-			fs.IntVar(&b.packet, "packet", 1400, "`number` of bytes that packets are filled up to")
-			fs.IntVar(&b.series, "series", 1000, "`number` of series")
-			fs.IntVar(&b.rate, "rate", 0, "packets a second, a `number`; 0: as many as the sender manages")
+			fs.IntVar(&b.series, "series", 10_000, "`number` of series")
+			fs.StringVar(&b.memory, "memory", "256MiB", "`size` that the node is to stay below")
+			fs.IntVar(&b.packet, "packet", 1432, "statsd: `number` of bytes that packets are filled up to")
+			fs.IntVar(&b.sockets, "sockets", runtime.GOMAXPROCS(0), "statsd: `number` of sockets that share the port, of the node and of the bare loop")
+			fs.IntVar(&b.senders, "senders", 1, "statsd: `number` of threads that send; they are 64 senders to the kernel")
+			fs.IntVar(&b.rate, "rate", 4_000_000, "statsd: lines a second, a `number`, of which none may be lost")
+			fs.DurationVar(&b.hold, "hold", 30*time.Second, "statsd: `time` for which none of them may be")
+			fs.IntVar(&b.clients, "clients", 4, "other doors: `number` of clients, each with one request at a time")
+			fs.IntVar(&b.batch, "batch", 2000, "other doors: `number` of samples or events in a request")
+			fs.IntVar(&b.crowd, "crowd", 100, "events: `number` of clients that send 10 at a time, whose answers are timed")
 			return b
 		},
-		quick: map[string]string{"for": "500ms", "rate": "500"},
+		quick: map[string]string{"for": "500ms", "hold": "500ms", "rate": "50000", "series": "1000", "batch": "200", "crowd": "10"},
 	}
 }
 
-func (b *ingest) check() error {
-	if b.seconds <= 0 || b.packet < 100 || b.packet > 65_000 || b.series < 1 || b.rate < 0 {
-		return errors.New("--for and --series must be above 0, --packet 100 to 65000, --rate not below 0")
+func (b *intake) check() error {
+	switch {
+	case b.door != "statsd" && b.door != "remote-write" && b.door != "otlp" && b.door != "events":
+		return fmt.Errorf("--door %q: want statsd, remote-write, otlp or events", b.door)
+	case b.seconds <= 0 || b.hold <= 0 || b.series < 1 || b.packet < 100 || b.packet > 65_000 || b.rate < 1 || b.sockets < 1 || b.senders < 1:
+		return errors.New("--for, --hold, --series, --rate, --sockets and --senders must be above 0, --packet 100 to 65000")
+	case b.clients < 1 || b.batch < 1 || b.batch > 20_000 || b.crowd < 1:
+		return errors.New("--clients and --crowd must be above 0, --batch 1 to 20000")
 	}
 	return nil
 }
 
-type ingestDetail struct {
-	Node ingestRate `json:"node"`
-	Raw  ingestRate `json:"raw"`
-	// Total is what the node answers in the end: as many as it received, to the last one. Each line counts one.
-	Received int64   `json:"received"`
-	Total    int64   `json:"total"`
-	Rejected float64 `json:"rejected"`
-}
-
-type ingestRate struct {
-	SentPerSecond     float64 `json:"sent_lines_per_second"`
-	ReceivedPerSecond float64 `json:"received_lines_per_second"`
-	Lost              float64 `json:"lost"` // share of the sent ones
-}
-
-const ingestMetric = "bench.requests"
-
-// packets fills packets with lines of all series, each line counting one.
-func (b *ingest) packets() (packets [][]byte, lines []int) {
-	var p []byte
-	n := 0
-	for i := range b.series {
-		line := fmt.Appendf(nil, "%s:1|c|#path:/item/%d\n", ingestMetric, i)
-		if len(p)+len(line) > b.packet {
-			packets, lines = append(packets, p), append(lines, n)
-			p, n = nil, 0
-		}
-		p, n = append(p, line...), n+1
-	}
-	return append(packets, p), append(lines, n)
-}
-
-func (b *ingest) measure(ctx context.Context, r *run) (*Report, error) {
+func (b *intake) measure(ctx context.Context, r *run) (*Report, error) {
+	args := []string{fmt.Sprintf("--statsd-sockets=%d", b.sockets), "--memory=" + b.memory}
 	m, err := r.startMesh(ctx, cluster.Layout{
 		Regions: twoRegions.Regions[:1], Hubs: 1, MeshPort: twoRegions.MeshPort, StatsDPort: twoRegions.StatsDPort,
-	})
+	}, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Stop()
-	var d ingestDetail
-	r.say("into a node for %s", b.seconds)
-	if err := b.intoNode(ctx, m, &d); err != nil {
+	c, err := m.client(m.Nodes()[0])
+	if err != nil {
 		return nil, err
 	}
-	r.say("into a bare loop for %s", b.seconds)
-	if d.Raw, err = b.intoLoop(ctx); err != nil {
+	if _, err := c.SetConfig(ctx, fmt.Appendf(nil, `{"series":%d}`, max(100_000, 2*b.series+1000)), nil); err != nil {
 		return nil, err
 	}
+	if b.door == "statsd" {
+		return b.statsd(ctx, m)
+	}
+	return b.requests(ctx, m)
+}
+
+const ingestMetric = "bench.requests"
+
+// statsdDetail has what became of every line: what the node counted and what it says that the kernel dropped.
+type statsdDetail struct {
+	Sockets int `json:"sockets"`
+	Senders int `json:"senders"`
+
+	Raw      statsdRate `json:"raw"`      // as fast as they send, into a bare loop
+	Peak     statsdRate `json:"peak"`     // as fast as they send, into the node
+	Held     statsdRate `json:"held"`     // at --rate for --hold: none may be lost
+	Most     statsdRate `json:"most"`     // at 80% of the peak: 1% may be lost
+	Overload statsdRate `json:"overload"` // at twice the peak, or as fast as twice the threads send
+	Total    int64      `json:"total"`    // what the node answers in the end
+	Rejected float64    `json:"rejected"` // must be none
+	Resident resident   `json:"resident"` // of the node, in the end
+}
+
+type statsdRate struct {
+	SentPerSecond     float64 `json:"sent_lines_per_second"`
+	ReceivedPerSecond float64 `json:"received_lines_per_second"`
+	Lost              float64 `json:"lost"` // share of the sent lines
+	// Packets: sent = received + dropped by the kernel's word + what nobody accounts for.
+	Sent        int64   `json:"sent_packets"`
+	Received    int64   `json:"received_packets"`
+	Dropped     int64   `json:"dropped_packets"`
+	Unexplained float64 `json:"unexplained"`               // share of the sent packets
+	CPU         float64 `json:"cpu_ns_per_line,omitempty"` // of the node
+}
+
+// statsd measures the door without answers.
+func (b *intake) statsd(ctx context.Context, m *mesh) (*Report, error) {
+	d := statsdDetail{Sockets: b.sockets, Senders: b.senders}
+	gen := newLineSender(b.series, b.packet)
+	var err error
+	m.run.say("into a bare loop for %s", b.seconds)
+	if d.Raw, err = b.intoLoop(ctx, gen); err != nil {
+		return nil, err
+	}
+	n := &statsdNode{mesh: m, node: m.Nodes()[0]}
+	if err := n.warmUp(ctx, gen); err != nil {
+		return nil, err
+	}
+	m.run.say("into a node for %s", b.seconds)
+	if d.Peak, err = n.take(ctx, gen, sending{threads: b.senders, span: b.seconds}); err != nil {
+		return nil, err
+	}
+	peak := d.Peak.ReceivedPerSecond
+	for _, part := range []struct {
+		to *statsdRate
+		s  sending
+	}{
+		{&d.Held, sending{threads: b.senders, span: b.hold, rate: float64(b.rate)}},
+		{&d.Most, sending{threads: b.senders, span: b.seconds, rate: 0.8 * peak}},
+		{&d.Overload, sending{threads: 2 * b.senders, span: b.seconds, rate: 2 * peak}},
+	} {
+		m.run.say("%.3g lines a second for %s", part.s.rate, part.s.span)
+		if *part.to, err = n.take(ctx, gen, part.s); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.finish(ctx, &d); err != nil {
+		return nil, err
+	}
+	return b.statsdReport(&d, n.received), nil
+}
+
+func (b *intake) statsdReport(d *statsdDetail, received int64) *Report {
+	share := round(100*d.Peak.ReceivedPerSecond/d.Raw.ReceivedPerSecond, 1)
 	rep := newReport(
-		Quantity{d.Node.ReceivedPerSecond, "lines/s", fmt.Sprintf("StatsD lines counted by one node, %.1f%% of the sent ones lost before", d.Node.Lost*100)},
-		-1, Quantity{d.Raw.ReceivedPerSecond, "lines/s", fmt.Sprintf("the same packets read and forgotten, %.1f%% lost", d.Raw.Lost*100)}, d)
-	if d.Total != d.Received || d.Received == 0 {
-		rep.wrong("the node answers %d for the %d lines that it received", d.Total, d.Received)
+		Quantity{share, "%", fmt.Sprintf("%.3g million StatsD lines a second counted by one node of what a bare loop receives; %.2f%% lost for %s at %.3g million, %.2f%% at 80%%, %.1f%% of %.3g million",
+			d.Peak.ReceivedPerSecond/1e6, 100*d.Held.Lost, b.hold, d.Held.SentPerSecond/1e6, 100*d.Most.Lost, 100*d.Overload.Lost, d.Overload.SentPerSecond/1e6)},
+		-1, Quantity{d.Raw.ReceivedPerSecond, "lines/s", fmt.Sprintf("the same packets read in batches from %d sockets and forgotten, %.1f%% lost", b.sockets, 100*d.Raw.Lost)}, *d)
+	rep.atLeast(50)
+	rep.miss(d.Held.Lost > 0 || d.Most.Lost > 0.01)
+	for _, part := range []statsdRate{d.Peak, d.Held, d.Most, d.Overload} {
+		const unexplained = 0.001
+		if math.Abs(part.Unexplained) > unexplained {
+			rep.wrong("%d packets sent, %d received and %d dropped by the kernel's word: %.2f%% unexplained", part.Sent, part.Received, part.Dropped, 100*part.Unexplained)
+		}
+	}
+	if d.Total != received || received == 0 {
+		rep.wrong("the node answers %d for the %d lines that it received", d.Total, received)
 	}
 	if d.Rejected > 0 {
 		rep.wrong("%.0f valid lines were rejected", d.Rejected)
 	}
-	return rep, nil
+	return rep
 }
 
-// intoNode sends to a node and compares its total with the lines that it says it received.
-func (b *ingest) intoNode(ctx context.Context, m *mesh, d *ingestDetail) error {
-	n := m.Nodes()[0]
-	sent, took, err := b.send(ctx, n.StatsD)
+// statsdNode is the node that lines go to.
+type statsdNode struct {
+	mesh     *mesh
+	node     cluster.Node
+	received int64 // lines, of all parts
+}
+
+// warmUp makes the node know all series: what is new to it takes longer, once.
+func (n *statsdNode) warmUp(ctx context.Context, gen *lineSender) error {
+	rounds := sending{threads: 1, rate: 500_000, span: max(time.Second, 2*time.Duration(gen.series)*time.Second/500_000)}
+	_, err := n.take(ctx, gen, rounds)
+	return err
+}
+
+// take sends and compares what was sent with the node's own words.
+func (n *statsdNode) take(ctx context.Context, gen *lineSender, s sending) (statsdRate, error) {
+	before, err := n.mesh.metrics(ctx, n.node)
 	if err != nil {
-		return err
+		return statsdRate{}, err
+	}
+	sent, err := gen.send(ctx, n.node.StatsD, s)
+	if err != nil {
+		return statsdRate{}, err
 	}
 	const quietFor = time.Second // ten commits
 	if err := pause(ctx, quietFor); err != nil {
-		return err
+		return statsdRate{}, err
 	}
-	got, err := m.metrics(ctx, n)
+	after, err := n.mesh.metrics(ctx, n.node)
+	if err != nil {
+		return statsdRate{}, err
+	}
+	rose := func(name string) int64 { return int64(after[name] - before[name]) }
+	lines := rose(`meshd_ingest_lines_total{protocol="statsd"}`)
+	n.received += lines
+	rate := sent.rate(lines, rose(`meshd_ingest_packets_total{protocol="statsd"}`), rose(`meshd_ingest_lost_total{protocol="statsd",reason="kernel"}`))
+	rate.CPU = round(1e9*(after["process_cpu_seconds_total"]-before["process_cpu_seconds_total"])/float64(max(lines, 1)), 1)
+	return rate, nil
+}
+
+// finish reads what the node has in the end.
+func (n *statsdNode) finish(ctx context.Context, d *statsdDetail) error {
+	got, err := n.mesh.metrics(ctx, n.node)
 	if err != nil {
 		return err
 	}
-	lines := got[`meshd_ingest_lines_total{protocol="statsd"}`]
 	for name, v := range got {
 		if strings.HasPrefix(name, `meshd_ingest_rejected_total{protocol="statsd"`) {
 			d.Rejected += v
 		}
 	}
-	d.Node, d.Received = rateOf(sent, int64(lines), took), int64(lines)
-	d.Total, _, err = m.answer(ctx, n, ingestMetric)
+	if d.Resident, err = residentOf(n.mesh.pid(n.node.Name)); err != nil {
+		return err
+	}
+	d.Total, _, err = n.mesh.answer(ctx, n.node, ingestMetric)
 	return err
-}
-
-func rateOf(sent, received int64, took time.Duration) ingestRate {
-	return ingestRate{
-		SentPerSecond: round(float64(sent)/took.Seconds(), 0), ReceivedPerSecond: round(float64(received)/took.Seconds(), 0),
-		Lost: round(1-float64(received)/float64(sent), 4),
-	}
-}
-
-// send fills a UDP address with packets and returns how many lines they held.
-func (b *ingest) send(ctx context.Context, addr string) (lines int64, took time.Duration, err error) {
-	conn, err := net.Dial("udp", addr)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer conn.Close()
-	packets, held := b.packets()
-	const burst = 32 // packets in one system call
-	out := ipv4.NewPacketConn(conn.(*net.UDPConn))
-	msgs := make([]ipv4.Message, burst)
-	began := time.Now()
-	for next, sent := 0, 0; ctx.Err() == nil && time.Since(began) < b.seconds; {
-		for i := range msgs {
-			msgs[i].Buffers = [][]byte{packets[(next+i)%len(packets)]}
-		}
-		n, err := out.WriteBatch(msgs, 0)
-		if err != nil {
-			return 0, 0, err
-		}
-		for i := range n {
-			lines += int64(held[(next+i)%len(packets)])
-		}
-		next, sent = (next+n)%len(packets), sent+n
-		if b.rate > 0 {
-			_ = pause(ctx, time.Until(began.Add(time.Second*time.Duration(sent)/time.Duration(b.rate)))) // the loop looks at ctx
-		}
-	}
-	return lines, time.Since(began), ctx.Err()
-}
-
-// intoLoop sends to a loop that only receives.
-func (b *ingest) intoLoop(ctx context.Context) (ingestRate, error) {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		return ingestRate{}, err
-	}
-	conn := pc.(*net.UDPConn)
-	_ = conn.SetReadBuffer(8 << 20) // as nodes ask; the kernel may give less to both
-	var received atomic.Int64
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		in := ipv4.NewPacketConn(conn)
-		msgs := make([]ipv4.Message, 32)
-		for i := range msgs {
-			msgs[i].Buffers = [][]byte{make([]byte, 65_535)}
-		}
-		for {
-			n, err := in.ReadBatch(msgs, 0)
-			if err != nil {
-				return
-			}
-			for i := range n {
-				received.Add(int64(bytes.Count(msgs[i].Buffers[0][:msgs[i].N], []byte{'\n'})))
-			}
-		}
-	}()
-	sent, took, err := b.send(ctx, conn.LocalAddr().String())
-	if err == nil {
-		err = pause(ctx, 100*time.Millisecond) // for what waits in the socket
-	}
-	pc.Close()
-	<-done
-	return rateOf(sent, received.Load(), took), err
 }

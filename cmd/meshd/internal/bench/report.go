@@ -31,10 +31,18 @@ type Quantity struct {
 	Of    string  `json:"of"`
 }
 
-// Bar is what a figure is held to.
+// Bar is what a figure is held to: one of the two.
 type Bar struct {
-	AtMost float64 `json:"at_most"`
-	Unit   string  `json:"unit"`
+	AtMost  *float64 `json:"at_most,omitempty"`
+	AtLeast *float64 `json:"at_least,omitempty"`
+	Unit    string   `json:"unit"`
+}
+
+func (b *Bar) String() string {
+	if b.AtLeast != nil {
+		return fmt.Sprintf("at least %.6g %s", *b.AtLeast, b.Unit)
+	}
+	return fmt.Sprintf("at most %.6g %s", *b.AtMost, b.Unit)
 }
 
 // newReport holds figure to at most bar; a negative bar is none.
@@ -42,9 +50,15 @@ func newReport(figure Quantity, bar float64, limit Quantity, detail any) *Report
 	r := &Report{Figure: figure, RawLimit: limit, Detail: detail, Wrong: []string{}}
 	if bar >= 0 {
 		met := figure.Value <= bar
-		r.Bar, r.Met = &Bar{bar, figure.Unit}, &met
+		r.Bar, r.Met = &Bar{AtMost: &bar, Unit: figure.Unit}, &met
 	}
 	return r
+}
+
+// atLeast holds the figure to a bar that it has to reach.
+func (r *Report) atLeast(bar float64) {
+	met := r.Figure.Value >= bar
+	r.Bar, r.Met = &Bar{AtLeast: &bar, Unit: r.Figure.Unit}, &met
 }
 
 // wrong notes a count that broke a promise.
@@ -67,7 +81,7 @@ func (r *Report) Line() string {
 		if !*r.Met {
 			verdict = "MISSED"
 		}
-		s += fmt.Sprintf("; bar at most %g %s: %s", r.Bar.AtMost, r.Bar.Unit, verdict)
+		s += fmt.Sprintf("; bar %s: %s", r.Bar, verdict)
 	}
 	if r.RawLimit.Of != "" {
 		s += fmt.Sprintf("; raw limit %.6g %s (%s)", r.RawLimit.Value, r.RawLimit.Unit, r.RawLimit.Of)
