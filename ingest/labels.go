@@ -146,12 +146,8 @@ func (l *Labeller) Submit(ctx context.Context, b *node.Batch) node.Result {
 	known := l.known.Load()
 	var key []byte
 	for i, it := range b.Items {
-		key = it.Series.AppendKey(key[:0])
-		made, ok := known.find(key)
-		if !ok {
-			made.series, made.err = l.make(it.Series)
-			known.put(key, made)
-		}
+		var made madeSeries
+		made, key = l.made(known, it.Series, key)
 		switch {
 		case made.err != nil:
 			refused = append(refused, node.Rejection{Index: i, Err: made.err})
@@ -181,6 +177,23 @@ func (l *Labeller) Submit(ctx context.Context, b *node.Batch) node.Result {
 	res.Rejected = append(res.Rejected, refused...)
 	res.Accepted += dropped
 	return res
+}
+
+// Series returns what the rules make of a series: nil if they drop it, an error if what they make is none.
+func (l *Labeller) Series(s *crdt.Series) (*crdt.Series, error) {
+	made, _ := l.made(l.known.Load(), s, nil)
+	return made.series, made.err
+}
+
+// made is that from memory, if it is there. key is scratch, and returned.
+func (l *Labeller) made(known *labelCache, s *crdt.Series, key []byte) (madeSeries, []byte) {
+	key = s.AppendKey(key[:0])
+	made, ok := known.find(key)
+	if !ok {
+		made.series, made.err = l.make(s)
+		known.put(key, made)
+	}
+	return made, key
 }
 
 // make applies the rules to a series.

@@ -181,9 +181,9 @@ func (rec *recovery) events() error {
 	})
 }
 
-// ReadEvents calls f for the batches of events from the piece with a number on, some bytes of them, and returns the number of the
-// piece behind the last one. f may keep the bytes.
-func ReadEvents(r Reader, from uint64, most int, f func(raw []byte) error) (next uint64, err error) {
+// ReadEvents calls f for the batches of events from the piece with a number on until the costs that f returns reach most, and
+// returns the number of the piece behind the last one. f may keep the bytes.
+func ReadEvents(r Reader, from uint64, most int, f func(raw []byte) (cost int, err error)) (next uint64, err error) {
 	next = from
 	var raw []byte
 	err = r.Scan([]byte(prefixEvents), func(key, value []byte) error {
@@ -198,10 +198,11 @@ func ReadEvents(r Reader, from uint64, most int, f func(raw []byte) error) (next
 		if value[0] == pieceMore {
 			return nil
 		}
-		if err := f(raw); err != nil {
+		cost, err := f(raw)
+		if err != nil {
 			return err
 		}
-		most -= len(raw)
+		most -= cost
 		raw, next = nil, n+1
 		if most <= 0 {
 			return errEnough

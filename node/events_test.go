@@ -15,35 +15,40 @@ import (
 // eventLog is a log of raw events elsewhere, as somebody copies them into it.
 type eventLog struct {
 	t    testing.TB
-	next map[*proc]uint64 // piece of a disk that is read next, by process
-	seen map[string]int   // how often it has each event
-	keys map[string]int   // and how often one with each key
+	seen map[string]int // how often it has each event
+	keys map[string]int // and how often one with each key
 }
 
 func newEventLog(t testing.TB) *eventLog {
-	return &eventLog{t: t, next: map[*proc]uint64{}, seen: map[string]int{}, keys: map[string]int{}}
+	return &eventLog{t: t, seen: map[string]int{}, keys: map[string]int{}}
 }
 
-// copy takes what waits on a disk.
+// copy takes what waits on a disk, some batches at a time.
 func (l *eventLog) copy(p *proc) (next uint64) {
-	next, err := ReadEvents(p, 0, 1<<30, func(raw []byte) error {
-		b, err := new(eventlog.Decoder).Parse(raw)
-		if err != nil {
-			return err
+	l.t.Helper()
+	for from := ^uint64(0); next != from; {
+		from = next
+		var err error
+		if next, err = ReadEvents(p, from, 3, func(raw []byte) (int, error) { return 1, l.take(raw) }); err != nil {
+			l.t.Fatal(err)
 		}
-		for i := range b.Events {
-			ev := &b.Events[i]
-			id := fmt.Sprintf("%s %d", b.Origin.Inc, ev.Number)
-			if l.seen[id]++; l.seen[id] == 1 {
-				l.keys[ev.Series.Name+" "+ev.Token.Key]++
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		l.t.Fatal(err)
 	}
 	return next
+}
+
+func (l *eventLog) take(raw []byte) error {
+	b, err := new(eventlog.Decoder).Parse(raw)
+	if err != nil {
+		return err
+	}
+	for i := range b.Events {
+		ev := &b.Events[i]
+		id := fmt.Sprintf("%s %d", b.Origin.Inc, ev.Number)
+		if l.seen[id]++; l.seen[id] == 1 {
+			l.keys[ev.Series.Name+" "+ev.Token.Key]++
+		}
+	}
+	return nil
 }
 
 // TestEventsAreThoseThatCount restarts a node at any moment, lets its disk refuse writes, and clients send again what was not
@@ -148,14 +153,14 @@ func TestEventsThatFindNoRoomLeaveAHole(t *testing.T) {
 	}
 	var numbers []uint64
 	read := func() (next uint64) {
-		next, err := ReadEvents(p, 0, 1<<20, func(raw []byte) error {
+		next, err := ReadEvents(p, 0, 1<<20, func(raw []byte) (int, error) {
 			b, err := new(eventlog.Decoder).Parse(raw)
 			if err == nil {
 				for i := range b.Events {
 					numbers = append(numbers, b.Events[i].Number)
 				}
 			}
-			return err
+			return 1, err
 		})
 		if err != nil {
 			t.Fatal(err)

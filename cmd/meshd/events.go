@@ -24,11 +24,16 @@ import (
 const eventsUsage = `events --from LOG [flags]
 
 Prints the raw events that a log of them has, one JSON object a line: what POST /v1/events takes, and in "of" and "number"
-which process counted it as which. Each is printed once. At the end it says, on standard error, how many are missing.`
+which process counted it as which. Each is printed once. At the end it says, on standard error, how many are missing.
+
+With --sum it adds them up by series instead, with --labels as those rules for labels make them, and with --instead
+prints the series that other rules would have counted otherwise.`
 
 // eventsCall is a call of `meshd events`.
 type eventsCall struct {
 	from, mesh, match, since, until string
+	sum                             bool
+	labels, instead                 string
 
 	at       *replay.Location
 	wanted   func(string) bool
@@ -48,19 +53,58 @@ func printEvents(args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { _ = log.Close() }() // it was read only
-	w := bufio.NewWriter(out)
-	enc := json.NewEncoder(w)
+	do, end, err := c.printer(out)
+	if err != nil {
+		return err
+	}
 	st, err := archive.ReadEvents(ctx, log, nil, func(o crdt.Origin, ev *eventlog.Event) error {
 		if !c.wanted(ev.Series.Name) || ev.Time < c.low || ev.Time >= c.top {
 			return nil
 		}
-		return enc.Encode(shownEvent(o, ev))
+		return do(o, ev)
 	})
-	if err = errors.Join(err, w.Flush()); err != nil {
+	if err == nil {
+		err = end()
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d events read, %d of them again; %d are missing between others\n", st.Events+st.Repeated, st.Repeated, st.Missing)
 	return nil
+}
+
+// printer returns what is done with each event, and at the end.
+func (c *eventsCall) printer(out io.Writer) (do func(crdt.Origin, *eventlog.Event) error, end func() error, err error) {
+	if !c.sum {
+		w := bufio.NewWriter(out)
+		enc := json.NewEncoder(w)
+		return func(o crdt.Origin, ev *eventlog.Event) error { return enc.Encode(shownEvent(o, ev)) }, w.Flush, nil
+	}
+	was, err := newSummed(c.labels)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--labels: %w", err)
+	}
+	if c.instead == "" {
+		return func(_ crdt.Origin, ev *eventlog.Event) error { return was.add(ev) }, func() error {
+			sayRefused("", was)
+			return was.print(out)
+		}, nil
+	}
+	is, err := newSummed(c.instead)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--instead: %w", err)
+	}
+	return func(_ crdt.Origin, ev *eventlog.Event) error { return errors.Join(was.add(ev), is.add(ev)) }, func() error {
+		sayRefused("", was)
+		sayRefused(" instead", is)
+		return was.printInstead(out, is)
+	}, nil
+}
+
+func sayRefused(by string, s *summed) {
+	if s.refused > 0 {
+		fmt.Fprintf(os.Stderr, "%d events are in no sum%s: their series would be refused, or the sum is too large\n", s.refused, by)
+	}
 }
 
 func newEventsCall(args []string, out io.Writer) (*eventsCall, error) {
@@ -73,11 +117,17 @@ func newEventsCall(args []string, out io.Writer) (*eventsCall, error) {
 	fs.StringVar(&c.match, "match", "*", "`pattern` of the metrics that are wanted")
 	fs.StringVar(&c.since, "since", "", "`time` such as 2026-03-14T15:00:00Z: only what happened from then on")
 	fs.StringVar(&c.until, "until", "", "`time`: only what happened before it")
+	fs.BoolVar(&c.sum, "sum", false, "add them up by series")
+	fs.StringVar(&c.labels, "labels", "", "with --sum: YAML `file` of rules for labels, as --labels of meshd run (default as they came)")
+	fs.StringVar(&c.instead, "instead", "", "with --sum: YAML `file` of other rules; only what differs is printed")
 	if err := parse(fs, eventsUsage, args, out); err != nil {
 		return nil, err
 	}
 	if fs.NArg() > 0 {
 		return nil, usagef("events: unexpected argument %q", fs.Arg(0))
+	}
+	if !c.sum && c.labels+c.instead != "" {
+		return nil, usagef("events: --labels and --instead need --sum")
 	}
 	var err error
 	if c.at, err = replay.ParseLocation(c.from); err != nil {
