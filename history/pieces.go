@@ -206,3 +206,10 @@ func (r *reader) span(p *pair, sp Span, from int64) ([]Point, error) {
 	}
 	return nil, nil
 }
+
+// Kept reports whether a window of a metric is kept here still, if it was ever known.
+func (s *Store) Kept(metric string, w crdt.Window) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return w.End() > s.keep.of(metric).horizon(w.Width, s.cfg.Now())
+}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"meshd/buffer"
 	"meshd/cmd/meshd/internal/config"
 	"meshd/cmd/meshd/internal/tty"
 	"meshd/internal/archive"
@@ -204,10 +203,8 @@ func openLone(cfg *config.Config, log *slog.Logger) (_ *lone, err error) {
 			err = errors.Join(err, l.parts.close())
 		}
 	}()
-	if l.store, err = buffer.Open(buffer.Config{
-		Dir: cfg.Data, Mesh: cfg.Mesh, Region: cfg.Region, Node: cfg.Node, MemoryBytes: cfg.Memory, Logger: log, Registerer: newRegistry(),
-	}); err != nil {
-		return nil, fmt.Errorf("--data %s: %w", cfg.Data, err)
+	if l.store, l.past, err = openStopped(cfg, log); err != nil {
+		return nil, err
 	}
 	if err = l.openLoneNode(cfg, log); err != nil {
 		return nil, err

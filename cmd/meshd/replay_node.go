@@ -14,7 +14,6 @@ import (
 
 	"meshd/cmd/meshd/internal/config"
 	"meshd/crdt"
-	"meshd/history"
 	"meshd/internal/archive"
 	"meshd/internal/bridge"
 	"meshd/node"
@@ -33,16 +32,7 @@ func (nobody) Disconnect(uint64, string)                            {}
 func (nobody) Link(uint64) (rtt, offset time.Duration, addr string) { return 0, 0, "" }
 
 // openLoneNode makes a hub under an identity of its own, which forgets nothing while it is told what was.
-func (l *lone) openLoneNode(cfg *config.Config, log *slog.Logger) error {
-	all, rules, err := cfg.Kept()
-	if err != nil {
-		return err
-	}
-	if l.past, err = history.Open(history.Config{
-		KV: bridge.Windows{Store: l.store}, Now: time.Now, Retention: all, Rules: rules, OverlayBytes: cfg.Memory / overlayShare, Logger: log,
-	}); err != nil {
-		return fmt.Errorf("--data %s: %w", cfg.Data, err)
-	}
+func (l *lone) openLoneNode(cfg *config.Config, log *slog.Logger) (err error) {
 	core := node.CoreConfig{
 		Region: cfg.Region, Node: cfg.Node, Role: node.RoleHub, Inc: node.NewIncarnation(), Window: cfg.Window.Milliseconds(), ForgetAfter: -1,
 	}

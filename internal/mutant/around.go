@@ -92,5 +92,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"frames beyond a gap not told", "node", "TestReplayInAnyOrderGivesTheSame"},
 	{"filtered frame moves the cursor", "node", "TestAFilteredReplayClaimsNothing"},
 	{"settled whatever comes", "reconcile", "TestAChoiceIsSettledAnewWhenSomethingChanged"},
+	{"lag told as damage", "internal/audit", "TestLagIsNoDamage"},
+	{"what was spilled is replaced", "internal/audit", "TestAnySingleChangeIsFound"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
