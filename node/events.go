@@ -37,6 +37,7 @@ type rawEvents struct {
 	most   int64 // bytes that may wait; 0: no events are kept
 	number uint64
 	enc    eventlog.Encoder
+	events []eventlog.Event // of the commit that is made; scratch
 
 	first   uint64  // number of the oldest piece on disk
 	sizes   []int32 // of it and those behind it
@@ -64,7 +65,7 @@ func (b *builder) events(p *pending, ops []Op) []Op {
 		return ops
 	}
 	p.raw.number = r.number
-	var all []eventlog.Event
+	all := r.events[:0]
 	full := r.waiting >= r.most && !mutant.On("events without a bound")
 	for k := range b.added {
 		for i, id := range b.added[k].ids {
@@ -82,6 +83,12 @@ func (b *builder) events(p *pending, ops []Op) []Op {
 			all = append(all, ev)
 		}
 	}
+	defer func(made []eventlog.Event) { // in which nothing of the items may stay
+		clear(made)
+		if r.events = made[:0]; cap(made) > eventlog.MaxEvents {
+			r.events = nil
+		}
+	}(all)
 	for len(all) > 0 {
 		n := eventlog.Cut(all)
 		raw := r.enc.Append(nil, b.c.own, all[:n])

@@ -63,6 +63,18 @@ func genInc(t *rapid.T, kind crdt.Kind) crdt.Value {
 		u := new(crdt.Unique)
 		u.InsertHash(rapid.Uint64().Draw(t, "hash"))
 		v.X = u
+	case crdt.KindObserved:
+		o := new(crdt.Observed)
+		if err := o.Put(crdt.Sample{Source: "s", Start: rapid.Int64Range(0, 1e12).Draw(t, "start"), Time: rapid.Int64Range(1, 2e12).Draw(t, "seen"), Value: genAmount(t)}); err != nil {
+			t.Fatal(err)
+		}
+		v.X = o
+	case crdt.KindHistogram:
+		d, h := new(crdt.Distribution), new(crdt.Histograms)
+		if err := errors.Join(d.Observe(rapid.Float64Range(0, 1e6).Draw(t, "sample"), 2), h.Put("s", 7, d)); err != nil {
+			t.Fatal(err)
+		}
+		v.X = h
 	default:
 		t.Fatalf("no increments of %s", kind)
 	}
@@ -70,7 +82,7 @@ func genInc(t *rapid.T, kind crdt.Kind) crdt.Value {
 }
 
 func genEvents(t *rapid.T) []Event {
-	kinds := []crdt.Kind{crdt.KindCounter, crdt.KindUpDown, crdt.KindGauge, crdt.KindDistribution, crdt.KindUnique}
+	kinds := []crdt.Kind{crdt.KindCounter, crdt.KindUpDown, crdt.KindGauge, crdt.KindDistribution, crdt.KindUnique, crdt.KindObserved, crdt.KindHistogram}
 	events := make([]Event, rapid.IntRange(1, 60).Draw(t, "events"))
 	number := uint64(0)
 	for i := range events {
