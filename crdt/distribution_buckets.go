@@ -98,65 +98,97 @@ func (bs buckets) next(inc buckets) buckets {
 	return out
 }
 
-// excess appends max(0, a-b) of each bucket to dst, in order.
-func (bs buckets) excess(dst, part buckets) buckets {
-	j := 0
-	for _, b := range bs {
-		for j < len(part) && part[j].key < b.key {
-			j++
-		}
-		if j < len(part) && part[j].key == b.key {
-			if part[j].count >= b.count {
-				continue
-			}
-			b.count -= part[j].count
-		}
-		dst = append(dst, b)
+// spots are where the buckets of a delta are in a state: the index of each, or, of one that the state has not, the complement
+// of the index that it would have.
+type spots []int32
+
+// index returns where the j-th bucket is, or would be.
+func (at spots) index(j int) int {
+	if at[j] < 0 {
+		return int(^at[j])
 	}
-	return dst
+	return int(at[j])
 }
 
-// add adds the counts of rise, which it does not keep, and stamps what rose. The caller has excluded overflow.
-func (bs *buckets) add(rise buckets, stamp uint64) {
-	fresh := bs.addKnown(rise, stamp)
-	if fresh == 0 {
-		return
+// seek returns the index of the first bucket from i on whose key is not below k.
+func (bs buckets) seek(i int, k bucketKey) int {
+	for i < len(bs) && bs[i].key < k {
+		i++
 	}
-	// Merge from the back, so that nothing is overwritten before it has moved. While fresh > 0, j >= 0.
-	i := len(*bs) - 1
-	out := slices.Grow(*bs, fresh)[:len(*bs)+fresh]
-	for at, j := len(out)-1, len(rise)-1; fresh > 0; at-- {
-		switch {
-		case i >= 0 && out[i].key == rise[j].key:
-			j--
-			fallthrough
-		case i >= 0 && out[i].key > rise[j].key:
-			out[at] = out[i]
-			i--
-		default:
-			out[at] = bucket{key: rise[j].key, count: rise[j].count, stamp: stamp}
-			j--
-			fresh--
-		}
-	}
-	*bs = out
+	return i
 }
 
-// addKnown adds the counts of the buckets that bs has already and returns how many it has not.
-func (bs buckets) addKnown(rise buckets, stamp uint64) (fresh int) {
+// excess appends max(0, a-b) of each bucket to dst, in order, and where it is in part to at.
+func (bs buckets) excess(dst buckets, at spots, part buckets) (buckets, spots) {
 	i := 0
-	for _, r := range rise {
-		for i < len(bs) && bs[i].key < r.key {
-			i++
+	for _, b := range bs {
+		i = part.seek(i, b.key)
+		spot := int32(i)
+		if i == len(part) || part[i].key != b.key {
+			spot = ^spot
+		} else if have := part[i].count; have < b.count {
+			b.count -= have
+		} else {
+			continue
 		}
-		if i == len(bs) || bs[i].key != r.key {
+		dst, at = append(dst, b), append(at, spot)
+	}
+	return dst, at
+}
+
+// spots appends where the buckets of rise are in bs. near, if not empty, says where they are in another state: one that has all
+// of its buckets, as a total does of the cells in it, has at least as many between two of them, which need not be looked at.
+func (bs buckets) spots(at spots, rise buckets, near spots) spots {
+	i, last := 0, 0
+	for j := range rise {
+		k := rise[j].key
+		if len(near) > 0 {
+			next := near.index(j)
+			if skip := i + next - last; skip > 0 && skip <= len(bs) && bs[skip-1].key < k {
+				i = skip
+			}
+			last = next
+		}
+		i = bs.seek(i, k)
+		spot := int32(i)
+		if i == len(bs) || bs[i].key != k {
+			spot = ^spot
+		}
+		at = append(at, spot)
+	}
+	return at
+}
+
+// add adds the counts of rise, which it does not keep, and stamps what rose. at says where they are. The caller has excluded
+// overflow.
+func (bs *buckets) add(rise buckets, at spots, stamp uint64) {
+	own, fresh := *bs, 0
+	for j, spot := range at {
+		if spot < 0 {
 			fresh++
 			continue
 		}
-		bs[i].count += r.count
-		bs[i].stamp = max(bs[i].stamp, stamp)
+		b := &own[spot]
+		b.count += rise[j].count
+		b.stamp = max(b.stamp, stamp)
 	}
-	return fresh
+	if fresh == 0 {
+		return
+	}
+	// Move from the back, so that nothing is overwritten before it has moved.
+	end := len(own)
+	out := slices.Grow(own, fresh)[:end+fresh]
+	for j := len(at) - 1; fresh > 0; j-- {
+		if at[j] >= 0 {
+			continue
+		}
+		from := int(^at[j])
+		copy(out[from+fresh:], out[from:end])
+		fresh--
+		out[from+fresh] = bucket{key: rise[j].key, count: rise[j].count, stamp: stamp}
+		end = from
+	}
+	*bs = out
 }
 
 // remove subtracts the counts of o and drops buckets that become empty.

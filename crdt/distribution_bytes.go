@@ -168,23 +168,23 @@ func readBuckets(r *byteReader, stamp uint64) (out buckets) {
 			return nil
 		}
 		last, more = int(head[0]&^moreGroups), head[0]&moreGroups != 0
-		scale, index := MaxScale-last, int64(0)
+		scale, index := MaxScale-last, r.varint()-1
 		out = append(make(buckets, 0, len(out)+n), out...)
+		b := r.b // not through r, which takes twice as long
 		for i := range n {
-			if i == 0 {
-				index = r.varint()
-			} else if gap := r.uvarint(); gap < 1<<indexBits {
-				index += int64(gap) + 1
-			} else {
-				r.fail()
+			gap, count := uint64(0), uint64(0)
+			if i > 0 {
+				gap, b = cutUvarint(b)
 			}
-			count := r.uvarint()
+			count, b = cutUvarint(b)
+			index += int64(min(gap, 1<<indexBits)) + 1
 			if count == 0 || index != int64(int32(index)) || !validBucket(scale, int(index)) {
 				r.fail()
 				return nil
 			}
 			out = append(out, bucket{key: keyOf(scale, int(index)), count: count, stamp: stamp})
 		}
+		r.b = b
 	}
 	return out
 }

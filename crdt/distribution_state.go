@@ -21,13 +21,15 @@ const scalarBytes = 24
 // Join implements State: the maximum per bucket and scalar, the minimum for the least sample.
 func (d *Distribution) Join(o State, stamp uint64, sum State, sumStamp uint64) (bool, error) {
 	var scratch [usualBuckets]bucket
+	var spot [usualBuckets]int32
 	in := o.(*Distribution)
 	if mutant.On("halved before the maximum") {
 		in = in.halved()
 	}
-	rise := in.excess(d, scratch[:0])
+	rise, at := in.excess(d, scratch[:0], spot[:0])
 	if rise.count == 0 && mutant.On("sketch added twice") {
 		rise = *in
+		at = d.spots(nil, in, nil)
 	}
 	if rise.count == 0 && !rise.hasScalars() {
 		return false, nil
@@ -40,28 +42,29 @@ func (d *Distribution) Join(o State, stamp uint64, sum State, sumStamp uint64) (
 		if !total.fits(&rise) {
 			return false, errFullTotal
 		}
-		total.add(&rise, sumStamp)
+		var spot [usualBuckets]int32
+		total.addAt(&rise, total.spots(spot[:0], &rise, at), sumStamp)
 	}
 	if mutant.On("part stamps ignored") {
 		stamp = 1
 	}
-	d.add(&rise, stamp)
+	d.addAt(&rise, at, stamp)
 	return true, nil
 }
 
 // excess returns max(0, d-part) of each additive part, the buckets in scratch while they fit, and d's range if it is
-// not within part's.
-func (d *Distribution) excess(part *Distribution, scratch buckets) Distribution {
+// not within part's; and, in at, where the buckets of both signs are in part.
+func (d *Distribution) excess(part *Distribution, scratch buckets, at spots) (Distribution, spots) {
 	var out Distribution
-	out.positive = d.positive.excess(scratch, part.positive)
-	out.negative = d.negative.excess(out.positive[len(out.positive):], part.negative)
+	out.positive, at = d.positive.excess(scratch, at, part.positive)
+	out.negative, at = d.negative.excess(out.positive[len(out.positive):], at, part.negative)
 	out.zero = d.zero - min(d.zero, part.zero)
 	out.sumPos, out.sumNeg = d.sumPos.Sub(part.sumPos), d.sumNeg.Sub(part.sumNeg)
 	if d.ranged && !(part.ranged && part.least <= d.least && part.greatest >= d.greatest) {
 		out.ranged, out.least, out.greatest = true, d.least, d.greatest
 	}
 	out.recount()
-	return out
+	return out, at
 }
 
 // recount sets count and reports whether it is below 2^64.
@@ -79,10 +82,23 @@ func (d *Distribution) fits(rise *Distribution) bool {
 	return ok1 && ok2 && d.count+rise.count >= d.count
 }
 
-// add adds the additive parts of rise, which fits, and widens the range. It keeps no reference to rise.
-func (d *Distribution) add(rise *Distribution, stamp uint64) {
-	d.positive.add(rise.positive, stamp)
-	d.negative.add(rise.negative, stamp)
+// add adds the additive parts of rise, which fits, and widens the range. It stamps nothing and keeps no reference to rise.
+func (d *Distribution) add(rise *Distribution) {
+	var spot [usualBuckets]int32
+	d.addAt(rise, d.spots(spot[:0], rise, nil), 0)
+}
+
+// spots appends where the buckets of both signs of rise are in d. near says where they are in another state, or nothing.
+func (d *Distribution) spots(at spots, rise *Distribution, near spots) spots {
+	n := min(len(rise.positive), len(near))
+	return d.negative.spots(d.positive.spots(at, rise.positive, near[:n]), rise.negative, near[n:])
+}
+
+// addAt adds rise where at says that its buckets are in d, and stamps what rose.
+func (d *Distribution) addAt(rise *Distribution, at spots, stamp uint64) {
+	n := len(rise.positive)
+	d.positive.add(rise.positive, at[:n], stamp)
+	d.negative.add(rise.negative, at[n:], stamp)
 	d.count += rise.count
 	// A total's range may contain that of rise already.
 	rose := rise.ranged && d.widen(rise.least, rise.greatest)
@@ -180,7 +196,7 @@ func (d *Distribution) Combine(o State) error {
 	if !d.fits(p) {
 		return errFullTotal
 	}
-	d.add(p, 0)
+	d.add(p)
 	return nil
 }
 
@@ -191,12 +207,13 @@ func (d *Distribution) AddExcess(own, part State) error {
 		p = part.(*Distribution)
 	}
 	var scratch [usualBuckets]bucket
-	rise := o.excess(p, scratch[:0])
+	var spot [usualBuckets]int32
+	rise, _ := o.excess(p, scratch[:0], spot[:0]) // where they are in p says nothing of d
 	rise.ranged, rise.least, rise.greatest = o.ranged, o.least, o.greatest
 	if !d.fits(&rise) {
 		return errFullTotal
 	}
-	d.add(&rise, 0)
+	d.add(&rise)
 	return nil
 }
 

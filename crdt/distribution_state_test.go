@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // counted returns a distribution of one bucket.
@@ -121,8 +123,8 @@ func TestAddBuckets(t *testing.T) {
 		{[]int{1, 3}, []int{2, 4}, []int{1, 2, 3, 4}},
 		{[]int{1, 2, 5}, []int{2, 3, 5, 6}, []int{1, 2, 3, 5, 6}},
 	} {
-		bs := of(c.own...)
-		bs.add(of(c.rise...), 2)
+		bs, rise := of(c.own...), of(c.rise...)
+		bs.add(rise, bs.spots(nil, rise, nil), 2)
 		if len(bs) != len(c.want) {
 			t.Fatalf("%v and %v give %v", c.own, c.rise, bs)
 		}
@@ -140,4 +142,31 @@ func TestAddBuckets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSpotsOfAnotherStateOnlyHelp: where buckets are in one state says nothing wrong of another, whatever that has.
+func TestSpotsOfAnotherStateOnlyHelp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(what string) (out buckets) {
+			indexes := rapid.SliceOfNDistinct(rapid.IntRange(-20, 20), 0, 30, rapid.ID[int]).Draw(t, what)
+			slices.Sort(indexes)
+			for _, i := range indexes {
+				out = append(out, bucket{key: keyOf(MaxScale, i), count: 1})
+			}
+			return out
+		}
+		own, other, rise := draw("own"), draw("other"), draw("rise")
+		if len(rise) == 0 {
+			return
+		}
+		want := own.spots(nil, rise, nil)
+		for j := range rise {
+			if i, known := own.find(rise[j].key); i != want.index(j) || known != (want[j] >= 0) {
+				t.Fatalf("bucket %d of %v in %v: %v", j, rise, own, want)
+			}
+		}
+		if got := own.spots(nil, rise, other.spots(nil, rise, nil)); !slices.Equal(got, want) {
+			t.Fatalf("%v in %v beside %v: %v, want %v", rise, own, other, got, want)
+		}
+	})
 }

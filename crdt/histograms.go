@@ -79,12 +79,12 @@ func (h *Histograms) Total() *Distribution {
 				unknown = r.value.d
 				continue
 			}
-			known.add(r.value.d, 0) // fits: see MaxJoinedHistogramRuns
+			known.add(r.value.d) // fits: see MaxJoinedHistogramRuns
 		}
 		if unknown.count > known.count {
 			known = unknown
 		}
-		sum.add(known, 0)
+		sum.add(known)
 	})
 	return sum
 }

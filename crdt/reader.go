@@ -36,13 +36,27 @@ func (r *byteReader) uint64() uint64 {
 
 // uvarint returns a number in its shortest form.
 func (r *byteReader) uvarint() uint64 {
-	u, n := binary.Uvarint(r.b)
-	if n <= 0 || n > 1 && r.b[n-1] == 0 {
+	u, rest := cutUvarint(r.b)
+	if r.b = rest; rest == nil {
 		r.fail()
-		return 0
 	}
-	r.b = r.b[n:]
 	return u
+}
+
+// cutUvarint cuts a number in its shortest form, mostly a small one, off b. Without one it returns nil, as it does of nil.
+func cutUvarint(b []byte) (u uint64, rest []byte) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), b[1:]
+	}
+	return cutLongUvarint(b)
+}
+
+func cutLongUvarint(b []byte) (u uint64, rest []byte) {
+	u, n := binary.Uvarint(b)
+	if n <= 0 || n > 1 && b[n-1] == 0 {
+		return 0, nil
+	}
+	return u, b[n:]
 }
 
 // varint returns a signed number in its shortest form.
