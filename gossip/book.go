@@ -42,7 +42,7 @@ func (b *book) learn(now time.Time, fresh bool, list ...hub) (news bool) {
 			news = true
 		case t == nil:
 		case fresh:
-			if now.Sub(t.seen) > freshFor { // back from the dead: do not wait out the long pause
+			if now.Sub(t.seen) > b.timing.fresh() { // back from the dead: do not wait out the long pause
 				t.failures, t.next, news = min(t.failures, 1), now, true
 			}
 			news = news || t.Inc != h.Inc
@@ -184,7 +184,7 @@ func (b *book) list(now time.Time, region string, limit int) []hub {
 	defer b.mu.Unlock()
 	var out []hub
 	for _, t := range b.targets {
-		if !t.self && (t.up != 0 || now.Sub(t.seen) < freshFor) {
+		if !t.self && (t.up != 0 || now.Sub(t.seen) < b.timing.fresh()) {
 			out = append(out, t.hub)
 		}
 	}

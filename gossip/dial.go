@@ -9,6 +9,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 )
 
@@ -143,6 +144,7 @@ const (
 // meet here.
 func (g *Gossip) rejoin(ctx context.Context) {
 	var asked patience
+	var learned time.Time
 	for pause := rejoinAlone; ; {
 		known, up := g.book.remembered()
 		missing := up < known // hubs remember what they have seen
@@ -151,7 +153,8 @@ func (g *Gossip) rejoin(ctx context.Context) {
 		}
 		if up == 0 || (missing && g.cfg.Role == Hub) {
 			g.askJoin(ctx, &asked)
-		} else if g.cfg.Role == Edge {
+		} else if g.cfg.Role == Edge && (missing || time.Since(learned) >= g.timing.learn || mutant.On("list of hubs asked for at any pace")) {
+			learned = time.Now()
 			g.refresh(ctx)
 		}
 		wait := rejoinIdle

@@ -113,7 +113,7 @@ func (b *book) unmeasured(now time.Time) (h hub, ok bool) {
 	defer b.mu.Unlock()
 	var oldest *target
 	for _, t := range b.targets {
-		if t.up != 0 || t.self || !t.dialing.IsZero() || t.next.After(now) || t.Region != b.self.region || now.Sub(t.seen) > freshFor {
+		if t.up != 0 || t.self || !t.dialing.IsZero() || t.next.After(now) || t.Region != b.self.region || now.Sub(t.seen) > b.timing.fresh() {
 			continue
 		}
 		if oldest == nil || t.quality.at.Before(oldest.quality.at) || (t.quality.at.Equal(oldest.quality.at) && t.Addr < oldest.Addr) {

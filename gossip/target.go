@@ -9,7 +9,8 @@ import (
 const (
 	// maxTargets bounds the hubs a node remembers: 1,000 is ten times the hubs a mesh of 5,000 edges needs.
 	maxTargets = 1000
-	// freshFor is how long a hub counts as present after somebody who knows said so: four refreshes of an edge.
+	// freshFor is how long a hub counts as present after somebody who knows said so, at least: see timing.fresh. A home that was
+	// lost so lately is dialed with shorter pauses.
 	freshFor = 2 * time.Minute
 	// forgetAfter is how long an unreachable hub is remembered: a region that was cut off for a day is found again.
 	forgetAfter = 24 * time.Hour

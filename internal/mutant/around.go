@@ -16,6 +16,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"flapping hubs relied on", "gossip", "TestFlappingHubDoesNotMoveItsEdges"},
 	{"versions apart let in", "gossip", "TestSessionsSpeakTheHighestCommonVersion"},
 	{"short streams left open", "gossip", "TestShortStreamsAreNotUsedUp"},
+	{"list of hubs asked for at any pace", "gossip", "TestAMeteredEdgeSaysLittleWhenNothingHappens"},
 	{"keys that one end has", "gossip", "TestSerfPacketsTravelSealedAndForgedOnesAreDropped"},
 	{"unknown start added", "crdt", "TestUnknownStartsAreNotAdded"},
 	{"later run replaces", "crdt", "TestObserversAreJoinedAndSourcesAdded"},
