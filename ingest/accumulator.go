@@ -121,12 +121,13 @@ type taken struct {
 	samples uint64
 }
 
-// take moves all increments into items of a batch and says where each came from.
-func (a *accumulators) take() (items []node.Item, from []taken) {
-	for i := range a.shards {
-		items, from = a.shards[i].take(items, from)
+// take moves the increments of some shards, from one on, into items of a batch and says where each came from: of as many
+// shards as it takes to have atLeast items. next is the shard to go on with, numShards if there is none.
+func (a *accumulators) take(shard, atLeast int) (items []node.Item, from []taken, next int) {
+	for next = shard; next < numShards && len(items) < atLeast; next++ {
+		items, from = a.shards[next].take(items, from)
 	}
-	return items, from
+	return items, from, next
 }
 
 func (sh *shard) take(items []node.Item, from []taken) ([]node.Item, []taken) {

@@ -19,13 +19,18 @@ const (
 	// flushInterval is how much a crash of the process can lose of what came without an answer.
 	flushInterval = 100 * time.Millisecond
 
+	// batchItems is how many increments are a batch: with two million spellings a batch is at most twice that. The node
+	// takes a tenth of a second for them, in which it answers nobody.
+	batchItems = 16_384
+
 	// An accumulator that was idle for forgetAfter batches (10 minutes) makes room for others.
 	forgetAfter = 6000
 	forgetEvery = 600
 )
 
 // flusher carries the increments of accumulators to the node, one batch at a time: while a batch is written, the
-// accumulators fill for the next. What the node does not take goes back and is part of the next batch, so a full disk
+// accumulators fill for the next. Many increments are several batches, taken one after the other, so that neither the
+// node nor this door holds all of them twice. What the node does not take goes back and is part of the next batch, so a full disk
 // costs memory only for new series, which the accumulators bound.
 type flusher struct {
 	acc      *accumulators
@@ -59,8 +64,8 @@ func (f *flusher) run(ctx context.Context) {
 	}
 }
 
-// flush submits one batch and waits for the node's answer, also when ctx has ended: an unknown outcome would have to
-// be counted as lost or be counted twice.
+// flush submits what there is, and waits for the node's answers, also when ctx has ended: an unknown outcome would have to
+// be counted as lost or be counted twice. A batch that the node does not take ends it: the rest stays where it is.
 func (f *flusher) flush(ctx context.Context) {
 	if f.rounds++; f.rounds%forgetEvery == 0 {
 		f.meter.spellings.Set(float64(f.acc.forget(forgetAfter)))
@@ -68,15 +73,24 @@ func (f *flusher) flush(ctx context.Context) {
 	if f.before != nil {
 		f.before()
 	}
-	items, from := f.acc.take()
+	for next, took := 0, true; next < numShards && took; {
+		var items []node.Item
+		var from []taken
+		items, from, next = f.acc.take(next, batchItems)
+		took = f.submit(context.WithoutCancel(ctx), items, from)
+	}
+}
+
+// submit hands over one batch, if there is something in it, and reports whether the node took it.
+func (f *flusher) submit(ctx context.Context, items []node.Item, from []taken) bool {
 	lost := f.lost.Swap(0)
 	if len(items) == 0 && lost == 0 {
-		return
+		return true
 	}
-	res := f.to.Submit(context.WithoutCancel(ctx), &node.Batch{Items: items, Lost: lost})
+	res := f.to.Submit(ctx, &node.Batch{Items: items, Lost: lost})
 	if res.Err != nil {
 		f.keep(items, from, lost, res.Err)
-		return
+		return false
 	}
 	if f.failed {
 		f.failed = false
@@ -94,6 +108,7 @@ func (f *flusher) flush(ctx context.Context) {
 	}
 	f.meter.commits.Inc()
 	f.meter.stored.Add(float64(stored))
+	return true
 }
 
 // keep returns a batch that was not counted to where it came from.

@@ -76,7 +76,7 @@ func (b *intake) measure(ctx context.Context, r *run) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.SetConfig(ctx, fmt.Appendf(nil, `{"series":%d}`, max(100_000, 2*b.series+1000)), nil); err != nil {
+	if _, err := c.SetConfig(ctx, fmt.Appendf(nil, `{"series":%d}`, min(max(100_000, 2*b.series+1000), maxConfigSeries)), nil); err != nil {
 		return nil, err
 	}
 	if b.door == "statsd" {
@@ -84,6 +84,9 @@ func (b *intake) measure(ctx context.Context, r *run) (*Report, error) {
 	}
 	return b.requests(ctx, m)
 }
+
+// maxConfigSeries is the largest limit of series that a mesh takes.
+const maxConfigSeries = 1 << 20
 
 const ingestMetric = "bench.requests"
 
