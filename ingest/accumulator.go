@@ -3,6 +3,7 @@ package ingest
 import (
 	"hash/maphash"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -21,15 +22,17 @@ type spelling struct {
 
 // accumulator collects the increment of one spelling until the next batch.
 type accumulator struct {
-	spelling
-	hash uint64
-	next *accumulator // in the same bucket
+	kind       byte
+	queued     bool   // in shard.changed
+	name, tags string // side by side in memory, as they are compared; the series' labels are parts of them
+	at         int64
+	hash       uint64
+	next       *accumulator // in the same bucket
 
 	series  *crdt.Series
 	inc     crdt.Value // Bottom if nothing happened since the last batch
 	samples uint64     // in inc
 	carry   float64    // weight below one that the last samples left over
-	queued  bool       // in shard.changed
 	used    uint64     // round of the last sample
 
 	held *heldIncrement // nil but for the odd one
@@ -40,6 +43,9 @@ type heldIncrement struct {
 	inc     crdt.Value
 	samples uint64
 }
+
+// resolver returns the series of a spelling, which may keep parts of its texts.
+type resolver func(name, tags string) (*crdt.Series, reason)
 
 // numShards keeps locks uncontended: of 4 readers, one finds another in its shard for at most 3 in 64 samples.
 const numShards = 64
@@ -70,8 +76,8 @@ func (a *accumulators) hash(s *spelling) uint64 {
 }
 
 // add grows the accumulator of s by the samples and returns how many it took: all of them, or those before the first
-// that is refused with the reason. resolve is called for a spelling that has no accumulator yet.
-func (a *accumulators) add(s *spelling, samples []sample, resolve func() (*crdt.Series, reason)) (n int, r reason) {
+// that is refused with the reason. resolve is called for a spelling that has no accumulator yet, with its texts.
+func (a *accumulators) add(s *spelling, samples []sample, resolve resolver) (n int, r reason) {
 	h := a.hash(s)
 	sh := &a.shards[h%numShards]
 	sh.mu.Lock()
@@ -96,7 +102,7 @@ func (a *accumulators) add(s *spelling, samples []sample, resolve func() (*crdt.
 	return n, r
 }
 
-func (a *accumulators) find(sh *shard, h uint64, s *spelling, resolve func() (*crdt.Series, reason)) (*accumulator, reason) {
+func (a *accumulators) find(sh *shard, h uint64, s *spelling, resolve resolver) (*accumulator, reason) {
 	if c := sh.known.find(h, s); c != nil {
 		return c, reasonNone
 	}
@@ -104,12 +110,15 @@ func (a *accumulators) find(sh *shard, h uint64, s *spelling, resolve func() (*c
 		a.held.Add(-1)
 		return nil, reasonLimit
 	}
-	series, r := resolve()
+	text := string(slices.Concat(s.name, s.tags))
+	c := &accumulator{kind: s.kind, name: text[:len(s.name)], tags: text[len(s.name):], at: s.at, hash: h}
+	var r reason
+	c.series, r = resolve(c.name, c.tags)
 	if r != reasonNone {
 		a.held.Add(-1)
 		return nil, r
 	}
-	c := &accumulator{spelling: s.clone(), hash: h, series: series, inc: crdt.Bottom(series.Kind)}
+	c.inc = crdt.Bottom(c.series.Kind)
 	sh.known.add(c)
 	return c, reasonNone
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -109,7 +110,7 @@ func (p *graphiteParser) line(b []byte, now crdt.HLC) reason {
 		return r
 	}
 	p.one[0] = sample{value: v, stamp: stamp, dated: dated}
-	n, r := p.acc.add(&spelling{kind: 'g', name: name, tags: tags}, p.one[:], func() (*crdt.Series, reason) { return graphiteSeries(name, tags) })
+	n, r := p.acc.add(&spelling{kind: 'g', name: name, tags: tags}, p.one[:], graphiteSeries)
 	p.tally.samples += uint64(n)
 	if r == reasonLimit {
 		p.tally.overflow++
@@ -142,24 +143,24 @@ func (p *graphiteParser) stamp(b []byte, now crdt.HLC) (stamp crdt.HLC, dated bo
 	return stamp, dated, reasonNone
 }
 
-func graphiteSeries(name, tags []byte) (*crdt.Series, reason) {
-	if !utf8.Valid(name) || !utf8.Valid(tags) {
+func graphiteSeries(name, tags string) (*crdt.Series, reason) {
+	if !utf8.ValidString(name) || !utf8.ValidString(tags) {
 		return nil, reasonUTF8
 	}
 	var ls []crdt.Label
 	for len(tags) > 0 {
-		var tag []byte
-		tag, tags, _ = bytes.Cut(tags, []byte(";"))
-		key, value, ok := bytes.Cut(tag, []byte("="))
+		var tag string
+		tag, tags, _ = strings.Cut(tags, ";")
+		key, value, ok := strings.Cut(tag, "=")
 		if !ok || len(key) == 0 {
 			return nil, reasonTag
 		}
 		if len(ls) == crdt.MaxLabels {
 			return nil, reasonTooLong
 		}
-		ls = append(ls, crdt.Label{Name: string(key), Value: string(value)})
+		ls = append(ls, crdt.Label{Name: key, Value: value})
 	}
-	s, err := newSeries(string(name), crdt.KindGauge, ls)
+	s, err := newSeries(name, crdt.KindGauge, ls)
 	if err != nil {
 		return nil, reasonTooLong // Check's other reasons are excluded above
 	}

@@ -1,20 +1,7 @@
 package ingest
 
-import (
-	"bytes"
-	"slices"
-)
-
-// clone returns a spelling that does not depend on the packet it stood in. Both texts lie side by side in memory, as they
-// are compared.
-func (s *spelling) clone() spelling {
-	text := slices.Concat(s.name, s.tags)
-	n := len(s.name)
-	return spelling{kind: s.kind, name: text[:n:n], tags: text[n:], at: s.at}
-}
-
-func (s *spelling) is(o *spelling) bool {
-	return s.kind == o.kind && s.at == o.at && bytes.Equal(s.name, o.name) && bytes.Equal(s.tags, o.tags)
+func (a *accumulator) is(s *spelling) bool {
+	return a.kind == s.kind && a.at == s.at && a.name == string(s.name) && a.tags == string(s.tags)
 }
 
 // spellings is a hash table of accumulators, chained in themselves. A map would hash the hash again and take more memory:

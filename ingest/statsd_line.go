@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"meshd/crdt"
@@ -137,40 +138,43 @@ func cutByte(b []byte, sep byte) (before, after []byte, found bool) {
 }
 
 // parseTags returns the labels that the tags of a line name: "k:v" is k=v, "flag" is flag=true, empty tags are
-// skipped.
-func parseTags(tags []byte) ([]crdt.Label, reason) {
-	var ls []crdt.Label
+// skipped. They are parts of tags.
+func parseTags(tags string) ([]crdt.Label, reason) {
+	if tags == "" {
+		return nil, reasonNone
+	}
+	ls := make([]crdt.Label, 0, min(strings.Count(tags, ",")+1, crdt.MaxLabels))
 	for len(tags) > 0 {
-		var tag []byte
-		tag, tags, _ = bytes.Cut(tags, []byte(","))
-		if len(tag) == 0 {
+		var tag string
+		tag, tags, _ = strings.Cut(tags, ",")
+		if tag == "" {
 			continue
 		}
 		if len(ls) == crdt.MaxLabels {
 			return nil, reasonTooLong
 		}
-		name, value, ok := bytes.Cut(tag, []byte(":"))
-		if len(name) == 0 {
+		name, value, ok := strings.Cut(tag, ":")
+		if name == "" {
 			return nil, reasonTag
 		}
 		if !ok {
-			value = []byte("true")
+			value = "true"
 		}
-		ls = append(ls, crdt.Label{Name: string(name), Value: string(value)})
+		ls = append(ls, crdt.Label{Name: name, Value: value})
 	}
 	return ls, reasonNone
 }
 
-// seriesOf returns the series that a line's name and tags name under kind.
-func (l *line) seriesOf(kind crdt.Kind) (*crdt.Series, reason) {
-	if !utf8.Valid(l.name) || !utf8.Valid(l.tags) {
+// statsdSeries returns the series that a line's name and tags name under kind.
+func statsdSeries(name, tags string, kind crdt.Kind) (*crdt.Series, reason) {
+	if !utf8.ValidString(name) || !utf8.ValidString(tags) {
 		return nil, reasonUTF8
 	}
-	labels, r := parseTags(l.tags)
+	labels, r := parseTags(tags)
 	if r != reasonNone {
 		return nil, r
 	}
-	s, err := newSeries(string(l.name), kind, labels)
+	s, err := newSeries(name, kind, labels)
 	if err != nil {
 		return nil, reasonTooLong // Check's other reasons are excluded above
 	}

@@ -90,7 +90,7 @@ func (p *packetParser) takeLine(b []byte, now crdt.HLC) reason {
 	if kind != 'g' { // whose time is in its stamp
 		s.at = l.time
 	}
-	n, r := p.acc.add(&s, p.samples, func() (*crdt.Series, reason) { return l.seriesOf(crdtKind) })
+	n, r := p.acc.add(&s, p.samples, func(name, tags string) (*crdt.Series, reason) { return statsdSeries(name, tags, crdtKind) })
 	p.tally.samples += uint64(n)
 	if r == reasonLimit {
 		p.tally.overflow += uint64(len(p.samples) - n)
