@@ -131,9 +131,9 @@ type taken struct {
 }
 
 // take moves the increments of some shards, from one on, into items of a batch and says where each came from: of as many
-// shards as it takes to have atLeast items. next is the shard to go on with, numShards if there is none.
-func (a *accumulators) take(shard, atLeast int) (items []node.Item, from []taken, next int) {
-	for next = shard; next < numShards && len(items) < atLeast; next++ {
+// shards as it takes to have batchItems. next is the shard to go on with, numShards if there is none.
+func (a *accumulators) take(shard int) (items []node.Item, from []taken, next int) {
+	for next = shard; next < numShards && len(items) < batchItems; next++ {
 		items, from = a.shards[next].take(items, from)
 	}
 	return items, from, next

@@ -76,7 +76,7 @@ func (f *flusher) flush(ctx context.Context) {
 	for next, took := 0, true; next < numShards && took; {
 		var items []node.Item
 		var from []taken
-		items, from, next = f.acc.take(next, batchItems)
+		items, from, next = f.acc.take(next)
 		took = f.submit(context.WithoutCancel(ctx), items, from)
 	}
 }
