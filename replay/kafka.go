@@ -48,6 +48,12 @@ const (
 // kafkaRecordBytes is what a topic has to take: the largest record with key, headers and Kafka's own framing.
 const kafkaRecordBytes = MaxValueBytes + MaxKeyBytes + 4<<10
 
+// A topic is known to all brokers within a second after it was made; ten are given, and then whoever opens it tries again.
+const (
+	kafkaMadePause = 100 * time.Millisecond
+	kafkaMadeTries = 100
+)
+
 // Kafka is a log in a topic. Records go to the partition of their key, by an idempotent producer that waits for all
 // replicas in sync.
 type Kafka struct {
@@ -113,6 +119,14 @@ func (k *Kafka) prepare(ctx context.Context) error {
 		return err
 	}
 	_, k.ends, err = k.bounds(ctx)
+	for try := 1; try < kafkaMadeTries && (errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable)); try++ {
+		select { // brokers answer for a topic some time after they said that it is made
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(kafkaMadePause):
+		}
+		_, k.ends, err = k.bounds(ctx)
+	}
 	return err
 }
 
