@@ -22,7 +22,7 @@ T       ?= 60s
 N       ?= 200000
 FROM    ?= 1
 
-.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants browser senders mutants seeds short coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants browser senders mutants seeds short kafka durable coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
@@ -61,7 +61,7 @@ slow: ## race detector, scenarios with real processes, 600 large seeds, mutants,
 	status=0; for step in slow-tests slow-seeds slow-mutants browser senders coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
 	tools/fuzz.sh 15s || status=1; exit $$status
 
-slow-tests:
+slow-tests: kafka
 	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=15m $(filter-out meshd/cmd/meshd/internal/simulate,$(RACED)) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
 	$(AHEAD)
 
@@ -92,6 +92,15 @@ mutants: ## how often seeds notice each planted fault: writes the tables into do
 
 seeds: ## N=10000 seeds of large meshes from seed FROM, with a line of progress
 	go test -count=1 -timeout=24h -v -run='^TestSeeds$$' ./simulations -args -seeds $(N) -small 0 -biased 0 -from $(FROM) -progress
+
+KILLS   ?= 100
+AWAY    ?= 60s
+
+kafka: ## a real Kafka broker for the slow tests, from its published artifacts; says so where it cannot be had
+	tools/kafka/fetch.sh
+
+durable: kafka ## KILLS=100 random kills of hubs, logs and replays, half of them with Kafka, and AWAY=60s without a broker, under load
+	MESHD_KAFKA=required go test -count=1 -timeout=1h -tags=slow -v -run='KilledAtRandom|NeverPauses|EveryDisk' ./cmd/meshd -args -kills $$(($(KILLS) / 2)) -away $(AWAY)
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt
