@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
+
+	"meshd/internal/mutant"
 )
 
 // KafkaConfig says which topic holds the log.
@@ -119,7 +121,7 @@ func (k *Kafka) prepare(ctx context.Context) error {
 		return err
 	}
 	_, k.ends, err = k.bounds(ctx)
-	for try := 1; try < kafkaMadeTries && (errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable)); try++ {
+	for try := 1; try < kafkaMadeTries && !mutant.On("topic not waited for") && (errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable)); try++ {
 		select { // brokers answer for a topic some time after they said that it is made
 		case <-ctx.Done():
 			return ctx.Err()

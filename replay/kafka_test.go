@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"meshd/replay"
 	"meshd/replay/replaytest"
@@ -100,5 +102,38 @@ func TestKafkaRefusesTopicsThatLoseRecords(t *testing.T) {
 		if _, err := replay.OpenKafka(t.Context(), replay.KafkaConfig{Brokers: brokers, Topic: topic, Mesh: "m"}); err == nil || !strings.Contains(err.Error(), row.key) {
 			t.Errorf("%s: %v", topic, err)
 		}
+	}
+}
+
+// TestATopicThatBrokersDoNotKnowYetIsWaitedFor: a topic is made before all brokers answer for it.
+func TestATopicThatBrokersDoNotKnowYetIsWaitedFor(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	unknown := 0
+	c.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if unknown == 3 {
+			return nil, nil, false
+		}
+		unknown++
+		resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, topic := range req.(*kmsg.ListOffsetsRequest).Topics {
+			out := kmsg.ListOffsetsResponseTopic{Topic: topic.Topic}
+			for _, p := range topic.Partitions {
+				out.Partitions = append(out.Partitions, kmsg.ListOffsetsResponseTopicPartition{
+					Partition: p.Partition, ErrorCode: kerr.UnknownTopicOrPartition.Code,
+				})
+			}
+			resp.Topics = append(resp.Topics, out)
+		}
+		return resp, nil, true
+	})
+	k := openKafka(t, replay.KafkaConfig{Brokers: c.ListenAddrs(), Topic: "t", Mesh: "m", Partitions: 3})
+	add(t, k, 0, 1)
+	if got, err := read(t, k, nil); err != nil || len(got) != 2 || unknown != 3 {
+		t.Errorf("%v, %v, after %d answers that the topic is unknown", got, err, unknown)
 	}
 }

@@ -50,11 +50,14 @@ func killAtRandom(t *testing.T, exe, log string, b *replaytest.Broker) {
 		victims = append(victims, "log")
 	}
 	killed := map[string]int{}
-	for range *kills {
+	for round := range *kills {
+		if round%len(victims) == 0 { // each in its turn, in any order
+			rng.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+		}
+		who := victims[round%len(victims)]
+		killed[who]++
 		r := launch(t, exe, hub.replayArgs(log, dir)...)
 		time.Sleep(time.Duration(20+rng.IntN(1500)) * time.Millisecond) // the moment
-		who := victims[rng.IntN(len(victims))]
-		killed[who]++
 		switch who {
 		case "hub":
 			hub.kill()
@@ -62,10 +65,12 @@ func killAtRandom(t *testing.T, exe, log string, b *replaytest.Broker) {
 		case "log":
 			b.Kill()
 			b.Start(t)
-		case "replay":
-			_ = r.Process.Kill()
 		}
-		_ = r.Wait() // it may have failed with its log
+		if who != "replay" {
+			time.Sleep(time.Duration(rng.IntN(1000)) * time.Millisecond) // it goes on, or fails with its log
+		}
+		_ = r.Process.Kill() // the next one goes on where it was
+		_ = r.Wait()
 	}
 	acked := l.stop()
 	t.Logf("killed: %v", killed)

@@ -95,5 +95,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"settled whatever comes", "reconcile", "TestAChoiceIsSettledAnewWhenSomethingChanged"},
 	{"lag told as damage", "internal/audit", "TestLagIsNoDamage"},
 	{"what was spilled is replaced", "internal/audit", "TestAnySingleChangeIsFound"},
+	{"topic not waited for", "replay", "TestATopicThatBrokersDoNotKnowYetIsWaitedFor"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
