@@ -3,7 +3,6 @@ package simulations
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"meshd/crdt"
 	"meshd/node"
@@ -20,10 +19,16 @@ type told struct {
 func (w *World) differ(x, y told, inside []told) error {
 	for region := range w.regions {
 		for i, s := range w.truth.series {
-			if s.Kind == crdt.KindGauge || w.stays(y.m, region, i) || w.dropsAlone(y.m, i) {
+			if s.Kind == crdt.KindGauge || w.stays(y.m, region, i) {
 				continue
 			}
 			of := w.reference(x, inside, y.m, region, i)
+			if w.dropsAlone(y.m, i) {
+				if !w.answersSince(of.m, y, region, i) {
+					return w.differing(of, y, region, i)
+				}
+				continue
+			}
 			if bytes.Equal(of.canonical(region, i), canonical(y.values[region][i])) || w.outlived(of, y, region, i) || w.fromBefore(of, y, region, i) {
 				continue
 			}
@@ -31,14 +36,6 @@ func (w *World) differ(x, y told, inside []told) error {
 		}
 	}
 	return nil
-}
-
-// dropsAlone reports whether an edge has an order to drop a series that was destroyed with the disks of all hubs: it takes orders from
-// hubs and tells nobody, so for the hubs the series never was dropped.
-func (w *World) dropsAlone(m *machine, i int) bool {
-	name := w.truth.series[i].Name
-	return w.truth.drops[i].ordered && m.spec.Role == node.RoleEdge && m.disk.drops(name) &&
-		!slices.ContainsFunc(w.hubs, func(h *machine) bool { return h.disk.drops(name) })
 }
 
 func (w *World) differing(x, y told, region, i int) error {

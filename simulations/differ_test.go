@@ -16,6 +16,8 @@ func TestWhatMayDiffer(t *testing.T) {
 		edge, destroyed bool
 		rollups         bool
 		dropped         string // who has an order to drop the series: the machine that is judged, or a hub, too
+		elsewhere       bool   // it answers what was counted before in the other region
+		since           uint64 // of what hubs answer, counted under the order's generation
 		in, out, got    uint64
 		violation       bool
 	}{
@@ -31,8 +33,16 @@ func TestWhatMayDiffer(t *testing.T) {
 		"sums are left outside, another hub lacks them":     {region: 1, destroyed: true, rollups: true, in: 5, out: 7, got: 5, violation: true},
 		"sums are left outside, an edge lacks them":         {region: 1, born: 9, edge: true, destroyed: true, rollups: true, in: 5, out: 7, got: 5, violation: true},
 		"an edge inside answers what is left in sums alone": {region: 0, born: 11, edge: true, destroyed: true, rollups: true, in: 5, out: 7, got: 7, violation: true},
-		"an edge alone has an order that hubs lost":         {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, got: 1},
-		"a hub has it, too":                                 {region: 0, born: 11, edge: true, dropped: "both", in: 5, out: 5, got: 1, violation: true},
+		"an edge alone has an order that hubs lost":         {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5},
+		"an edge of another region has":                     {region: 1, born: 11, edge: true, dropped: "edge", in: 5, out: 5},
+		"it answers what is counted since":                  {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, since: 2, got: 2},
+		"it answers what was counted before":                {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, got: 1, violation: true},
+		"it answers of another region what was before":      {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, elsewhere: true, violation: true},
+		"it answers as if nothing was dropped":              {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, got: 5, violation: true},
+		"it lacks what is counted since":                    {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, since: 2, got: 1, violation: true},
+		"it has more than is counted since":                 {region: 0, born: 11, edge: true, dropped: "edge", in: 5, out: 5, since: 2, got: 3, violation: true},
+		"a hub alone has such an order":                     {region: 0, born: 11, dropped: "edge", in: 5, out: 5, violation: true},
+		"a hub has it, too":                                 {region: 0, born: 11, edge: true, dropped: "both", in: 5, out: 5, since: 2, got: 2, violation: true},
 		"less is left outside":                              {region: 1, destroyed: true, rollups: true, in: 7, out: 5, got: 5, violation: true},
 		"sums are left, and nothing was destroyed":          {region: 1, rollups: true, in: 5, out: 7, got: 7, violation: true},
 	} {
@@ -63,6 +73,11 @@ func TestWhatMayDiffer(t *testing.T) {
 				if c.dropped == "both" {
 					w.hubs[0].disk.kv["d/"] = order
 				}
+				w.regions[0] = "r" // of the machines' cores
+				if !c.elsewhere {
+					judged.values[1][0] = nil
+				}
+				countSince(t, in.m.proc.core, w.truth.series[0], c.since)
 			}
 			err := w.sidesDiffer(in, inside)
 			for _, y := range []told{in, out, judged} {
@@ -88,4 +103,18 @@ func says(t *testing.T, region int, born int64, role node.Role, n uint64) told {
 	m.spec.Role = role
 	same := crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}
 	return told{m, &answers{values: [][]*crdt.Value{{{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)}}, {&same}}}}
+}
+
+// countSince lets a core count under a generation that an order raised.
+func countSince(t *testing.T, c *node.Core, s *crdt.Series, n uint64) {
+	t.Helper()
+	var out node.Output
+	step := func(e node.Event) {
+		c.Step(node.Time{Mono: 1_700_000_000_000, Wall: 1_700_000_000_000}, e, &out)
+		for out.Persist != nil {
+			c.Step(node.Time{Mono: 1_700_000_000_000, Wall: 1_700_000_000_000}, node.Persisted{Token: out.Persist.Token}, &out)
+		}
+	}
+	step(node.DropSeries{ID: 1, Metric: s.Name})
+	step(node.Submit{ID: 2, Batch: &node.Batch{Items: []node.Item{{Series: s, Inc: crdt.Value{Kind: s.Kind, P: crdt.FixedFromUint(n)}}}}})
 }

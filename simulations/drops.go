@@ -52,17 +52,25 @@ func (w *World) undo() {
 }
 
 // drops reports whether a disk knows that a series was dropped.
-func (d *disk) drops(name string) bool {
-	for k, v := range d.kv {
+func (d *disk) drops(name string) bool { return d.generation(name) > 0 }
+
+// generation returns the highest to which a disk knows that a series was raised, 0 if it was not dropped.
+func (d *disk) generation(name string) (gen uint32) {
+	for k, v := range d.kv { // in any order: it is the highest
 		if !strings.HasPrefix(k, "d/") {
 			continue
 		}
 		m, err := wire.ParseMessage(v)
-		if err == nil && slices.ContainsFunc(m.(*wire.Drops).Drops, func(d wire.Drop) bool { return d.Metric == name }) {
-			return true
+		if err != nil {
+			continue
+		}
+		for _, d := range m.(*wire.Drops).Drops {
+			if d.Metric == name {
+				gen = max(gen, d.Gen)
+			}
 		}
 	}
-	return false
+	return gen
 }
 
 // undropped says what of a dropped series came back, nil if nothing did.
