@@ -39,6 +39,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"wide and narrow windows added", "history", "TestIncarnationsAreAddedWindowByWindow"},
 	{"part of a span overwritten", "history", "TestLargeWindowsAreCutIntoParts"},
 	{"ranges begin without a reset", "query/prom", "TestRatesAreExact"},
+	{"windows beyond the lifetime are owed", "query/prom", "TestWindowsMayBeAheadOfTheLifetime"},
 	{"subqueries begin with the query", "query/prom", "TestRatesAreExact"},
 	{"rates of what is cut off are 0", "query/prom", "TestGapsAreWarnings"},
 	{"periods overlap by a window", "query", "TestOverTimeAgainstEvents"},

@@ -71,10 +71,17 @@ func cumulate(base crdt.Value, steps []step, at []instant) ([]sample, error) {
 	return out, nil
 }
 
-// before returns what a curve stood at before all of points, given what it stands at after them.
+// before returns what a curve stood at before all of points, given what it stands at after them. Windows come by a way of their
+// own, so that they may be here before the lifetime that contains them: then it is nothing, and the curve ends above the lifetime,
+// at what the windows say, which happened as well.
 func before(after crdt.Value, points []history.Point) crdt.Value {
 	out := after.Clone()
 	for i := range points {
+		if v := &points[i].Value; mutant.On("windows beyond the lifetime are owed") {
+			if owed := v.P.Sub(out.P); !owed.IsZero() {
+				out.N, _ = out.N.Add(owed)
+			}
+		}
 		out.Remove(&points[i].Value)
 	}
 	return out
