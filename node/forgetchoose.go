@@ -109,10 +109,29 @@ func (c *Core) followFrozen() {
 			}
 			for _, inc := range st.Frozen {
 				o := crdt.Origin{Class: crdt.ClassNode, Region: c.cfg.Region, Node: name, Inc: inc}
-				if !c.isFrozen(o) && !c.inUse(o) && len(n.frozen)+len(n.closing) < wire.MaxFrozen {
+				if !c.isFrozen(o) && !c.inUse(o) && c.mayFollow(s, o) && len(n.frozen)+len(n.closing) < wire.MaxFrozen {
 					n.closing = union(n.closing, []crdt.Incarnation{inc})
 				}
 			}
 		}
 	}
+}
+
+// mayFollow reports whether an origin that a sibling states frozen is here as well, as far as is known. Until then the sibling may be
+// the only hub that has it: were its disk lost, all that is left would be with the node, of which nothing more is taken.
+func (c *Core) mayFollow(s *session, o crdt.Origin) bool {
+	if mutant.On("frozen by hearsay") {
+		return true
+	}
+	p, cold := c.hub.cold.index.progress(o)
+	held := p[crdt.StreamLifetime].Cursor
+	if !cold || s.marks[o].Cursor > held {
+		return false
+	}
+	for _, s := range c.order {
+		if s.peer.Node == o.Node && s.peer.Region == o.Region && headOf(s.named, o.Inc) > held {
+			return false
+		}
+	}
+	return true
 }

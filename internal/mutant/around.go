@@ -72,6 +72,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"waiting connections not counted", "ingest", "TestConnectionsBeyondTheBoundWait"},
 	{"dropped by an older judgement", "node", "TestAnEntryThatBeginsAnewIsJudgedAnew"},
 	{"parts are vouched for", "node", "TestNobodyWaitsForWhatWentWithADisk"},
+	{"frozen by hearsay", "node", "TestAHubFreezesWhatItHolds"},
 	{"sources kept for ever", "node", "TestASilentSourceIsForgotten"},
 	{"own inputs forgotten", "node", "TestASilentSourceIsForgotten"},
 	{"logins known by name alone", "query", "TestLoginsHaveRoles"},
