@@ -115,12 +115,12 @@ func (c *Choice) Settle(d *Derived, own bool, value func(SeriesID) (*crdt.Value,
 			return err
 		}
 		again = again || m.Kind == crdt.KindGauge || c.chosen[m] != was // one turn may make room for another; gauges change with who is heard
-		_, travels := rules.Version(m.Name, m.Kind)
-		if !own && travels {
+		if !own {
 			if err := c.join(m, value); err != nil {
 				return err
 			}
 		}
+		_, travels := rules.Version(m.Name, m.Kind)
 		c.lacking = c.lacking || c.open[m] && (own || travels || mutant.On("what stays is lacking"))
 	}
 	if !again {
