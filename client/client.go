@@ -15,6 +15,9 @@ import (
 // ErrUnacknowledged is wrapped by the errors of Flush and Close: not everything counted is known to be on a node's disk.
 var ErrUnacknowledged = errors.New("not everything counted is acknowledged")
 
+// ErrBuffered is wrapped by the error of Close besides ErrUnacknowledged: all that is not acknowledged is in Config.BufferDir.
+var ErrBuffered = errors.New("kept on disk for the next process")
+
 // Client counts and sends. It may be used from any goroutine.
 type Client struct {
 	cfg Config
@@ -29,6 +32,7 @@ type Client struct {
 
 	refused, refusedSeries               atomic.Uint64
 	acknowledged, tries, unknown, doubts atomic.Uint64
+	buffered, bufferFull                 atomic.Uint64
 	onError                              sync.Mutex
 
 	flushes chan chan error
@@ -47,6 +51,8 @@ type Stats struct {
 	Tries         uint64 // of sending reports, retries included
 	InDoubt       int    // reports that went to a node and whose answer is not known yet
 	Unknown       uint64 // reports given up in doubt: totals may lack them
+	Buffered      int    // reports on disk that wait for their node
+	BufferFull    uint64 // times that what was to be written there stayed in memory: full, no session yet, or the disk failed
 	Rejected      uint64 // series of acknowledged reports that the node did not count: see LastError
 	LastError     error  // nil: nothing has failed
 }
@@ -73,6 +79,18 @@ func newClient(cfg Config) (*Client, error) {
 		flushes: make(chan chan error), done: make(chan struct{}),
 	}
 	c.sender = newSender(c)
+	if cfg.BufferDir != "" {
+		spool, bad, err := openSpool(cfg.BufferDir, cfg.BufferBytes)
+		if err != nil {
+			return nil, err
+		}
+		c.sender.spool = spool
+		c.unknown.Add(uint64(len(bad)))
+		for _, err := range bad {
+			c.failed(fmt.Errorf("client: %w", err))
+		}
+		c.sender.countDoubts()
+	}
 	return c, nil
 }
 
@@ -83,7 +101,7 @@ func (c *Client) Stats() Stats {
 	return Stats{
 		Series: len(c.entries), Overflowed: c.overflowed, RefusedSeries: c.refusedSeries.Load(), Refused: c.refused.Load(),
 		Reports: c.acknowledged.Load(), Tries: c.tries.Load(), InDoubt: int(c.doubts.Load()), Unknown: c.unknown.Load(),
-		Rejected: c.rejected, LastError: c.last,
+		Buffered: int(c.buffered.Load()), BufferFull: c.bufferFull.Load(), Rejected: c.rejected, LastError: c.last,
 	}
 }
 
@@ -147,12 +165,16 @@ func (c *Client) Flush(ctx context.Context) error {
 
 // Close is Flush, and the end of the background and of the client's sessions. What is counted afterwards goes nowhere. Call it
 // once, with a ctx that says how long the end of the process may wait: what an error says is not acknowledged is lost,
-// unless a node counted it whose answer was lost.
+// unless a node counted it whose answer was lost, or the error wraps ErrBuffered: then the next process has it.
 func (c *Client) Close(ctx context.Context) error {
 	err := c.Flush(ctx)
 	c.stop()
 	<-c.done
+	if err != nil && c.sender.keepAll() {
+		err = fmt.Errorf("%w: %w", ErrBuffered, err)
+	}
 	c.sender.closeSessions(ctx)
+	c.sender.spool.close()
 	return err
 }
 

@@ -32,6 +32,13 @@ type Config struct {
 	// Series is how many instruments there may be; 10,000 by default. Beyond, samples go to the series meshd.overflow of the
 	// same kind, whose sum stays exact.
 	Series int
+	// BufferDir is a directory of this process alone, for reports that no node takes: with it they survive the process. The next one
+	// that names it sends them. Empty: nothing is on disk. A report is bound to a node before it is written, so a node
+	// must have taken one before, and only that node gets it; it must be back within a day. Linux, macOS and FreeBSD.
+	BufferDir string
+	// BufferBytes is what the reports there may take, each at least 4 KiB; 64 MiB by default, at least 2 MiB. When it is full, amounts
+	// add up in memory as without a buffer: see Stats.
+	BufferBytes int64
 	// HTTP makes the requests; by default a client of its own with Go's default transport. Its Timeout should be 0.
 	HTTP *http.Client
 	// OnError, if set, hears of every failure, one at a time, from the goroutine that sends or that made an instrument.
@@ -41,6 +48,7 @@ type Config struct {
 const (
 	maxNodes    = 16
 	minInterval = 10 * time.Millisecond
+	minBuffer   = 2 << 20 // a report, which may be twice as long as what it aims at
 )
 
 // validate fills in the defaults and reports what cannot be.
@@ -48,6 +56,7 @@ func (c *Config) validate() error {
 	c.Interval = cmp.Or(c.Interval, time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.Series = cmp.Or(c.Series, 10_000)
+	c.BufferBytes = cmp.Or(c.BufferBytes, 64<<20)
 	own := http.Client{}
 	if c.HTTP != nil {
 		own = *c.HTTP
@@ -63,6 +72,8 @@ func (c *Config) validate() error {
 	case c.Interval < minInterval || c.Timeout < 0 || c.Series < 0:
 		return fmt.Errorf("client: interval %s, timeout %s, series %d: want an interval of at least %s and no negative numbers",
 			c.Interval, c.Timeout, c.Series, minInterval)
+	case c.BufferBytes < minBuffer:
+		return fmt.Errorf("client: a buffer of %d bytes, want at least %d: a report may have half of that", c.BufferBytes, minBuffer)
 	}
 	c.Nodes = slices.Clone(c.Nodes)
 	for i, n := range c.Nodes {

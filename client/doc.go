@@ -19,7 +19,16 @@
 // day of silence) is given up and shown in Stats as Unknown: then the total may lack it.
 //
 // What was not acknowledged when the process dies is lost with it: short jobs and functions end with Close and look at
-// its error. Nothing is kept on disk.
+// its error.
+//
+// # A buffer on disk
+//
+// With Config.BufferDir reports that no node takes are written down after ten seconds, when they get into doubt, and by Close, and
+// the next process that names the directory sends them. Each is bound to a session at one node before it is written: sent again, or
+// from a copy of the directory, it is a duplicate there, and no other node gets it. That has a price. A node must have
+// taken a report of this process or one before it, or nothing can be bound; what is bound waits for its node; and the
+// node must be back within a day, or what is on disk is given up, as Unknown in Stats. When the directory is full, amounts add
+// up in memory as without one (BufferFull).
 //
 // # Bounds
 //

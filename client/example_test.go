@@ -2,8 +2,10 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -82,4 +84,21 @@ func ExampleClient_Flush() {
 	}
 	fmt.Println(handle(context.Background()), handle(context.Background()))
 	// Output: <nil> <nil>
+}
+
+// A till that is often offline: what it counts survives its restarts, and counts once when its node is back.
+func ExampleConfig_buffer() {
+	c, err := client.New(client.Config{Nodes: []string{"http://127.0.0.1:8946"}, BufferDir: "/var/lib/till/meshd"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	c.Counter("sold", "till", "7").Inc()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	switch err := c.Close(ctx); {
+	case errors.Is(err, client.ErrBuffered):
+		log.Print("no node is reachable: kept for the next start")
+	case err != nil:
+		log.Print(err)
+	}
 }

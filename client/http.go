@@ -39,17 +39,16 @@ type answer struct {
 }
 
 // openSession begins a session with a node.
-func (s *sender) openSession(ctx context.Context, n *home) error {
-	a, err := s.post(ctx, n.url+"/v1/client/open", nil)
+func (s *sender) openSession(ctx context.Context, url string) (session [16]byte, err error) {
+	a, err := s.post(ctx, url+"/v1/client/open", nil)
 	if err != nil {
-		return err
+		return session, err
 	}
 	id, err := hex.DecodeString(a.Session)
-	if err != nil || len(id) != len(n.session) {
-		return fmt.Errorf("open a session: %q is none", a.Session)
+	if err != nil || len(id) != len(session) {
+		return session, fmt.Errorf("open a session: %q is none", a.Session)
 	}
-	n.session, n.open, n.last = [16]byte(id), true, 0
-	return nil
+	return [16]byte(id), nil
 }
 
 // count sends a batch as the next report of a session. nil: it is on the node's disk.
@@ -58,8 +57,13 @@ func (s *sender) count(ctx context.Context, n *home, b *batch) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNever, err)
 	}
+	return s.countBody(ctx, n.url, b, body)
+}
+
+// countBody sends the bytes of a batch, which say of which session and number they are.
+func (s *sender) countBody(ctx context.Context, url string, b *batch, body []byte) error {
 	age := max(0, s.now().Sub(b.at).Milliseconds())
-	a, err := s.post(ctx, n.url+"/v1/client/count?age_ms="+strconv.FormatInt(age, 10), body)
+	a, err := s.post(ctx, url+"/v1/client/count?age_ms="+strconv.FormatInt(age, 10), body)
 	if err != nil {
 		return err
 	}
@@ -70,7 +74,7 @@ func (s *sender) count(ctx context.Context, n *home, b *batch) error {
 		s.reject(a.RejectedTotal)
 		for _, r := range a.Rejected {
 			if r.Index >= 0 && r.Index < len(b.items) {
-				s.c.failed(fmt.Errorf("client: %s: %s is not counted: %s", n.url, b.items[r.Index].Series, r.Error))
+				s.c.failed(fmt.Errorf("client: %s: %s is not counted: %s", url, b.items[r.Index].Series, r.Error))
 			}
 		}
 	}
@@ -81,10 +85,14 @@ func (s *sender) count(ctx context.Context, n *home, b *batch) error {
 func (s *sender) closeSessions(ctx context.Context) {
 	for _, n := range s.nodes {
 		if n.open && n.doubt == nil {
-			// Nothing depends on it.
-			_, _ = s.post(ctx, n.url+"/v1/client/close?session="+hex.EncodeToString(n.session[:]), nil)
+			s.closeSession(ctx, n.url, n.session)
 		}
 	}
+}
+
+// closeSession lets a node forget one. Nothing depends on it.
+func (s *sender) closeSession(ctx context.Context, url string, session [16]byte) {
+	_, _ = s.post(ctx, url+"/v1/client/close?session="+hex.EncodeToString(session[:]), nil)
 }
 
 // post makes a request. Its error is nil for an answer of success only.

@@ -22,6 +22,8 @@ type sender struct {
 	head  *batch // belongs to nobody
 	at    int    // entries before this one are in reports of the pass that runs
 	now   func() time.Time
+	spool *spool    // nil: none
+	stuck time.Time // since when no node takes what there is, or when it was last written down; zero: one does
 }
 
 // batch is the contents of a report, without a number.
@@ -38,6 +40,7 @@ type home struct {
 	last    uint64 // number of the last report that it answered
 	doubt   *batch // went there as number last+1
 	fails   int    // in a row
+	held    bool   // doubt is on disk, too
 	until   time.Time
 }
 
@@ -63,6 +66,7 @@ func (s *sender) round(ctx context.Context, eager bool) error {
 		for _, n := range s.nodes {
 			n.until = time.Time{}
 		}
+		s.spool.wake()
 	}
 	end := s.entries()
 	s.at = 0
@@ -73,10 +77,18 @@ func (s *sender) round(ctx context.Context, eager bool) error {
 		}
 	}
 	s.report(ctx, end) // what had no node before
-	if s.at < end || s.head != nil || s.inDoubt() > 0 {
-		return fmt.Errorf("client: %w: %d reports in doubt: %w", ErrUnacknowledged, s.inDoubt(), s.c.lastError())
+	s.drain(ctx)
+	s.reserve(ctx)
+	s.keep(end, bufferAfter)
+	return s.left(end)
+}
+
+// left says what is not acknowledged of what the entries up to end had.
+func (s *sender) left(end int) error {
+	if s.at >= end && s.head == nil && s.inDoubt() == 0 && s.spool.reports() == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("client: %w: %d reports in doubt, %d on disk: %w", ErrUnacknowledged, s.inDoubt(), s.spool.reports(), s.c.lastError())
 }
 
 // report sends what the entries from s.at to end have, as long as a node takes it. What none takes stays where it is.
@@ -104,7 +116,10 @@ func (s *sender) inDoubt() (n int) {
 	return n
 }
 
-func (s *sender) countDoubts() { s.c.doubts.Store(uint64(s.inDoubt())) }
+func (s *sender) countDoubts() {
+	s.c.doubts.Store(uint64(s.inDoubt()))
+	s.c.buffered.Store(uint64(s.spool.reports()))
+}
 
 func (s *sender) entries() int {
 	s.c.mu.Lock()
@@ -150,10 +165,12 @@ func (s *sender) seal(end int) *batch {
 func (s *sender) deliver(ctx context.Context, n *home, b *batch) {
 	doubted := n.doubt == b
 	if !n.open {
-		if err := s.openSession(ctx, n); err != nil {
+		session, err := s.openSession(ctx, n.url)
+		if err != nil {
 			s.failed(n, err)
 			return
 		}
+		n.session, n.open, n.last = session, true, 0
 	}
 	s.c.tries.Add(1)
 	err := s.count(ctx, n, b)
@@ -179,6 +196,7 @@ func (s *sender) deliver(ctx context.Context, n *home, b *batch) {
 		s.settle(n, b)
 	default:
 		n.doubt, s.head = b, nil
+		s.hold(n)
 	}
 	s.failed(n, err)
 }
@@ -195,6 +213,7 @@ func (s *sender) acknowledged(n *home, b *batch) {
 func (s *sender) settle(n *home, b *batch) {
 	if n.doubt == b {
 		n.doubt = nil
+		s.release(n)
 	} else {
 		s.head = nil
 	}
