@@ -17,13 +17,13 @@ const defaultRows = 100_000
 func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	c.tell(at)
 	c.rollup()
-	c.settleChoices()
+	regions := c.regions()
+	c.settleChoices(regions)
 	limit := cmp.Or(sel.Limit, defaultRows)
 	withheld, err := c.withholds(sel)
 	if err != nil {
 		return nil, err
 	}
-	regions := c.regions()
 	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
 	if sel.Match == nil {
 		t.Rows = make([]Row, 0, min(c.cat.Len()*len(regions), limit+1))
@@ -339,7 +339,7 @@ func (c *Core) lost(region string) uint64 {
 func (c *Core) Explain(at Time, sel Select) (*Explanation, error) {
 	c.tell(at)
 	c.rollup()
-	c.settleChoices()
+	c.settleChoices(c.regions())
 	limit := cmp.Or(sel.Limit, defaultRows)
 	withheld, err := c.withholds(sel)
 	if err != nil {

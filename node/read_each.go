@@ -20,12 +20,12 @@ type Walk struct {
 func (c *Core) Walk(at Time, sel Select) (*Walk, error) {
 	c.tell(at)
 	c.rollup()
-	c.settleChoices()
+	regions := c.regions()
+	c.settleChoices(regions)
 	withheld, err := c.withholds(sel)
 	if err != nil {
 		return nil, err
 	}
-	regions := c.regions()
 	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
 	return &Walk{Totals: t, sel: sel, regions: regions, one: c.cat.Versioned()}, nil
 }

@@ -149,8 +149,8 @@ func (c *Core) choice(region string) *reconcile.Choice {
 }
 
 // settleChoices settles which versions the next answers are of.
-func (c *Core) settleChoices() {
-	for _, region := range c.regions() {
+func (c *Core) settleChoices(regions []string) {
+	for _, region := range regions {
 		c.choice(region)
 	}
 }

@@ -184,8 +184,8 @@ func TestAStatementAboutWhatWasLetGoOfHasNoDate(t *testing.T) {
 		t.Fatal("west is not complete to begin with")
 	}
 	before := map[heardName]wire.RegionCoverage{}
-	for who, h := range c.stated["west"] {
-		before[who] = *h.current
+	for _, h := range c.stated["west"] {
+		before[h.who] = *h.current
 	}
 	w.configure("east-edge0", `{"rollup":[{"match":"host.*","scope":"region"}]}`)
 	w.run(20_000)
@@ -197,10 +197,10 @@ func TestAStatementAboutWhatWasLetGoOfHasNoDate(t *testing.T) {
 		}
 		w.run(1)
 	}
-	for who, h := range c.stated["west"] {
-		old, ok := before[who]
+	for _, h := range c.stated["west"] {
+		old, ok := before[h.who]
 		if !ok {
-			t.Fatalf("%s began anew", who.node)
+			t.Fatalf("%s began anew", h.who.node)
 		}
 		h.current, h.waiting = &old, nil
 	}

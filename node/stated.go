@@ -20,10 +20,11 @@ const maxStatements = 16
 
 // statements is coverage as hubs stated it, by region and process. A statement counts once everything up to the seq at
 // which it was read is held. A newer process of a hub replaces one that nobody hears any more; two that live by one name
-// are two hubs.
-type statements map[string]map[heardName]*hubStatements
+// are two hubs. Those about a region are in the order of who made them: they are gone through at every read and beat.
+type statements map[string][]*hubStatements
 
 type hubStatements struct {
+	who     heardName
 	latest  wire.RegionCoverage // as sent whole last, in the hub's time
 	current *wire.RegionCoverage
 	waiting []wire.RegionCoverage // in local time
@@ -51,10 +52,11 @@ func (c *Core) gotCoverage(s *session, m *wire.Coverage) {
 // complete up to as much later, less the lag. A region that nobody hears stays complete up to where it was.
 func (c *Core) restate(s *session, m *wire.Heartbeat) {
 	for _, region := range slices.Sorted(maps.Keys(c.stated)) {
-		h := c.stated[region][heardName{s.peer.Node, s.peer.Inc}]
-		if h == nil {
+		i, ok := c.stated.find(region, heardName{s.peer.Node, s.peer.Inc})
+		if !ok {
 			continue
 		}
+		h := c.stated[region][i]
 		rc := h.latest
 		if rc.CompleteUntilMs != 0 && rc.Heard > 0 {
 			rc.CompleteUntilMs += m.WallMs - int64(m.LagMs) - rc.AtMs
@@ -69,20 +71,7 @@ func (c *Core) restate(s *session, m *wire.Heartbeat) {
 
 // state takes a statement in the time of the hub that made it.
 func (c *Core) state(s *session, rc wire.RegionCoverage) *hubStatements {
-	byHub := c.stated[rc.Region]
-	if byHub == nil {
-		byHub = map[heardName]*hubStatements{}
-		c.stated[rc.Region] = byHub
-	}
-	who := heardName{rc.Hub, rc.Inc}
-	h := byHub[who]
-	if h == nil {
-		h = &hubStatements{}
-		byHub[who] = h
-		maps.DeleteFunc(byHub, func(o heardName, _ *hubStatements) bool {
-			return o.node == who.node && o != who && !slices.ContainsFunc(c.order, func(s *session) bool { return s.peer.Inc == o.inc })
-		})
-	}
+	h := c.statedBy(rc.Region, heardName{rc.Hub, rc.Inc})
 	local := rc
 	local.AtMs = min(rc.AtMs+s.offset.value(), c.now)
 	if local.CompleteUntilMs != 0 {
@@ -96,6 +85,24 @@ func (c *Core) state(s *session, rc wire.RegionCoverage) *hubStatements {
 		h.waiting = slices.Delete(h.waiting, 0, 1)
 	}
 	h.waiting = append(h.waiting, local)
+	return h
+}
+
+// find returns where what a process states of a region is, or belongs.
+func (st statements) find(region string, who heardName) (int, bool) {
+	return slices.BinarySearchFunc(st[region], who, func(h *hubStatements, who heardName) int { return h.who.compare(who) })
+}
+
+// statedBy returns the statements of a process about a region. A new one replaces those of its name that nobody hears.
+func (c *Core) statedBy(region string, who heardName) *hubStatements {
+	i, ok := c.stated.find(region, who)
+	if ok {
+		return c.stated[region][i]
+	}
+	h := &hubStatements{who: who}
+	c.stated[region] = slices.DeleteFunc(slices.Insert(c.stated[region], i, h), func(o *hubStatements) bool {
+		return o.who.node == who.node && o != h && !slices.ContainsFunc(c.order, func(s *session) bool { return s.peer.Inc == o.who.inc })
+	})
 	return h
 }
 
@@ -123,9 +130,7 @@ func (c *Core) siblingClaim(s *session, atMs int64) {
 // best returns the statement about a region that counts, of those whose cells are held.
 func (c *Core) best(region string) *wire.RegionCoverage {
 	var best *wire.RegionCoverage
-	byHub := c.stated[region]
-	for _, who := range slices.SortedFunc(maps.Keys(byHub), heardName.compare) {
-		h := byHub[who]
+	for _, h := range c.stated[region] {
 		c.settleStated(h)
 		if h.current == nil {
 			continue

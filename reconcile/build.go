@@ -12,6 +12,9 @@ import (
 // counterBytes is what a counter cell is taken to cost in a frame when a frame's size is planned.
 const counterBytes = 8
 
+// defBytes is the same for a definition, without its names.
+const defBytes = 16
+
 // change is one thing that a frame may have to carry: size bytes that belong to seq.
 type change struct {
 	seq  uint64
@@ -83,6 +86,8 @@ func (r *Replica) Extras(maxBytes int) []*wire.Frame {
 // no cursor. It is what a checkpoint writes beside the progress.
 func (r *Replica) Snapshot(maxBytes int, emit func(*wire.Frame) error) error {
 	f, size := r.emptySnapshot(), 0
+	n := min(len(r.cells), maxBytes/(defBytes+counterBytes)+1) // no frame has more
+	f.Defs, f.Cells = make([]wire.Def, 0, n), make([]wire.Cell, 0, n)
 	for ref := range r.cells {
 		if r.series[ref] == noSeries {
 			continue
@@ -192,7 +197,7 @@ func (r *Replica) def(ref uint32) wire.Def {
 
 func (r *Replica) defBytes(ref uint32) int {
 	s := r.cat.Series(r.series[ref])
-	n := 16 + len(s.Name)
+	n := defBytes + len(s.Name)
 	for _, l := range s.Labels {
 		n += 4 + len(l.Name) + len(l.Value)
 	}

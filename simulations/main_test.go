@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain lets garbage wait: worlds are small and make much of it.
+// TestMain lets garbage wait: worlds are small and make much of it; more than this costs memory and gains nothing.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(800)
 	os.Exit(m.Run())
 }

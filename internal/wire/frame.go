@@ -93,7 +93,7 @@ func AppendFrame(dst []byte, f *Frame) ([]byte, error) {
 	if err := f.check(); err != nil {
 		return dst, fmt.Errorf("wire: append frame of %v: %w", f.Origin, err)
 	}
-	body, err := f.appendBody(nil)
+	body, err := f.appendBody(make([]byte, 0, 128+8*len(f.Defs)+8*len(f.Cells)))
 	if err == nil && len(body) > MaxFrameBytes {
 		err = fmt.Errorf("%w: body of %d bytes, want at most %d", ErrLimit, len(body), MaxFrameBytes)
 	}
@@ -111,6 +111,9 @@ func AppendFrame(dst []byte, f *Frame) ([]byte, error) {
 // floor bytes stays plain.
 func seal(dst, body []byte, floor int) []byte {
 	start := len(dst)
+	if len(body) < minCompress {
+		dst = slices.Grow(dst, 2+len(body)+checksumBytes)
+	}
 	out := binary.AppendUvarint(append(dst, Version, bodyZstd), uint64(len(body)))
 	out, ok := compress(out, body, floor)
 	if !ok {

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
@@ -75,7 +76,7 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 		if len(m.Raw) > MaxFrameBytes {
 			return dst, fmt.Errorf("%w: frame of %d bytes, want at most %d", ErrLimit, len(m.Raw), MaxFrameBytes)
 		}
-		return append(append(dst, typeFrame), m.Raw...), nil
+		return append(append(slices.Grow(dst, 1+len(m.Raw)), typeFrame), m.Raw...), nil
 	case *Heartbeat:
 		return m.append(append(dst, typeHeartbeat)), nil
 	case *Hello:
