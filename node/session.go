@@ -336,30 +336,34 @@ func (c *Core) holdings(s *session, f func(o crdt.Origin, p crdt.Progress)) {
 // sendMarks says what this node holds, of what each calls its argument for, where it changed since it was said; with
 // full, all of it. It acknowledges and asks for more in one.
 func (c *Core) sendMarks(s *session, full bool, each func(*session, func(crdt.Origin, crdt.Progress))) {
-	var ms []wire.Mark
+	waiting := len(s.listing)
 	each(s, func(o crdt.Origin, p crdt.Progress) {
 		if was, ok := s.told[o]; ok && was == p && !full {
 			return
 		}
 		s.told[o] = p
-		ms = append(ms, wire.Mark{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{p}})
+		s.listing = append(s.listing, wire.Mark{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{p}})
 	})
 	for _, o := range s.lateOrigins {
 		if p, ok := c.held(o); ok {
-			ms = append(ms, wire.Mark{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{p}})
+			s.listing = append(s.listing, wire.Mark{Origin: o, Progress: [crdt.NumStreams]crdt.Progress{p}})
 		}
 	}
 	s.lateOrigins = nil
-	if !full && len(ms) == 0 {
+	if !full && len(s.listing) == waiting {
 		return
 	}
-	s.listing, s.listingFull = append(s.listing, ms...), full || s.listingFull
+	s.listingFull = full || s.listingFull
 	c.sendListing(s)
 }
+
+// keptListing is how many marks a session keeps room for between two listings, 20 kB: what a hub tells another every second.
+const keptListing = 128
 
 // sendListing sends the messages of a listing as far as there is room: that of a hub with a million cold incarnations
 // takes 100 MB.
 func (c *Core) sendListing(s *session) {
+	room := s.listing[:0]
 	for s.listingFull || len(s.listing) > 0 {
 		n := min(len(s.listing), wire.MaxMarks)
 		msg := encodeMessage(&wire.Marks{Full: s.listingFull, More: n < len(s.listing), Marks: s.listing[:n]})
@@ -369,7 +373,9 @@ func (c *Core) sendListing(s *session) {
 		c.sendRaw(s, msg, false)
 		s.listing, s.listingFull = s.listing[n:], false
 	}
-	s.listing = nil
+	if s.listing = room; cap(room) > keptListing {
+		s.listing = nil
+	}
 }
 
 // gotMarks takes the peer's word on what it holds: where to resume, and what need not be remembered as sent.
