@@ -20,11 +20,21 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	regions := c.regions()
 	c.settleChoices(regions)
 	limit := cmp.Or(sel.Limit, defaultRows)
-	withheld, err := c.withholds(sel)
+	asked := sel
+	if sel.Bare {
+		asked.Names = nil // what hubs withhold is rows
+	}
+	withheld, err := c.withholds(asked)
 	if err != nil {
 		return nil, err
 	}
 	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
+	if sel.Windows {
+		t.Rollup = c.windowRules()
+	}
+	if sel.Bare {
+		return t, nil
+	}
 	if sel.Match == nil {
 		t.Rows = make([]Row, 0, min(c.cat.Len()*len(regions), limit+1))
 	}

@@ -27,6 +27,9 @@ func (c *Core) Walk(at Time, sel Select) (*Walk, error) {
 		return nil, err
 	}
 	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
+	if sel.Windows {
+		t.Rollup = c.windowRules()
+	}
 	return &Walk{Totals: t, sel: sel, regions: regions, one: c.cat.Versioned()}, nil
 }
 

@@ -16,6 +16,8 @@ import (
 type scopes struct {
 	rules   *reconcile.Rules
 	choices map[string]*reconcile.Choice // by region
+	windows *Rollup                      // as it was when it was last asked for
+	rolled  uint64                       // how many were made
 }
 
 // Shortfall says what an answer lacks by a rollup rule.
@@ -227,7 +229,7 @@ func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
 			out = append(out, c.aloneShort(sel)...)
 			continue
 		}
-		for _, n := range rules.May(sel.Names) {
+		for _, n := range rules.May(sel.Names, sel.Windows) {
 			rule := rules.Rule(n)
 			if rule.Scope == reconcile.ScopeNode {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("stays there by rollup rule %d: ask a hub of that region", n)})
@@ -239,6 +241,10 @@ func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
 			}
 			if lacks := named(rule.Drop, sel.Labels); len(lacks) > 0 {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("comes without %s by rollup rule %d", strings.Join(lacks, ", "), n)})
+			}
+			if sel.Windows && rule.Observed != "" {
+				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf(
+					"stays there over time if it is an observed counter: rollup rule %d lets out what all sources came to", n)})
 			}
 			if sumless[n] {
 				what := "a set, an observed counter or a cumulative histogram"

@@ -58,7 +58,7 @@ func (c *Core) aloneShort(sel *Select) (out []Shortfall) {
 		return nil
 	}
 	rules := c.scopes.rules
-	for _, n := range rules.May(sel.Names) {
+	for _, n := range rules.May(sel.Names, sel.Windows) {
 		if rule := rules.Rule(n); rule.Scope == reconcile.ScopeNode {
 			out = append(out, Shortfall{c.cfg.Region, rule.Match, fmt.Sprintf("is what this node counted, by rollup rule %d: ask a hub", n)})
 		}

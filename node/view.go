@@ -28,6 +28,11 @@ type Select struct {
 	// Names are the metrics that are asked for if they are known by name; empty if only Match knows. An edge that holds
 	// some series only can then tell whether these are among them.
 	Names []string
+	// Windows says that the question is about time: Totals.Rollup says how it follows rollup rules, and Totals.Shortfalls what
+	// that leaves out.
+	Windows bool
+	// Bare leaves out the rows: what Match says is for Totals.Shortfalls.
+	Bare bool
 }
 
 // Totals is the answer of a node for the whole mesh, read at one instant.
@@ -39,6 +44,9 @@ type Totals struct {
 	Withheld string
 	// Shortfalls say what rows of other regions lack because rollup rules keep it there, by region and rule.
 	Shortfalls []Shortfall
+	// Rollup says how questions about time follow rollup rules, see Select.Windows. It stays the same until something of it changes.
+	// nil: no rule says anything.
+	Rollup *Rollup
 }
 
 // Row is the lifetime value of one series in one region, or on one node of it.

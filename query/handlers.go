@@ -129,7 +129,11 @@ func (s *Server) overTime(ctx context.Context, q *totalQuery) (*TotalAnswer, err
 	if s.cfg.History == nil {
 		return nil, badRequest{errors.New("this node keeps no history: leave out start, end, window, step and tz")}
 	}
-	for p := s.open(); ; {
+	sel := node.Select{Match: q.sel.series, Names: q.sel.names, Labels: q.dependsOn()}
+	for p, err := s.open(ctx, &sel); ; {
+		if err != nil {
+			return nil, err
+		}
 		answer, err := s.overTimeFrom(ctx, p, q)
 		if !errors.Is(err, history.ErrAgain) {
 			return answer, err
@@ -143,6 +147,7 @@ func (s *Server) overTimeFrom(ctx context.Context, p past, q *totalQuery) (*Tota
 	if err != nil {
 		return nil, err
 	}
+	q.rolled = p.rolled()
 	periods, coarse, err := q.totalsOverTime(ctx, p.Source, p.cache)
 	if err != nil {
 		return nil, err

@@ -2,9 +2,11 @@ package query
 
 import (
 	"context"
+	"slices"
 
 	"meshd/crdt"
 	"meshd/history"
+	"meshd/internal/mutant"
 	"meshd/node"
 )
 
@@ -37,19 +39,51 @@ type past struct {
 	asked Past   // nil: nobody is asked
 	alone string // what is said of that
 	whole func() int64
-	cache *cache // what was read of Source before; nil: nothing
+	cache *cache       // what was read of Source before; nil: nothing
+	known *node.Totals // what this node says of itself, without rows
 }
 
-// open returns what one request reads.
-func (s *Server) open() past {
+// open returns what one request reads. What sel selects says what the request lacks by rollup rules.
+func (s *Server) open(ctx context.Context, sel *node.Select) (past, error) {
+	bare := *sel
+	bare.Windows, bare.Bare = true, true
+	known, err := s.cfg.Source.Totals(ctx, bare)
+	if err != nil {
+		return past{}, err
+	}
+	p := past{Source: s.cfg.History, known: known}
 	switch {
 	case s.cfg.Ask != nil:
-		p := s.cfg.Ask(s.cfg.History)
-		return past{Source: p, asked: p}
+		p.asked = s.cfg.Ask(s.cfg.History)
+		p.Source = p.asked
 	case s.cfg.OwnWindows != (history.Owner{}):
-		return past{Source: s.cfg.History, alone: onlyOwn}
+		p.alone = onlyOwn
+	default:
+		p.cache, p.whole = s.cache, s.cfg.WindowsSince
 	}
-	return past{Source: s.cfg.History, cache: s.cache, whole: s.cfg.WindowsSince}
+	if known.Rollup != nil {
+		p.Source = &scope{Source: p.Source, own: s.cfg.History, rules: known.Rollup, others: p.regions}
+	}
+	return p, nil
+}
+
+// regions returns all that are known here or where the windows come from.
+func (p past) regions(ctx context.Context) (out []string, err error) {
+	of, _, err := p.coverage(ctx)
+	for _, c := range slices.Concat(of, p.known.Coverage) {
+		if !slices.Contains(out, c.Region) {
+			out = append(out, c.Region)
+		}
+	}
+	return out, err
+}
+
+// rolled says by which rollup rules the past is read.
+func (p past) rolled() uint64 {
+	if p.known.Rollup == nil || mutant.On("answers kept under other rules") {
+		return 0
+	}
+	return p.known.Rollup.Number
 }
 
 // since returns before when windows may be missing, once the coverage is known, in ms; 0 if none are.

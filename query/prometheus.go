@@ -9,6 +9,7 @@ import (
 
 	"meshd/crdt"
 	"meshd/history"
+	"meshd/internal/mutant"
 	"meshd/node"
 	"meshd/query/prom"
 )
@@ -42,18 +43,42 @@ func (s *Server) mountPrometheus() error {
 }
 
 // openPrometheus returns what one request of the Prometheus API reads.
-func (s *Server) openPrometheus() prom.Past {
-	p := s.open()
-	out := prom.Past{History: p.Source, Regions: func(ctx context.Context) ([]prom.Region, error) {
-		regions, _, err := s.extents(ctx, p, &selection{})
-		return regions, err
-	}}
-	if p.asked != nil {
-		out.Totals = func(ctx context.Context, sel node.Select, tests []history.Test) (*node.Totals, error) {
-			return p.asked.Totals(ctx, sel, tests, s.cfg.Source.Totals)
-		}
+func (s *Server) openPrometheus(ctx context.Context) (prom.Past, error) {
+	p, err := s.open(ctx, &node.Select{Match: func(*crdt.Series) bool { return false }})
+	if err != nil {
+		return prom.Past{}, err
 	}
-	return out
+	p.known.Shortfalls = nil // prom asks what each selector lacks
+	return prom.Past{
+		History: p.Source,
+		Regions: func(ctx context.Context) ([]prom.Region, error) {
+			regions, _, err := s.extents(ctx, p, &selection{})
+			return regions, err
+		},
+		Totals: func(ctx context.Context, sel node.Select, tests []history.Test) (t *node.Totals, err error) {
+			sel.Windows = true
+			if p.asked != nil {
+				t, err = p.asked.Totals(ctx, sel, tests, s.cfg.Source.Totals)
+			} else {
+				t, err = s.cfg.Source.Totals(ctx, sel)
+			}
+			if err == nil && t.Rollup != p.known.Rollup && !mutant.On("curves stand on totals of other rules") {
+				return nil, prom.ErrMoved
+			}
+			return t, err
+		},
+		Shortfalls: func(ctx context.Context, sel node.Select) ([]node.Shortfall, error) {
+			if p.known.Rollup == nil {
+				return nil, nil
+			}
+			sel.Windows, sel.Bare = true, true
+			t, err := s.cfg.Source.Totals(ctx, sel)
+			if err != nil {
+				return nil, err
+			}
+			return t.Shortfalls, nil
+		},
+	}, nil
 }
 
 // coverage asks what is known of every region, and nothing else.
@@ -73,10 +98,7 @@ func (s *Server) known(ctx context.Context, p past, sel *selection) (cov Coverag
 
 // extents tells how far each region is known in p.
 func (s *Server) extents(ctx context.Context, p past, sel *selection) ([]prom.Region, Coverage, error) {
-	from, err := s.coverage(ctx)
-	if err != nil {
-		return nil, Coverage{}, err
-	}
+	from := *p.known
 	of, alone, err := p.coverage(ctx)
 	if err != nil {
 		return nil, Coverage{}, err

@@ -45,6 +45,7 @@ type totalQuery struct {
 	enough    demand
 	time      *timeline // nil: lifetimes
 	large     *largeTurn
+	rolled    uint64 // by which rollup rules it is answered, if it is kept
 	text      string // the request but for time and what it wants of the coverage; equal for equal questions
 }
 

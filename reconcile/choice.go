@@ -86,6 +86,25 @@ func (c *Choice) Forgot() { clear(c.left) }
 // keep in their region are not answered for: nothing of them can lack.
 func (c *Choice) Open() bool { return c.lacking }
 
+// Lacks calls f for every metric of which what is answered is without some labels, sorted. What all versions say together lacks
+// those of each.
+func (c *Choice) Lacks(f func(m *Metric, labels []string)) {
+	for m, has := range c.has { // in any order: each for itself
+		labels := lacking(c.chosen[m])
+		if c.together[m] != nil {
+			labels = nil
+			for v := range has {
+				labels = append(labels, lacking(v)...)
+			}
+			slices.Sort(labels)
+			labels = slices.Compact(labels)
+		}
+		if len(labels) > 0 {
+			f(m, labels)
+		}
+	}
+}
+
 // Several reports whether more than one version of something is held.
 func (c *Choice) Several() bool { return len(c.several) > 0 }
 

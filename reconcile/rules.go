@@ -132,15 +132,39 @@ func (r *Rules) find(metric string) (*parsedRule, int) {
 	n, ok := r.of[metric]
 	if !ok {
 		n = 1 + slices.IndexFunc(r.list, func(p parsedRule) bool { return p.matches(metric) })
+		if r.of == nil { // Apart
+			return r.numbered(n)
+		}
 		if len(r.of) >= MaxSeries {
 			clear(r.of)
 		}
 		r.of[metric] = n
 	}
+	return r.numbered(n)
+}
+
+func (r *Rules) numbered(n int) (*parsedRule, int) {
 	if n == 0 {
 		return nil, 0
 	}
 	return &r.list[n-1], n
+}
+
+// Apart returns the same rules for readers beside the owner of r: they remember nothing, so that any number of goroutines may ask
+// them. It costs a comparison with every rule each time.
+func (r *Rules) Apart() *Rules {
+	if r == nil {
+		return nil
+	}
+	return &Rules{list: r.list, sum: r.sum}
+}
+
+// Windows returns whether other regions answer over time for series of a metric. It is as for totals, but that observed counters have
+// no sum over time: a curve of it is the difference of two readings, and falls where a source is first seen late.
+func (r *Rules) Windows(metric string, k crdt.Kind) bool {
+	p, _ := r.find(metric)
+	_, travels := r.Version(metric, k)
+	return travels && (p == nil || k != crdt.KindObserved || p.Observed == "")
 }
 
 // Find returns the rule of a metric and its number from 1, or 0 if it has none.
@@ -191,15 +215,15 @@ func addsUp(k crdt.Kind) bool {
 }
 
 // May returns the numbers of the rules that keep something of some metrics from other regions, in order: of all metrics if none
-// is named.
-func (r *Rules) May(metrics []string) (numbers []int) {
+// is named. Questions about windows lack observed counters that travel as sums.
+func (r *Rules) May(metrics []string, windows bool) (numbers []int) {
 	if r == nil {
 		return nil
 	}
 	for i := range r.list {
 		p := &r.list[i]
 		asked := len(metrics) == 0 || slices.ContainsFunc(metrics, func(m string) bool { _, n := r.find(m); return n == i+1 })
-		if asked && (p.Scope != ScopeGlobal || len(p.Drop) > 0) {
+		if asked && (p.Scope != ScopeGlobal || len(p.Drop) > 0 || windows && p.Observed != "") {
 			numbers = append(numbers, i+1)
 		}
 	}

@@ -50,11 +50,23 @@ func TestTheFirstRuleThatMatchesCounts(t *testing.T) {
 	if r.Alone("host.disk") || !r.Alone("proc.cpu") || !r.AnyAlone() || rulesFor(t, Rule{Match: "a", Scope: ScopeRegion}).AnyAlone() || (*Rules)(nil).AnyAlone() {
 		t.Error("only proc.cpu stays at its node")
 	}
+	if got, want := r.May(nil, true), []int{1, 2, 3, 4, 5, 6}; !slices.Equal(got, want) {
+		t.Errorf("rules that keep something of windows: %v, want %v", got, want)
+	}
+	apart := r.Apart()
+	for _, k := range []crdt.Kind{crdt.KindCounter, crdt.KindObserved} { // sums over sources have no windows
+		if got := apart.Windows("seen.all", k); got != (k == crdt.KindCounter) || apart.Windows("host.disk", k) || !apart.Windows("c.hits", k) {
+			t.Errorf("windows of seen.all travel: %v", got)
+		}
+	}
+	if apart.of != nil || apart.Sum() != r.Sum() || (*Rules)(nil).Apart() != nil || !(*Rules)(nil).Windows("a", crdt.KindObserved) {
+		t.Error("rules apart remember names, or are others")
+	}
 	for _, c := range []struct {
 		names []string
 		want  []int
 	}{{nil, []int{1, 2, 3, 5, 6}}, {[]string{"c.hits", "seen.all"}, nil}, {[]string{"host.disk", "b.hits"}, []int{2, 3}}} {
-		if got := r.May(c.names); !slices.Equal(got, c.want) {
+		if got := r.May(c.names, false); !slices.Equal(got, c.want) {
 			t.Errorf("rules that keep something of %v: %v, want %v", c.names, got, c.want)
 		}
 		for _, n := range c.want {

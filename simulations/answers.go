@@ -128,13 +128,18 @@ func (a *answers) reset(regions, series int) {
 // answersOf reads the totals of a core. A row is the core's: of its value is kept what somebody looks at later.
 func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
 	var wrong *Violation
-	walk, err := c.Walk(at, node.Select{Each: func(row *node.Row) error {
-		if wrong = w.takeRow(a, row); wrong != nil {
+	var rules *node.Rollup
+	walk, err := c.Walk(at, node.Select{Windows: true, Each: func(row *node.Row) error {
+		if wrong = ruledRow(rules, row); wrong == nil {
+			wrong = w.takeRow(a, row)
+		}
+		if wrong != nil {
 			return errWrong
 		}
 		return nil
 	}})
 	if err == nil {
+		rules = walk.Totals.Rollup
 		t := walk.Totals
 		a.reset(len(w.regions), len(w.truth.series))
 		a.coverage, a.short, a.bytes = t.Coverage, a.short[:0], nil
@@ -150,6 +155,23 @@ func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
 		return wrong
 	case err != nil:
 		return &Violation{Rule: "I13", What: fmt.Sprintf("does not answer: %v", err)}
+	}
+	return nil
+}
+
+// ruledRow holds a row against how windows are answered with at that moment: they are of the same series, or a curve would stand on the
+// lifetime of another one.
+func ruledRow(rules *node.Rollup, row *node.Row) *Violation {
+	if rules == nil || row.Region == rules.Region {
+		return nil
+	}
+	if !rules.Travels(row.Series.Name, row.Series.Kind) {
+		return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s of region %s, and not for its windows", row.Series, row.Region)}
+	}
+	for _, label := range rules.Lacks(row.Region, row.Series.Name, row.Series.Kind) {
+		if row.Series.Get(label) != "" {
+			return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s of region %s, and for its windows without %s", row.Series, row.Region, label)}
+		}
 	}
 	return nil
 }

@@ -101,5 +101,11 @@ var Around = []struct{ Name, Package, Test string }{
 	{"lag told as damage", "internal/audit", "TestLagIsNoDamage"},
 	{"what was spilled is replaced", "internal/audit", "TestAnySingleChangeIsFound"},
 	{"topic not waited for", "replay", "TestATopicThatBrokersDoNotKnowYetIsWaitedFor"},
+	{"windows of what stays", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
+	{"windows with labels that totals lack", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
+	{"windows of scope node from the region", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
+	{"answers kept under other rules", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
+	{"curves of a sum one by one", "query", "TestCurvesOfOneSumAreAddedWindowByWindow"},
+	{"curves stand on totals of other rules", "query", "TestRulesThatChangeWhileAQuestionIsRead"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }

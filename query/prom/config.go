@@ -30,13 +30,19 @@ func Lacking(since int64) string {
 		" may be missing: the hub takes them over from another one, ask again later or elsewhere"
 }
 
+// ErrMoved says that rollup rules changed while a request was read: lifetimes are of other series than curves. The past is to be opened
+// anew, and all read from it.
+var ErrMoved = errors.New("prom: rollup rules changed meanwhile: read again")
+
 // Past is what one request reads. When what was read until then does not fit what comes, History fails with history.ErrAgain, and all
 // is read again from it, Regions first.
 type Past struct {
 	History history.Source
 	Regions func(context.Context) ([]Region, error)
-	// Totals returns lifetimes, of series that pass tests; nil: Config.Totals. It too may fail with history.ErrAgain.
+	// Totals returns lifetimes, of series that pass tests; nil: Config.Totals. It too may fail with history.ErrAgain, or with ErrMoved.
 	Totals func(ctx context.Context, sel node.Select, tests []history.Test) (*node.Totals, error)
+	// Shortfalls returns what a selection lacks by rollup rules. nil: nothing.
+	Shortfalls func(ctx context.Context, sel node.Select) ([]node.Shortfall, error)
 }
 
 // Config is what an API needs. Zero fields take the documented default.
@@ -44,7 +50,7 @@ type Config struct {
 	// History is what is asked; required.
 	History history.Source
 	// Open returns what one request reads instead of History and Regions, at a node that asks others. nil: those.
-	Open func() Past
+	Open func(context.Context) (Past, error)
 	// Totals returns lifetimes, which say how high cumulative curves stand. nil: they begin at 0 with the first window read.
 	Totals func(context.Context, node.Select) (*node.Totals, error)
 	// Regions tells what is known of each region. nil: nothing is missing, and windows are complete up to now.
@@ -130,31 +136,33 @@ func (a *API) Mount(handle func(pattern string, h http.Handler)) {
 }
 
 // past returns what one request reads.
-func (a *API) past() Past {
+func (a *API) past(ctx context.Context) (Past, error) {
 	if a.cfg.Open != nil {
-		return a.cfg.Open()
+		return a.cfg.Open(ctx)
 	}
-	return Past{History: a.cfg.History, Regions: a.cfg.Regions}
+	return Past{History: a.cfg.History, Regions: a.cfg.Regions}, nil
 }
 
-// queryable returns the storage of one request and what is missing in it.
-func (a *API) queryable(ctx context.Context, p Past) (*queryable, []string, error) {
+// queryable returns the storage of one request.
+func (a *API) queryable(ctx context.Context, p Past) (*queryable, error) {
 	cfg := a.cfg
 	cfg.History, cfg.Regions = p.History, p.Regions
-	q := &queryable{cfg: &cfg, totals: p.Totals, now: a.cfg.Now().UnixMilli(), lookback: a.cfg.Lookback.Milliseconds(), regions: map[string]Region{}}
+	q := &queryable{
+		cfg: &cfg, totals: p.Totals, shortfalls: p.Shortfalls, now: a.cfg.Now().UnixMilli(), lookback: a.cfg.Lookback.Milliseconds(),
+		regions: map[string]Region{},
+	}
 	if cfg.Regions == nil {
-		return q, nil, nil
+		return q, nil
 	}
 	regions, err := cfg.Regions(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var gaps []string
 	for _, r := range regions {
 		q.regions[r.Name] = r
 		if r.Gap != "" {
-			gaps = append(gaps, r.Gap)
+			q.gaps = append(q.gaps, r.Gap)
 		}
 	}
-	return q, gaps, nil
+	return q, nil
 }

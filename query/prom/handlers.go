@@ -70,12 +70,16 @@ func (a *API) admitted(ctx context.Context, p *params, h handler) (answer, error
 		return answer{}, err
 	}
 	defer release()
-	for p.past = a.past(); ; {
-		found, err := h(ctx, p)
-		if !errors.Is(err, history.ErrAgain) {
-			return found, err
+	for p.past, err = a.past(ctx); err == nil; {
+		found, failed := h(ctx, p)
+		switch {
+		case errors.Is(failed, ErrMoved):
+			p.past, err = a.past(ctx)
+		case !errors.Is(failed, history.ErrAgain):
+			return found, failed
 		}
 	}
+	return answer{}, err
 }
 
 // query answers an expression at one time.
@@ -122,7 +126,7 @@ func (a *API) evaluate(ctx context.Context, p *params, prepare func(*queryable, 
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	q, gaps, err := a.queryable(ctx, p.past)
+	q, err := a.queryable(ctx, p.past)
 	if err != nil {
 		return answer{}, err
 	}
@@ -149,7 +153,7 @@ func (a *API) evaluate(ctx context.Context, p *params, prepare func(*queryable, 
 			value, warnings = v[:limit], warnings.Add(errTruncated)
 		}
 	}
-	out := answer{data: appendResult(nil, value), gaps: gaps, asked: true}
+	out := answer{data: appendResult(nil, value), gaps: q.gaps, asked: true}
 	out.annotate(warnings, p.text("query"))
 	return out, nil
 }
@@ -194,12 +198,15 @@ func (a *API) search(ctx context.Context, p *params, find func(*queryable, *cond
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	q, gaps, err := a.queryable(ctx, p.past)
+	q, err := a.queryable(ctx, p.past)
 	if err != nil {
 		return answer{}, err
 	}
 	all := set{}
 	for _, c := range selectors {
+		if err := q.short(ctx, c, "*"); err != nil {
+			return answer{}, err
+		}
 		some, err := find(q, c, in)
 		if err != nil {
 			return answer{}, err
@@ -209,7 +216,7 @@ func (a *API) search(ctx context.Context, p *params, find func(*queryable, *cond
 		}
 	}
 	list := all.sorted()
-	out := answer{gaps: gaps, asked: true}
+	out := answer{gaps: q.gaps, asked: true}
 	if limit > 0 && len(list) > limit {
 		list, out.warnings = list[:limit], []string{errTruncated.Error()}
 	}
@@ -237,12 +244,15 @@ func (a *API) series(ctx context.Context, p *params) (answer, error) {
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	q, gaps, err := a.queryable(ctx, p.past)
+	q, err := a.queryable(ctx, p.past)
 	if err != nil {
 		return answer{}, err
 	}
 	var all []labels.Labels
 	for _, c := range selectors {
+		if err := q.short(ctx, c, "*"); err != nil {
+			return answer{}, err
+		}
 		some, err := q.list(ctx, c, in, limit)
 		if err != nil {
 			return answer{}, err
@@ -251,7 +261,7 @@ func (a *API) series(ctx context.Context, p *params) (answer, error) {
 	}
 	slices.SortFunc(all, labels.Compare)
 	all = slices.CompactFunc(all, labels.Equal)
-	out := answer{gaps: gaps, asked: true, data: []byte{'['}}
+	out := answer{gaps: q.gaps, asked: true, data: []byte{'['}}
 	if limit > 0 && len(all) > limit {
 		all, out.warnings = all[:limit], []string{errTruncated.Error()}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -20,14 +21,31 @@ const finest = 10_000
 
 // queryable is the storage of one query.
 type queryable struct {
-	cfg       *Config
-	totals    func(context.Context, node.Select, []history.Test) (*node.Totals, error) // nil: cfg.Totals
-	regions   map[string]Region
-	selectors map[*matcher]selector
-	lookback  int64 // ms
-	plain     bool  // samples of windows as they are: no edges, no anchors between them
-	now       int64
-	samples   int // made so far
+	cfg        *Config
+	totals     func(context.Context, node.Select, []history.Test) (*node.Totals, error) // nil: cfg.Totals
+	shortfalls func(context.Context, node.Select) ([]node.Shortfall, error)             // nil: there are none
+	regions    map[string]Region
+	gaps       []string // what is missing of the mesh, for people
+	selectors  map[*matcher]selector
+	lookback   int64 // ms
+	plain      bool  // samples of windows as they are: no edges, no anchors between them
+	now        int64
+	samples    int // made so far
+}
+
+// short notes what an answer about some series lacks by rollup rules. It depends on their labels as the conditions do, and on others.
+func (q *queryable) short(ctx context.Context, c *conditions, labels ...string) error {
+	if q.shortfalls == nil {
+		return nil
+	}
+	sel := node.Select{Match: c.series, Names: c.named(), Labels: append(labels, c.labelNames()...)}
+	found, err := q.shortfalls(ctx, sel)
+	for _, f := range found {
+		if gap := "incomplete: " + f.String(); matchesAll(c.region, f.Region) && !slices.Contains(q.gaps, gap) {
+			q.gaps = append(q.gaps, gap)
+		}
+	}
+	return err
 }
 
 // plan learns from the expression of the query, which must be the one that runs.
@@ -69,6 +87,9 @@ func (q *queryable) read(ctx context.Context, h *storage.SelectHints, ms []*matc
 		if h.Start < r.Since {
 			v.notes.Add(errors.New(Lacking(r.Since))) // one, however many regions say so
 		}
+	}
+	if err := q.short(ctx, v.conditions, v.facts.labels...); err != nil {
+		return nil, err
 	}
 	v.evals = evalsOf(h, v.facts, q.lookback)
 	if n := v.evals.count(); n > int64(q.cfg.MaxSamples) {

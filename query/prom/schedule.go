@@ -15,6 +15,8 @@ type selector struct {
 	inSubquery bool  // evaluated at multiples of the step, not from the start of the query
 	offset     int64 // ms back from the time of evaluation
 	byNode     bool  // something above it groups or matches by node
+	// labels are those of the series that the answer depends on, "*" for all.
+	labels []string
 }
 
 // selectors finds the facts about every vector selector of an expression, by the first of its matchers: the engine hands
@@ -37,10 +39,38 @@ func selectors(expr parser.Expr) map[*matcher]selector {
 				s.byNode = s.byNode || x.VectorMatching != nil && x.VectorMatching.On && slices.Contains(x.VectorMatching.MatchingLabels, labelNode)
 			}
 		}
+		s.labels = seen(path)
 		out[vs.LabelMatchers[0]] = s
 		return nil
 	})
 	return out
+}
+
+// seen returns the labels of a selector's series that what is above it tells apart, the outermost first: those that the nearest sum
+// groups by, all if something between them looks at more.
+func seen(path []parser.Node) []string {
+	for _, above := range slices.Backward(path) {
+		switch x := above.(type) {
+		case *parser.AggregateExpr:
+			switch x.Op {
+			case parser.TOPK, parser.BOTTOMK, parser.LIMITK, parser.LIMIT_RATIO:
+				return []string{"*"}
+			}
+			if x.Without {
+				return []string{"*"}
+			}
+			return x.Grouping
+		case *parser.BinaryExpr:
+			if x.VectorMatching != nil {
+				return []string{"*"}
+			}
+		case *parser.Call:
+			if x.Func.Name == "label_replace" || x.Func.Name == "label_join" {
+				return []string{"*"}
+			}
+		}
+	}
+	return []string{"*"}
 }
 
 // evals are the times at which a selector is evaluated, in time of the data: first, first+step, ... up to last.

@@ -56,6 +56,20 @@ func (c *conditions) none() bool {
 	return len(c.names)+len(c.equal)+len(c.where)+len(c.labels)+len(c.kind)+len(c.region)+len(c.node) == 0
 }
 
+// labelNames returns the labels of series that they test.
+func (c *conditions) labelNames() (names []string) {
+	for _, l := range c.equal {
+		names = append(names, l.Name)
+	}
+	for _, w := range c.where {
+		names = append(names, w.Name)
+	}
+	for _, m := range c.labels {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
 // byNode reports whether the conditions name nodes. node="" asks for what has no node: the regions' totals.
 func (c *conditions) byNode() bool {
 	for _, m := range c.node {

@@ -130,7 +130,14 @@ func cumulative(k crdt.Kind) bool {
 	return k == crdt.KindCounter || k == crdt.KindUpDown || k == crdt.KindDistribution
 }
 
+// keyOf names a curve and the lifetime that it stands on. Generations are left out: sums without labels may have another one than what
+// they were made of, and of a series one generation lives.
 func keyOf(s *crdt.Series, o history.Owner) string {
+	if s.Gen != 0 {
+		plain := *s
+		plain.Gen = 0
+		s = &plain
+	}
 	b := append(append([]byte(o.Region), 0), o.Node...)
 	return string(s.AppendKey(append(b, 0)))
 }
