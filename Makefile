@@ -59,7 +59,7 @@ race: ## all quick tests, under the race detector
 
 slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, the page in a browser, real senders, coverage, fuzzing; goes on after a failure
 	status=0; for step in slow-tests slow-seeds slow-mutants browser senders coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
-	tools/fuzz.sh 15s || status=1; exit $$status
+	tools/fuzz.sh 8s || status=1; exit $$status
 
 slow-tests: kafka
 	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=15m $(filter-out meshd/cmd/meshd/internal/simulate,$(RACED)) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status

@@ -155,6 +155,9 @@ type Decoded struct {
 	Frame *wire.Frame // of FrameMsg, and of a Push that is not told by one before: what that means knows its session
 }
 
+// Append appends the message, as Decode reads it.
+func (d *Decoded) Append(dst []byte) ([]byte, error) { return wire.AppendMessage(dst, d.Msg) }
+
 // Decode parses a session message. Its frames keep no reference to b except FrameMsg.Raw.
 func Decode(b []byte) (Decoded, error) {
 	m, err := wire.ParseMessage(b)

@@ -31,7 +31,9 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, node.ErrNotHeld):
 		return http.StatusMisdirectedRequest
-	case errors.Is(err, errBusy), errors.Is(err, node.ErrClosed), errors.Is(err, node.ErrMoved), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, node.ErrReplay):
+		return http.StatusConflict
+	case errors.Is(err, errBusy), errors.Is(err, node.ErrBusy), errors.Is(err, node.ErrClosed), errors.Is(err, node.ErrMoved), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}
 	if errors.Is(err, node.ErrFull) {

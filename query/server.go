@@ -31,6 +31,8 @@ type Config struct {
 	Ready func() error
 	// Operator serves /v1/remove and /v1/drop. nil: no such route.
 	Operator Operator
+	// Replayer serves /v1/replay. nil: no such route.
+	Replayer Replayer
 	// Events serves /v1/events. nil: no such route.
 	Events http.Handler
 	// Settings serves /v1/config. nil: no such route.
@@ -101,6 +103,7 @@ type Server struct {
 	tokens   *tokenFile            // nil: no check
 	running  chan struct{}
 	waiting  chan struct{}
+	replays  chan struct{} // the one part of a log that is being joined
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 }
@@ -123,6 +126,7 @@ func New(cfg Config) (*Server, error) {
 		mux:     http.NewServeMux(),
 		cache:   newCache(cfg.History),
 		large:   make(chan struct{}, 1),
+		replays: make(chan struct{}, 1),
 		needs:   map[string]Role{},
 		found:   map[Role]http.Handler{},
 		running: make(chan struct{}, cfg.Concurrent),
@@ -180,6 +184,9 @@ func (s *Server) routes() {
 	if s.cfg.Operator != nil {
 		s.Handle("/v1/remove", Admin, s.allow(s.remove, http.MethodPost))
 		s.Handle("/v1/drop", Admin, s.allow(s.drop, http.MethodPost))
+	}
+	if s.cfg.Replayer != nil {
+		s.Handle("/v1/replay", Admin, s.allow(s.replay, http.MethodPost))
 	}
 	if s.cfg.Events != nil {
 		s.Handle("/v1/events", Write, s.cfg.Events)

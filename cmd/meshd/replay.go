@@ -23,14 +23,17 @@ import (
 )
 
 const replayUsage = `replay --from LOG --data DIR [flags]
+       meshd replay --from LOG --to HOST:PORT [flags]
 
-Joins what a durable log holds into the data directory of a hub that is stopped: an empty one is rebuilt, one that lacks
-something gets it, and what it has already changes nothing. Edges need none: their hubs hold what they counted. A replay
-that was ended goes on where it was when it is called again.`
+Joins what a durable log holds into the data directory of a hub that is stopped, or with --to into a hub that runs, at its
+pace: an empty one is rebuilt, one that lacks something gets it, and what it has already changes nothing. Edges need none: their hubs
+hold what they counted. A replay that was ended goes on where it was when it is called again.`
 
 // replayCall is a call of `meshd replay`.
 type replayCall struct {
 	from, since, only string
+	to, token         string // a hub that runs; "": one that is stopped
+	progress          string // the file that says how far it came
 	metric            string // only metrics that this pattern matches; "": all
 	wants             func(string) bool
 	cfg               *config.Config
@@ -38,12 +41,17 @@ type replayCall struct {
 	start             time.Time // zero: the oldest record
 }
 
-// resumeName is the file in a data directory that says how far a replay came.
-const resumeName = "replay.json"
+// resumeName is the file in a data directory that says how far a replay came, and runningName that in the current directory for a hub
+// that runs.
+const (
+	resumeName  = "replay.json"
+	runningName = "meshd-replay.json"
+)
 
 // resumed is what it holds. A replay of something else begins anew.
 type resumed struct {
 	From   string         `json:"from"`
+	To     string         `json:"to,omitempty"`
 	Since  string         `json:"since,omitempty"`
 	Only   string         `json:"only,omitempty"`
 	Metric string         `json:"metric,omitempty"`
@@ -59,16 +67,44 @@ func runReplay(args []string, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	limitMemory(c.cfg.Memory)
-	log, err := c.at.Open(ctx, replay.Options{Mesh: c.cfg.Mesh, ReadOnly: true})
+	mesh := c.cfg.Mesh
+	var into *replayInto
+	if c.to != "" {
+		if into, mesh, err = openRunning(ctx, c.to, c.token); err != nil {
+			return err
+		}
+	}
+	log, err := c.at.Open(ctx, replay.Options{Mesh: mesh, ReadOnly: true})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // it was read only
+	if into == nil {
+		if into, err = c.openLone(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.run(ctx, log, into, out), into.close())
+}
+
+// replayInto is the hub that a log is replayed into.
+type replayInto struct {
+	archive.Target
+	totals  func(context.Context) (map[metricIn]metricSum, error)
+	close   func() error
+	running bool // it counts meanwhile, and how many series there are is not known
+}
+
+// openLone opens the data directory of a hub that is stopped.
+func (c *replayCall) openLone() (*replayInto, error) {
 	hub, err := openLone(c.cfg, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: max(c.cfg.LogLevel, slog.LevelWarn)})))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(c.run(ctx, log, hub, out), hub.close())
+	return &replayInto{
+		Target: hub.node, close: hub.close,
+		totals: func(ctx context.Context) (map[metricIn]metricSum, error) { return sumTotals(ctx, hub.node) },
+	}, nil
 }
 
 func newReplayCall(args []string, out io.Writer) (*replayCall, error) {
@@ -77,6 +113,9 @@ func newReplayCall(args []string, out io.Writer) (*replayCall, error) {
 	fs.SortFlags = false
 	fs.Usage = func() {}
 	fs.StringVar(&c.from, "from", "", "`log` to read, as --archive of meshd run names it (default that of the --config file)")
+	fs.StringVar(&c.to, "to", "", "`host:port` of the HTTP API of a hub that runs, instead of a data directory")
+	tokenFile := fs.String("token-file", "", "`file` with the bearer token of role admin that the hub demands")
+	fs.StringVar(&c.progress, "progress", "", "`file` that says how far it came (default "+resumeName+" in --data, or with --to "+runningName+" here)")
 	fs.StringVar(&c.since, "since", "", "`time` such as 2026-03-14T15:00:00Z: only what was appended from then on")
 	fs.StringVar(&c.only, "only-region", "", "only what was counted in this `region`")
 	fs.StringVar(&c.metric, "only-metric", "", "only metrics that this `pattern` matches, such as 'shop.*'; windows of others may come with theirs")
@@ -101,35 +140,51 @@ func newReplayCall(args []string, out io.Writer) (*replayCall, error) {
 	if c.cfg, err = config.Load(settings, os.Environ()); err != nil {
 		return nil, usagef("replay: %w", err)
 	}
-	if c.cfg.Role != "hub" {
-		return nil, usagef("replay: an edge needs none: its hubs hold what it counted")
+	if c.token, err = config.ReadToken(*tokenFile); err != nil {
+		return nil, usagef("replay: --token-file: %w", err)
 	}
+	switch {
+	case c.to != "" && fs.Changed("data"):
+		return nil, usagef("replay: --to is a hub that runs, --data one that is stopped: choose one")
+	case c.to == "" && c.cfg.Role != "hub":
+		return nil, usagef("replay: an edge needs none: its hubs hold what it counted")
+	case c.progress != "":
+	case c.to != "":
+		c.progress = runningName
+	default:
+		c.progress = filepath.Join(c.cfg.Data, resumeName)
+	}
+	return c, c.choose()
+}
+
+// choose reads what of which log is wanted.
+func (c *replayCall) choose() (err error) {
 	if c.from == "" {
 		c.from = c.cfg.Archive
 	}
 	if c.at, err = replay.ParseLocation(c.from); err != nil {
-		return nil, usagef("replay: --from: %w", err)
+		return usagef("replay: --from: %w", err)
 	}
 	if c.metric != "" {
 		if c.wants, err = glob.Compile(c.metric); err != nil {
-			return nil, usagef("replay: --only-metric: %w", err)
+			return usagef("replay: --only-metric: %w", err)
 		}
 	}
 	if c.since != "" {
 		if c.start, err = time.Parse(time.RFC3339, c.since); err != nil {
-			return nil, usagef("replay: --since %q: want a time such as 2026-03-14T15:00:00Z", c.since)
+			return usagef("replay: --since %q: want a time such as 2026-03-14T15:00:00Z", c.since)
 		}
 	}
-	return c, nil
+	return nil
 }
 
-// run replays the log into a hub that runs alone.
-func (c *replayCall) run(ctx context.Context, log replay.Log, hub *lone, out io.Writer) error {
-	before, err := sumTotals(ctx, hub.node)
+// run replays the log.
+func (c *replayCall) run(ctx context.Context, log replay.Log, into *replayInto, out io.Writer) error {
+	before, err := into.totals(ctx)
 	if err != nil {
 		return err
 	}
-	r := &archive.Rebuild{Log: log, Into: hub.node, Region: c.only, Metrics: c.wants, Keep: c.keep}
+	r := &archive.Rebuild{Log: log, Into: into, Region: c.only, Metrics: c.wants, Keep: c.keep}
 	if !c.start.IsZero() {
 		if r.Since, err = log.At(ctx, c.start); err != nil {
 			return err
@@ -148,7 +203,7 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, hub *lone, out io.
 	if err != nil {
 		return fmt.Errorf("%w; call it again to go on", err)
 	}
-	after, err := sumTotals(ctx, hub.node)
+	after, err := into.totals(ctx)
 	if err != nil {
 		return err
 	}
@@ -156,10 +211,10 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, hub *lone, out io.
 	if end.Unnamed > 0 {
 		fmt.Fprintf(out, "%d cells were left out: what they are of is said before --since\n\n", end.Unnamed)
 	}
-	if err := renderTotals(out, before, after); err != nil {
+	if err := renderTotals(out, before, after, !into.running); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(c.cfg.Data, resumeName)); !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(c.progress); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -167,7 +222,7 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, hub *lone, out io.
 
 // resume reads how far an earlier call for the same came.
 func (c *replayCall) resume() (archive.Resume, error) {
-	raw, err := os.ReadFile(filepath.Join(c.cfg.Data, resumeName))
+	raw, err := os.ReadFile(c.progress)
 	if errors.Is(err, os.ErrNotExist) {
 		return archive.Resume{}, nil
 	}
@@ -176,16 +231,16 @@ func (c *replayCall) resume() (archive.Resume, error) {
 		err = json.Unmarshal(raw, &was)
 	}
 	if err != nil {
-		return archive.Resume{}, fmt.Errorf("%s: %w: delete it to replay from the beginning", resumeName, err)
+		return archive.Resume{}, fmt.Errorf("%s: %w: delete it to replay from the beginning", c.progress, err)
 	}
-	if was.From != c.from || was.Since != c.since || was.Only != c.only || was.Metric != c.metric {
+	if was.From != c.from || was.To != c.to || was.Since != c.since || was.Only != c.only || was.Metric != c.metric {
 		return archive.Resume{}, nil
 	}
 	return was.Resume, nil
 }
 
 func (c *replayCall) keep(at archive.Resume) error {
-	return archive.Store(c.cfg.Data, resumeName, resumed{From: c.from, Since: c.since, Only: c.only, Metric: c.metric, Resume: at})
+	return archive.Store(filepath.Dir(c.progress), filepath.Base(c.progress), resumed{From: c.from, To: c.to, Since: c.since, Only: c.only, Metric: c.metric, Resume: at})
 }
 
 // lone is a hub without peers and doors.

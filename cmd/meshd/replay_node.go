@@ -68,11 +68,15 @@ func sumTotals(ctx context.Context, n *node.Node) (map[metricIn]metricSum, error
 }
 
 // renderTotals writes what a replay changed, by metric and region.
-func renderTotals(out io.Writer, before, after map[metricIn]metricSum) error {
+func renderTotals(out io.Writer, before, after map[metricIn]metricSum, series bool) error {
 	keys := slices.SortedFunc(maps.Keys(after), func(a, b metricIn) int {
 		return cmp.Or(cmp.Compare(a.metric, b.metric), cmp.Compare(a.region, b.region))
 	})
-	if _, err := fmt.Fprintf(out, "%-32s %-12s %18s %18s %18s %8s\n", "METRIC", "REGION", "BEFORE", "AFTER", "DIFFERENCE", "SERIES"); err != nil {
+	count := func(string) string { return "" }
+	if series {
+		count = func(s string) string { return fmt.Sprintf(" %8s", s) }
+	}
+	if _, err := fmt.Fprintf(out, "%-32s %-12s %18s %18s %18s%s\n", "METRIC", "REGION", "BEFORE", "AFTER", "DIFFERENCE", count("SERIES")); err != nil {
 		return err
 	}
 	same := 0
@@ -82,7 +86,8 @@ func renderTotals(out io.Writer, before, after map[metricIn]metricSum) error {
 			same++
 			continue
 		}
-		if _, err := fmt.Fprintf(out, "%-32s %-12s %18s %18s %18s %+8d\n", k.metric, k.region, b.text(), a.text(), difference(b, a), a.series-b.series); err != nil {
+		if _, err := fmt.Fprintf(out, "%-32s %-12s %18s %18s %18s%s\n", k.metric, k.region, b.text(), a.text(), difference(b, a),
+			count(fmt.Sprintf("%+d", a.series-b.series))); err != nil {
 			return err
 		}
 	}

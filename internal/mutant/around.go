@@ -98,6 +98,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"frames beyond a gap not told", "node", "TestReplayInAnyOrderGivesTheSame"},
 	{"filtered frame moves the cursor", "node", "TestAFilteredReplayClaimsNothing"},
 	{"settled whatever comes", "reconcile", "TestAChoiceIsSettledAnewWhenSomethingChanged"},
+	{"replays side by side", "query", "TestOnePartOfALogAtATime"},
 	{"lag told as damage", "internal/audit", "TestLagIsNoDamage"},
 	{"what was spilled is replaced", "internal/audit", "TestAnySingleChangeIsFound"},
 	{"topic not waited for", "replay", "TestATopicThatBrokersDoNotKnowYetIsWaitedFor"},
