@@ -82,7 +82,7 @@ func (c *Core) startPersist() {
 	if c.pending != nil {
 		return
 	}
-	if c.startRemovals() || c.startDrops() || c.startBudget() || c.startForgets() || c.startWindows() {
+	if c.hub != nil && startOrders(c, c.hub.removals) || startOrders(c, c.drops.register) || c.startBudget() || c.startForgets() || c.startWindows() {
 		return
 	}
 	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {

@@ -115,7 +115,7 @@ type hubState struct {
 	exports  uint32            // how often it was begun anew
 	cold     coldStore
 	aged     map[crdt.Origin]uint64 // cursors at the comparison before: what a peer lacks of it, it lacks for long
-	removals removals
+	removals *register[wire.Removal]
 	counted  map[string]bool // nodes whose gauges counted at the last comparison
 	forget   forgetting
 	retired  []retired       // dead entries to drop
@@ -153,7 +153,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	c := &Core{
 		cfg: cfg, cat: reconcile.NewCatalog(), sessions: map[uint64]*session{}, hubs: map[crdt.Incarnation]int{}, tokens: newTokens(cfg.Limits),
 		own:    crdt.Origin{Class: crdt.ClassNode, Region: cfg.Region, Node: cfg.Node, Inc: cfg.Inc},
-		stated: statements{}, drops: drops{all: map[string]wire.Drop{}}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
+		stated: statements{}, quarantined: map[crdt.Origin]*quarantine{}, built: map[frameKey]*builtFrame{},
 	}
 	var err error
 	if c.win, err = newWindows(&c.cfg, c.own); err != nil {
@@ -167,6 +167,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 			return nil, fmt.Errorf("node: downlink: %w", err)
 		}
 	}
+	c.drops = c.newDrops()
 	c.scopes.choices = map[string]*reconcile.Choice{}
 	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series, forgetMs: cfg.ForgetAfter}
 	c.config.own.Forget.Alone = cfg.ForgetAlone
@@ -188,8 +189,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		}, c.cat),
 		cold: newColdStore(c.cat),
 		aged: map[crdt.Origin]uint64{}, counted: map[string]bool{}, beyond: map[string]bool{},
-		removals: removals{turns: map[process]uint64{}},
-		forget:   newForgetting(),
+		removals: c.newRemovals(), forget: newForgetting(),
 	}
 	c.hub.entries.Heard = c.hearsHub
 	c.live = c.hub.region.Replica(c.own)

@@ -29,8 +29,8 @@ func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
-		rec.drops, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.streams, rec.open, rec.take,
-		rec.tokens, rec.config, rec.removals, rec.budget, rec.events,
+		rec.dropped, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.streams, rec.open, rec.take,
+		rec.tokens, rec.config, rec.removed, rec.budget, rec.events,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
@@ -303,4 +303,15 @@ func (rec *recovery) config() error {
 		}
 		return err
 	})
+}
+
+// dropped reads which series were dropped, before any cell is read.
+func (rec *recovery) dropped() error { return rec.c.drops.read(rec.r) }
+
+// removed reads which nodes were removed.
+func (rec *recovery) removed() error {
+	if rec.c.hub == nil {
+		return nil
+	}
+	return rec.c.hub.removals.read(rec.r)
 }

@@ -131,8 +131,10 @@ func (c *Core) peerUp(in PeerUp) {
 		c.Counts.Unnamed += uint64(more)
 	}
 	c.send(s, h)
-	c.tellRemovals(s)
-	c.tellDrops(s)
+	if c.hub != nil {
+		c.hub.removals.tellAll(c, s)
+	}
+	c.drops.tellAll(c, s)
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.watch.Expect(s.peer.Node)
 		c.isBack(process{s.peer.Region, s.peer.Node})
