@@ -45,7 +45,7 @@ type Totals struct {
 	// Shortfalls say what rows of other regions lack because rollup rules keep it there, by region and rule.
 	Shortfalls []Shortfall
 	// Rollup says how questions about time follow rollup rules, see Select.Windows. It stays the same until something of it changes.
-	// nil: no rule says anything.
+	// nil: no rule says anything, and nothing was dropped.
 	Rollup *Rollup
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // scope is the past as rollup rules leave it, for one request. Windows lie there with all labels, those of other regions too. A
-// question about time gets what the totals beside it have: of other regions nothing of what stays there, and sums where
+// question about time gets what the totals beside it have: nothing that was dropped, of other regions nothing of what stays there, and sums where
 // totals are sums; at an edge of what is of scope node what this edge counted.
 type scope struct {
 	history.Source                // what is asked
@@ -117,6 +117,7 @@ func (s *scope) home(sel *history.Selection) []part {
 	}
 	all := *sel
 	all.Regions = []string{s.rules.Region}
+	all.Match = func(x *crdt.Series) bool { return (sel.Match == nil || sel.Match(x)) && !s.rules.Dropped(x) }
 	if sel.ByNode || !s.rules.AnyAlone() || s.own == nil || mutant.On("windows of scope node from the region") {
 		return []part{{s.Source, all}}
 	}
@@ -143,7 +144,7 @@ func (s *scope) away(ctx context.Context, sel *history.Selection) (history.Selec
 	out.Tests = slices.DeleteFunc(slices.Clone(sel.Tests), func(t history.Test) bool { return lacked[t.Label] })
 	out.Match = func(x *crdt.Series) bool {
 		w := s.way(x.Name, x.Kind, out.Regions)
-		return w.travels && slices.ContainsFunc(w.lacks, func(l []string) bool { return sel.Wants(without(x, l)) })
+		return w.travels && !s.rules.Dropped(x) && slices.ContainsFunc(w.lacks, func(l []string) bool { return sel.Wants(without(x, l)) })
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"meshd/crdt"
 	"meshd/history"
 	"meshd/history/historytest"
+	"meshd/internal/wire"
 	"meshd/node"
 	"meshd/reconcile"
 )
@@ -23,7 +25,7 @@ func rollup(t *testing.T, number uint64, list []reconcile.Rule, lacks map[node.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	return node.NewRollup("eu", false, number, rules, lacks)
+	return node.NewRollup("eu", false, number, rules, lacks, []wire.Drop{{Metric: "old.*", Labels: []crdt.Label{{Name: "host", Value: "a"}}, Gen: 7}})
 }
 
 func scoped(src history.Source, rules *node.Rollup) *scope {
@@ -183,5 +185,27 @@ func TestRulesThatChangeWhileAQuestionIsRead(t *testing.T) {
 	s.ServeHTTP(w, httptest.NewRequest("GET", fmt.Sprintf("/api/v1/query?query=m&time=%d", hour/1000+20), nil))
 	if want := `"result":[{"metric":{"__name__":"m","region":"us"},"value":[1709528420,"5"]}]`; !strings.Contains(w.Body.String(), want) {
 		t.Errorf("got %s, want %s", w.Body, want)
+	}
+}
+
+// What was dropped is in no answer; what is counted on it since is, in sums of all that lives.
+func TestWindowsOfWhatWasDroppedAreLeftOut(t *testing.T) {
+	on := func(host string, gen uint32) *crdt.Series {
+		s := series(crdt.KindCounter, "old.m", "host", host)
+		s.Gen = gen
+		return s
+	}
+	src := new(historytest.Source)
+	for _, region := range []string{"eu", "us"} {
+		for i, s := range []*crdt.Series{on("a", 0), on("a", 7), on("b", 0)} {
+			src.Add(history.Owner{Region: region}, s, point(0, 10, counter(fmt.Sprint(1+10*i))))
+		}
+	}
+	s := scoped(src, rollup(t, 1, nil, map[node.Rolled][]string{{Region: "us", Metric: "old.m", Kind: crdt.KindCounter}: {"host"}}))
+	got := texts(t, s, history.Selection{To: 1 << 60})
+	slices.Sort(got)
+	want := []string{`eu counter:old.m{host="a"} 0+10=11`, `eu counter:old.m{host="b"} 0+10=21`, `us counter:old.m 0+10=32`}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }

@@ -48,6 +48,19 @@ func glob(pattern, s string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
+// Dropped reports whether a series is of a generation that some drop is above.
+func Dropped(drops []wire.Drop, s *crdt.Series) bool {
+	for i := range drops {
+		if drops[i].Gen > s.Gen && matches(&drops[i], s) {
+			return true
+		}
+	}
+	return false
+}
+
+// Drops returns all that is dropped, in the order in which it was heard of. It is shared and must not be changed.
+func (c *Catalog) Drops() []wire.Drop { return slices.Clip(c.drops) }
+
 // Drop raises the generation of the series that d matches and returns those that are gone by it.
 func (c *Catalog) Drop(d wire.Drop) (gone []SeriesID) {
 	c.drops = append(c.drops, d)

@@ -162,7 +162,13 @@ func (w *World) answersOf(a *answers, c *node.Core, at node.Time) *Violation {
 // ruledRow holds a row against how windows are answered with at that moment: they are of the same series, or a curve would stand on the
 // lifetime of another one.
 func ruledRow(rules *node.Rollup, row *node.Row) *Violation {
-	if rules == nil || row.Region == rules.Region {
+	if rules == nil {
+		return nil
+	}
+	if rules.Dropped(row.Series) {
+		return &Violation{Rule: "I3", What: fmt.Sprintf("answers for %s of region %s, whose windows are dropped", row.Series, row.Region)}
+	}
+	if row.Region == rules.Region {
 		return nil
 	}
 	if !rules.Travels(row.Series.Name, row.Series.Kind) {

@@ -105,6 +105,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"windows of what stays", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
 	{"windows with labels that totals lack", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
 	{"windows of scope node from the region", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
+	{"windows of what was dropped", "query", "TestWindowsOfWhatWasDroppedAreLeftOut"},
 	{"answers kept under other rules", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
 	{"curves of a sum one by one", "query", "TestCurvesOfOneSumAreAddedWindowByWindow"},
 	{"curves stand on totals of other rules", "query", "TestRulesThatChangeWhileAQuestionIsRead"},

@@ -156,6 +156,15 @@ func TestTimeFollowsRollupRulesAsLifetimesDo(t *testing.T) {
 		m.ruled(t, 10)
 		time.Sleep(20 * time.Second)
 		same("no rules again", map[string]int{"clicks": 6, "local.hits": 6, "own.hits": 6}, "")
+		if err := m.machines["eu-h1"].proc.Load().node.DropSeries(t.Context(), "clicks", []crdt.Label{{Name: "shop", Value: "1"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		same("dropped", map[string]int{"clicks": 4, "local.hits": 6, "own.hits": 6}, "")
+		m.configure(t, `{"rollup":[{"match":"clicks","drop":["shop"]}]}`)
+		m.ruled(t, 20)
+		time.Sleep(20 * time.Second)
+		same("dropped, and rules", map[string]int{"clicks": 4, "local.hits": 6, "own.hits": 6}, "clicks")
 	})
 }
 
