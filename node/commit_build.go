@@ -1,0 +1,201 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"meshd/crdt"
+	"meshd/internal/wire"
+	"meshd/reconcile"
+)
+
+// builder collects the increments of a commit.
+type builder struct {
+	c      *Core
+	incs   map[reconcile.SeriesID]*crdt.Value // what is added; for gauges the value that results
+	failed map[reconcile.SeriesID]error
+	wins   map[crdt.Window]map[reconcile.SeriesID]*crdt.Value // what is added to fine windows
+	placed int                                                // how many of these there are
+	refs   map[reconcile.SeriesID]uint32
+	added  []addedBatch
+}
+
+// addedBatch remembers which series the items of a batch went to, should a cell turn out to be full.
+type addedBatch struct {
+	batch *Batch
+	ids   []reconcile.SeriesID
+}
+
+func newBuilder(c *Core) *builder {
+	return &builder{
+		c: c, incs: map[reconcile.SeriesID]*crdt.Value{}, failed: map[reconcile.SeriesID]error{},
+		wins: map[crdt.Window]map[reconcile.SeriesID]*crdt.Value{}, refs: map[reconcile.SeriesID]uint32{},
+	}
+}
+
+// add merges a batch. Items that cannot be counted are rejected one by one.
+func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
+	res := Result{}
+	ids := make([]reconcile.SeriesID, len(batch.Items))
+	for i := range batch.Items {
+		it := &batch.Items[i]
+		ids[i] = ^reconcile.SeriesID(0)
+		if tc.seen(it.Token) {
+			res.Duplicates++
+			continue
+		}
+		if it.Series == nil { // a rule at the door dropped it, and it is kept as it was
+			ids[i] = eventsNoCells
+			tc.mark(it.Token, b.c.wall)
+			res.Accepted++
+			continue
+		}
+		id, err := b.series(it.Series)
+		if err == nil {
+			err = b.grow(id, &it.Inc)
+		}
+		if err != nil {
+			res.Rejected = append(res.Rejected, Rejection{Index: i, Err: err})
+			continue
+		}
+		ids[i] = id
+		b.place(id, it)
+		tc.mark(it.Token, b.c.wall)
+		res.Accepted++
+	}
+	if batch.Lost > 0 {
+		b.lost(batch.Lost)
+	}
+	b.added = append(b.added, addedBatch{batch, ids})
+	return res
+}
+
+func (b *builder) lost(n uint64) {
+	id, err := b.series(&crdt.Series{Name: LostMetric, Kind: crdt.KindCounter})
+	if err == nil {
+		it := &Item{Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(n)}}
+		if err = b.grow(id, &it.Inc); err == nil {
+			b.place(id, it)
+		}
+	}
+	if err != nil {
+		b.c.Counts.Rejected++
+	}
+}
+
+// series returns the number of s, or that of the overflow series when the node may have no more.
+func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
+	s = b.c.cat.Writable(s)
+	if id, ok := b.c.cat.Find(s); ok {
+		if v, _ := b.c.live.Cell(id); v != nil || b.incs[id] != nil {
+			return id, nil
+		}
+	}
+	if err := s.Check(); err != nil {
+		return 0, err
+	}
+	if s.Get(crdt.RollupLabel) != "" {
+		return 0, fmt.Errorf("node: %w: the label %s says what a sum lacks, nobody counts on it", crdt.ErrSeries, crdt.RollupLabel)
+	}
+	if b.c.live.Len()+len(b.incs) >= b.c.cfg.Limits.Series {
+		b.c.Counts.Overflowed++
+		s = &crdt.Series{Name: OverflowMetric, Kind: s.Kind}
+	}
+	return b.c.cat.Intern(s)
+}
+
+func (b *builder) grow(id reconcile.SeriesID, inc *crdt.Value) error {
+	if kind := b.c.cat.Series(id).Kind; inc.Kind != kind {
+		return fmt.Errorf("node: %w: a %s increment for a %s series", crdt.ErrKind, inc.Kind, kind)
+	}
+	cur := b.incs[id]
+	if inc.Kind == crdt.KindGauge { // a setting replaces and an adjustment builds on the last value: order matters
+		if cur == nil {
+			cur = b.cell(id)
+		}
+		next, err := cur.Next(inc)
+		if err == nil && next.X != nil { // a setting that comes late changes nothing
+			b.incs[id] = &next
+		}
+		return err
+	}
+	if cur == nil {
+		v := crdt.Bottom(inc.Kind)
+		cur = &v
+	}
+	if err := cur.Grow(inc); err != nil {
+		return err
+	}
+	b.incs[id] = cur
+	return nil
+}
+
+func (b *builder) cell(id reconcile.SeriesID) *crdt.Value {
+	if v, _ := b.c.live.Cell(id); v != nil {
+		return v
+	}
+	v := crdt.Bottom(b.c.cat.Series(id).Kind)
+	return &v
+}
+
+// finish makes frames of what was collected, each under a seq of its own.
+func (b *builder) finish(p *pending) {
+	head := b.c.live.Progress[crdt.StreamLifetime].Cursor
+	ref := uint32(b.c.live.Refs())
+	var f *wire.Frame
+	size := 0
+	for _, id := range slices.Sorted(maps.Keys(b.incs)) {
+		v := *b.incs[id]
+		if v.Kind != crdt.KindGauge {
+			next, err := b.cell(id).Next(&v)
+			if err != nil {
+				b.failed[id] = err
+				continue
+			}
+			if v.X != nil && next.X == nil {
+				continue // seen before: the cell has all of it
+			}
+			v = next
+		}
+		if f == nil {
+			head++
+			f = &wire.Frame{Origin: b.c.own, From: head - 1, To: head, Head: head}
+			p.own, size = append(p.own, f), 0
+		}
+		r, ok := b.c.live.Ref(id)
+		if !ok {
+			r, ref = ref, ref+1
+			b.refs[id] = r
+			s := b.c.cat.Series(id)
+			f.Defs = append(f.Defs, wire.Def{Ref: r, Seq: f.To, Series: *s})
+			size += 64 + len(s.Name) + 32*len(s.Labels)
+		}
+		f.Cells = append(f.Cells, wire.Cell{Ref: r, Seq: f.To, Value: v})
+		size += 16
+		if v.X != nil {
+			size += v.X.Size()
+		}
+		if size >= seqBytes {
+			f = nil
+		}
+	}
+	b.reject(p)
+}
+
+// reject takes back the items of series whose cell cannot take the sum of this commit.
+func (b *builder) reject(p *pending) {
+	if len(b.failed) == 0 {
+		return
+	}
+	for n := range p.replies {
+		res := &p.replies[n].Result
+		for i, id := range b.added[n].ids {
+			if err := b.failed[id]; err != nil {
+				res.Accepted--
+				res.Rejected = append(res.Rejected, Rejection{Index: i, Err: err})
+				p.tokens.unmark(b.added[n].batch.Items[i].Token)
+			}
+		}
+	}
+}
