@@ -239,7 +239,7 @@ func (c *Core) shortfalls(sel *Select) (out []Shortfall) {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("stays there by rollup rule %d: ask a node of that region", n)})
 				continue
 			}
-			if lacks := named(rule.Drop, sel.Labels); len(lacks) > 0 {
+			if lacks := named(rule.Drop, sel); len(lacks) > 0 {
 				out = append(out, Shortfall{region, rule.Match, fmt.Sprintf("comes without %s by rollup rule %d", strings.Join(lacks, ", "), n)})
 			}
 			if sel.Windows && rule.Observed != "" {
@@ -290,9 +290,10 @@ func (c *Core) sumless(sel *Select) map[int]bool {
 	return out
 }
 
-func named(names, among []string) (out []string) {
+// named returns the names that a selection depends on.
+func named(names []string, sel *Select) (out []string) {
 	for _, n := range names {
-		if slices.Contains(among, n) || slices.Contains(among, "*") {
+		if slices.Contains(sel.Labels, n) || slices.Contains(sel.Labels, "*") && !slices.Contains(sel.Except, n) {
 			out = append(out, n)
 		}
 	}

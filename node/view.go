@@ -17,6 +17,7 @@ type Select struct {
 	ByNode bool
 	// Labels are the labels that Match, or what is made of the rows, depends on, "*" for all: Totals.Shortfalls is about them.
 	Labels []string
+	Except []string // that do not matter, though Labels are all
 	// Limit bounds the rows of the answer; 0 takes 100,000 (about 100 MB of labels and values at the largest). More
 	// is refused with ErrTooMany, never cut short: a total of some of the rows would look like a total.
 	Limit int

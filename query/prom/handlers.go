@@ -204,7 +204,7 @@ func (a *API) search(ctx context.Context, p *params, find func(*queryable, *cond
 	}
 	all := set{}
 	for _, c := range selectors {
-		if err := q.short(ctx, c, "*"); err != nil {
+		if err := q.short(ctx, c, []string{"*"}, nil); err != nil {
 			return answer{}, err
 		}
 		some, err := find(q, c, in)
@@ -250,7 +250,7 @@ func (a *API) series(ctx context.Context, p *params) (answer, error) {
 	}
 	var all []labels.Labels
 	for _, c := range selectors {
-		if err := q.short(ctx, c, "*"); err != nil {
+		if err := q.short(ctx, c, []string{"*"}, nil); err != nil {
 			return answer{}, err
 		}
 		some, err := q.list(ctx, c, in, limit)

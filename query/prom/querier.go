@@ -34,11 +34,11 @@ type queryable struct {
 }
 
 // short notes what an answer about some series lacks by rollup rules. It depends on their labels as the conditions do, and on others.
-func (q *queryable) short(ctx context.Context, c *conditions, labels ...string) error {
+func (q *queryable) short(ctx context.Context, c *conditions, labels, except []string) error {
 	if q.shortfalls == nil {
 		return nil
 	}
-	sel := node.Select{Match: c.series, Names: c.named(), Labels: append(labels, c.labelNames()...)}
+	sel := node.Select{Match: c.series, Names: c.named(), Labels: append(slices.Clip(labels), c.labelNames()...), Except: except}
 	found, err := q.shortfalls(ctx, sel)
 	for _, f := range found {
 		if gap := "incomplete: " + f.String(); matchesAll(c.region, f.Region) && !slices.Contains(q.gaps, gap) {
@@ -88,7 +88,7 @@ func (q *queryable) read(ctx context.Context, h *storage.SelectHints, ms []*matc
 			v.notes.Add(errors.New(Lacking(r.Since))) // one, however many regions say so
 		}
 	}
-	if err := q.short(ctx, v.conditions, v.facts.labels...); err != nil {
+	if err := q.short(ctx, v.conditions, v.facts.labels, v.facts.except); err != nil {
 		return nil, err
 	}
 	v.evals = evalsOf(h, v.facts, q.lookback)

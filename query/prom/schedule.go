@@ -17,6 +17,7 @@ type selector struct {
 	byNode     bool  // something above it groups or matches by node
 	// labels are those of the series that the answer depends on, "*" for all.
 	labels []string
+	except []string // that it does not depend on, though labels are all
 }
 
 // selectors finds the facts about every vector selector of an expression, by the first of its matchers: the engine hands
@@ -39,38 +40,37 @@ func selectors(expr parser.Expr) map[*matcher]selector {
 				s.byNode = s.byNode || x.VectorMatching != nil && x.VectorMatching.On && slices.Contains(x.VectorMatching.MatchingLabels, labelNode)
 			}
 		}
-		s.labels = seen(path)
+		s.labels, s.except = seen(path)
 		out[vs.LabelMatchers[0]] = s
 		return nil
 	})
 	return out
 }
 
-// seen returns the labels of a selector's series that what is above it tells apart, the outermost first: those that the nearest sum
-// groups by, all if something between them looks at more.
-func seen(path []parser.Node) []string {
+// seen returns the labels of a selector's series that what is above it, the outermost first, tells apart: those that the nearest sum
+// groups by, all but some if it sums without those, all if something between them looks at more.
+func seen(path []parser.Node) (labels, except []string) {
 	for _, above := range slices.Backward(path) {
 		switch x := above.(type) {
 		case *parser.AggregateExpr:
-			switch x.Op {
-			case parser.TOPK, parser.BOTTOMK, parser.LIMITK, parser.LIMIT_RATIO:
-				return []string{"*"}
+			switch {
+			case slices.Contains([]parser.ItemType{parser.TOPK, parser.BOTTOMK, parser.LIMITK, parser.LIMIT_RATIO}, x.Op):
+				return []string{"*"}, nil
+			case x.Without:
+				return []string{"*"}, x.Grouping
 			}
-			if x.Without {
-				return []string{"*"}
-			}
-			return x.Grouping
+			return x.Grouping, nil
 		case *parser.BinaryExpr:
 			if x.VectorMatching != nil {
-				return []string{"*"}
+				return []string{"*"}, nil
 			}
 		case *parser.Call:
 			if x.Func.Name == "label_replace" || x.Func.Name == "label_join" {
-				return []string{"*"}
+				return []string{"*"}, nil
 			}
 		}
 	}
-	return []string{"*"}
+	return []string{"*"}, nil
 }
 
 // evals are the times at which a selector is evaluated, in time of the data: first, first+step, ... up to last.

@@ -134,6 +134,9 @@ func TestTimeFollowsRollupRulesAsLifetimesDo(t *testing.T) {
 					if stays := slices.Contains(short, metric); name == "eu-h1" && (whole != (!stays && metric != cut) || wholeRise == stays) {
 						t.Errorf("%s, %s: {%s} complete %v, its sum %v", rules, name, metric, whole, wholeRise)
 					}
+					if _, whole := vector(t, h, fmt.Sprintf("sum without (shop) ({%q})", metric)); name == "eu-h1" && whole != wholeRise {
+						t.Errorf("%s, %s: {%s} without shops complete %v", rules, name, metric, whole)
+					}
 					begin := fmt.Sprintf("/v1/total?metric=%s&by=region,shop&start=%d&end=%d", metric, from.Unix(), from.Unix()+60)
 					if once, again := periods(t, h, begin), periods(t, h, begin+"&step=60s"); once != again {
 						t.Errorf("%s, %s on %s:\n%sand of periods that are kept\n%s", rules, name, begin, once, again)
