@@ -207,9 +207,9 @@ func (r *reader) span(p *pair, sp Span, from int64) ([]Point, error) {
 	return nil, nil
 }
 
-// Kept reports whether a window of a metric is kept here still, if it was ever known.
-func (s *Store) Kept(metric string, w crdt.Window) bool {
+// Keeping returns how long windows are kept here.
+func (s *Store) Keeping() Keeping {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return w.End() > s.keep.of(metric).horizon(w.Width, s.cfg.Now())
+	return s.keep.keeping()
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"meshd/crdt"
 	"meshd/internal/glob"
 )
 
@@ -49,6 +50,21 @@ func (r Retention) horizon(width int64, now time.Time) int64 {
 	return now.Add(-keep).UnixMilli()
 }
 
+// Keeping is how long a history keeps its windows, in a form that others can be told.
+type Keeping struct {
+	All   Retention `json:"all"`
+	Rules []Rule    `json:"rules,omitempty"`
+}
+
+// Compile returns whether a window of a metric is kept at some time, if it was ever known.
+func (k Keeping) Compile(now time.Time) (func(metric string, w crdt.Window) bool, error) {
+	keep, err := newRetentions(k.All, k.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	return func(metric string, w crdt.Window) bool { return w.End() > keep.of(metric).horizon(w.Width, now) }, nil
+}
+
 // retentions are Retention and Rules, compiled. It is never changed.
 type retentions struct {
 	all   Retention
@@ -56,8 +72,18 @@ type retentions struct {
 }
 
 type compiledRule struct {
+	match string
 	names func(string) bool
 	keep  Retention
+}
+
+// keeping returns what they were made of.
+func (r retentions) keeping() Keeping {
+	k := Keeping{All: r.all}
+	for _, rule := range r.rules {
+		k.Rules = append(k.Rules, Rule{Match: rule.match, Retention: rule.keep})
+	}
+	return k
 }
 
 // CheckRules refuses rules with a pattern that is none.
@@ -73,7 +99,7 @@ func newRetentions(all Retention, rules []Rule) (retentions, error) {
 		if err != nil {
 			return out, fmt.Errorf("retention rule %d: %w", i+1, err)
 		}
-		out.rules = append(out.rules, compiledRule{names: names, keep: r.or(out.all)})
+		out.rules = append(out.rules, compiledRule{match: r.Match, names: names, keep: r.or(out.all)})
 	}
 	return out, nil
 }

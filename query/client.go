@@ -145,16 +145,9 @@ func (c *Client) ask(ctx context.Context, path string, v url.Values, out any) er
 
 // send makes a request and decodes the answer as ask says.
 func (c *Client) send(ctx context.Context, method, path string, doc []byte, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(doc))
+	resp, err := c.request(ctx, method, path, doc)
 	if err != nil {
-		return fmt.Errorf("query: %w", err)
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return c.explainFailure(ctx, err)
+		return err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
@@ -167,11 +160,35 @@ func (c *Client) send(ctx context.Context, method, path string, doc []byte, out 
 		}
 		return nil
 	}
-	refusal := &StatusError{Code: resp.StatusCode}
+	refusal := refusalOf(resp.StatusCode, body)
+	if refusal.Text != "" {
+		_ = json.Unmarshal(body, out) // refusals have no more than their text
+	}
+	return refusal
+}
+
+// request makes a request. The caller closes the answer's body.
+func (c *Client) request(ctx context.Context, method, path string, doc []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(doc))
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.explainFailure(ctx, err)
+	}
+	return resp, nil
+}
+
+// refusalOf reads what a node says when it refuses.
+func refusalOf(code int, body []byte) *StatusError {
+	refusal := &StatusError{Code: code}
 	var e errorAnswer
 	if json.Unmarshal(body, &e) == nil {
 		refusal.Text = e.Error
-		_ = json.Unmarshal(body, out) // refusals have no more than their text
 	}
 	return refusal
 }

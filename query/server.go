@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +35,8 @@ type Config struct {
 	Operator Operator
 	// Replayer serves /v1/replay. nil: no such route.
 	Replayer Replayer
+	// State serves /v1/state: it writes all that the node holds, and ends early with an error or ctx. nil: no such route.
+	State func(ctx context.Context, out io.Writer) error
 	// Events serves /v1/events. nil: no such route.
 	Events http.Handler
 	// Settings serves /v1/config. nil: no such route.
@@ -104,6 +108,10 @@ type Server struct {
 	running  chan struct{}
 	waiting  chan struct{}
 	replays  chan struct{} // the one part of a log that is being joined
+	states   chan struct{} // the one caller who is told the state
+	cut      prometheus.Counter
+	ended    chan struct{} // closed by end, when the process ends: what takes long stops
+	end      func()
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 }
@@ -121,12 +129,15 @@ func New(cfg Config) (*Server, error) {
 	if cfg.History != nil && cfg.OwnWindows != (history.Owner{}) {
 		cfg.History = ownOnly{cfg.History, cfg.OwnWindows}
 	}
+	ended := make(chan struct{})
 	s := &Server{
+		ended: ended, end: sync.OnceFunc(func() { close(ended) }),
 		cfg:     cfg,
 		mux:     http.NewServeMux(),
 		cache:   newCache(cfg.History),
 		large:   make(chan struct{}, 1),
 		replays: make(chan struct{}, 1),
+		states:  make(chan struct{}, 1),
 		needs:   map[string]Role{},
 		found:   map[Role]http.Handler{},
 		running: make(chan struct{}, cfg.Concurrent),
@@ -138,11 +149,14 @@ func New(cfg Config) (*Server, error) {
 			Name: "meshd_http_refused_total", Help: "HTTP requests refused before they were looked at, by reason.",
 		}, []string{"reason"}),
 	}
+	s.cut = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "meshd_http_states_cut_total", Help: "States told at /v1/state that ended early: the caller went away, or took too long.",
+	})
 	reloads := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "meshd_http_token_reload_failures_total",
 		Help: "Times that the token file had changed and could not be read; the tokens before stay valid.",
 	})
-	for _, c := range append(s.cache.collectors(), s.requests, s.refused, reloads, newCoverageMetrics(s)) {
+	for _, c := range append(s.cache.collectors(), s.requests, s.refused, s.cut, reloads, newCoverageMetrics(s)) {
 		if err := cfg.Registry.Register(c); err != nil {
 			return nil, fmt.Errorf("query: register metrics: %w", err)
 		}
@@ -187,6 +201,9 @@ func (s *Server) routes() {
 	}
 	if s.cfg.Replayer != nil {
 		s.Handle("/v1/replay", Admin, s.allow(s.replay, http.MethodPost))
+	}
+	if s.cfg.State != nil {
+		s.Handle("GET /v1/state", Admin, http.HandlerFunc(s.state))
 	}
 	if s.cfg.Events != nil {
 		s.Handle("/v1/events", Write, s.cfg.Events)
@@ -233,6 +250,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("query: serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
+	s.end()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	err := srv.Shutdown(stop)

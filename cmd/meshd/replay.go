@@ -119,25 +119,15 @@ func newReplayCall(args []string, out io.Writer) (*replayCall, error) {
 	fs.StringVar(&c.since, "since", "", "`time` such as 2026-03-14T15:00:00Z: only what was appended from then on")
 	fs.StringVar(&c.only, "only-region", "", "only what was counted in this `region`")
 	fs.StringVar(&c.metric, "only-metric", "", "only metrics that this `pattern` matches, such as 'shop.*'; windows of others may come with theirs")
-	pass := []string{"config", "data", "node", "region", "mesh", "memory", "window", "retention", "log-level"}
-	given := map[string]*string{}
-	for _, name := range pass {
-		given[name] = fs.String(name, "", "as of meshd run")
-	}
+	pass := newPassed(fs, "config", "data", "node", "region", "mesh", "memory", "window", "retention", "log-level")
 	if err := parse(fs, replayUsage, args, out); err != nil {
 		return nil, err
 	}
 	if fs.NArg() > 0 {
 		return nil, usagef("replay: unexpected argument %q", fs.Arg(0))
 	}
-	var settings []string
-	for _, name := range pass {
-		if fs.Changed(name) {
-			settings = append(settings, "--"+name+"="+*given[name])
-		}
-	}
 	var err error
-	if c.cfg, err = config.Load(settings, os.Environ()); err != nil {
+	if c.cfg, err = pass.load(); err != nil {
 		return nil, usagef("replay: %w", err)
 	}
 	if c.token, err = config.ReadToken(*tokenFile); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,30 +15,31 @@ import (
 
 	"meshd/cmd/meshd/internal/config"
 	"meshd/internal/audit"
-	"meshd/internal/bridge"
-	"meshd/node"
 	"meshd/query"
 	"meshd/replay"
 )
 
-const verifyUsage = `verify --from LOG --data DIR [flags]
+const verifyUsage = `verify [--data DIR | --at HOST:PORT] [--from LOG | --with HOST:PORT] [flags]
 
-Compares what a node that is stopped has on its disk with a durable log: every cell of every process, and every window that
-both have, in canonical form. What differs is named by process, series and window. What one side does not claim to hold yet is lag, which
-is counted and is no difference. Nothing is changed. Exit code 1 if something differs.`
+Compares what a node holds, one that is stopped (--data) or one that runs (--at), with a durable log (--from) or with another node that
+runs (--with): every cell of every process, and every window that both have, in canonical form. What differs is named by process, series
+and window. What one side does not claim to hold yet is lag, which is counted and is no difference. Nothing is changed. Exit code 1
+if something differs.`
 
 // verifyCall is a call of `meshd verify`.
 type verifyCall struct {
-	from   string
-	named  int
-	strict bool
-	json   bool
-	cfg    *config.Config
-	at     *replay.Location
+	from     string // the log
+	at, with string // nodes that run; "": the one on disk, and the log
+	token    string
+	named    int
+	strict   bool
+	json     bool
+	cfg      *config.Config
+	log      *replay.Location // nil: compare with a node
 }
 
 // errDiffers ends a verification that found something.
-var errDiffers = errors.New("the node and its log differ")
+var errDiffers = errors.New("the two differ")
 
 // runVerify is `meshd verify`.
 func runVerify(args []string, out io.Writer) error {
@@ -48,19 +50,14 @@ func runVerify(args []string, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	limitMemory(c.cfg.Memory)
-	log, err := c.at.Open(ctx, replay.Options{Mesh: c.cfg.Mesh, ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = log.Close() }() // it was read only
-	rep, err := c.compare(ctx, log)
+	rep, err := c.compare(ctx)
 	if err != nil {
 		return err
 	}
 	if c.json {
 		err = query.RenderJSON(out, newVerifyAnswer(rep))
 	} else {
-		renderReport(out, rep)
+		renderReport(out, rep, cmp.Or(c.at, "node"), cmp.Or(c.with, "log"))
 	}
 	switch {
 	case err != nil:
@@ -78,64 +75,113 @@ func newVerifyCall(args []string, out io.Writer) (*verifyCall, error) {
 	fs := pflag.NewFlagSet("meshd verify", pflag.ContinueOnError)
 	fs.SortFlags = false
 	fs.Usage = func() {}
+	fs.StringVar(&c.at, "at", "", "`host:port` of the HTTP API of the node, if it runs")
 	fs.StringVar(&c.from, "from", "", "`log` to compare with, as --archive of meshd run names it (default that of the --config file)")
+	fs.StringVar(&c.with, "with", "", "`host:port` of the HTTP API of another node, to compare with that instead of a log")
+	tokenFile := fs.String("token-file", "", "`file` with the bearer token of role admin that nodes demand")
 	fs.IntVar(&c.named, "most", audit.DefaultNamed, "name at most `n` differences; all are counted")
 	fs.BoolVar(&c.strict, "strict", false, "lag is a difference, too: for after a replay, when nothing is behind")
 	fs.BoolVar(&c.json, "json", false, "answer in JSON")
-	pass := []string{"config", "data", "node", "region", "mesh", "memory", "retention", "log-level"}
-	given := map[string]*string{}
-	for _, name := range pass {
-		given[name] = fs.String(name, "", "as of meshd run")
-	}
+	pass := newPassed(fs, "config", "data", "node", "region", "mesh", "role", "memory", "retention", "log-level")
 	if err := parse(fs, verifyUsage, args, out); err != nil {
 		return nil, err
 	}
 	if fs.NArg() > 0 {
 		return nil, usagef("verify: unexpected argument %q", fs.Arg(0))
 	}
-	if c.named < 1 {
-		return nil, usagef("verify: --most %d: want 1 at least", c.named)
-	}
-	var settings []string
-	for _, name := range pass {
-		if fs.Changed(name) {
-			settings = append(settings, "--"+name+"="+*given[name])
-		}
-	}
 	var err error
-	if c.cfg, err = config.Load(settings, os.Environ()); err != nil {
+	if c.cfg, err = pass.load(); err != nil {
 		return nil, usagef("verify: %w", err)
 	}
-	if c.cfg.Role != "hub" {
-		return nil, usagef("verify: an edge has no log: verify its hubs")
+	if c.token, err = config.ReadToken(*tokenFile); err != nil {
+		return nil, usagef("verify: --token-file: %w", err)
 	}
-	if c.from == "" {
-		c.from = c.cfg.Archive
+	switch {
+	case c.named < 1:
+		return nil, usagef("verify: --most %d: want 1 at least", c.named)
+	case c.at != "" && fs.Changed("data"):
+		return nil, usagef("verify: --at is a node that runs, --data one that is stopped: choose one")
+	case c.with != "" && c.from != "":
+		return nil, usagef("verify: --with is a node, --from a log: choose one")
+	case c.with != "":
+		return c, nil
+	case c.at == "" && c.cfg.Role != "hub":
+		return nil, usagef("verify: an edge has no log: verify its hubs, or name one to compare it with (--with)")
 	}
-	if c.at, err = replay.ParseLocation(c.from); err != nil {
+	if c.log, err = replay.ParseLocation(cmp.Or(c.from, c.cfg.Archive)); err != nil {
 		return nil, usagef("verify: --from: %w", err)
 	}
 	return c, nil
 }
 
-// compare reads the disk as it is, without a node that would work on it.
-func (c *verifyCall) compare(ctx context.Context, log replay.Log) (rep *audit.Report, err error) {
+// compare reads both.
+func (c *verifyCall) compare(ctx context.Context) (rep *audit.Report, err error) {
+	cfg := audit.Config{MemoryBytes: c.cfg.Memory / 2, Named: c.named}
+	mesh := c.cfg.Mesh
+	if c.at == "" {
+		disk, closeDisk, failed := c.openDisk()
+		if failed != nil {
+			return nil, failed
+		}
+		defer func() { err = errors.Join(err, closeDisk()) }()
+		cfg.Node = disk
+	} else {
+		client, err := query.NewClient(c.at, c.token)
+		if err != nil {
+			return nil, usagef("verify: --at: %w", err)
+		}
+		if mesh, err = (stateAt{client}).mesh(ctx); err != nil {
+			return nil, err
+		}
+		cfg.Node = stateAt{client}
+	}
+	if c.log == nil {
+		client, err := query.NewClient(c.with, c.token)
+		if err != nil {
+			return nil, usagef("verify: --with: %w", err)
+		}
+		cfg.Peer = stateAt{client}
+		return audit.Compare(ctx, cfg)
+	}
+	if cfg.Log, err = c.log.Open(ctx, replay.Options{Mesh: mesh, ReadOnly: true}); err != nil {
+		return nil, err
+	}
+	defer func() { _ = cfg.Log.Close() }() // it was read only
+	return audit.Compare(ctx, cfg)
+}
+
+// openDisk opens the disk of a node that is stopped as it is, without a node that would work on it.
+func (c *verifyCall) openDisk() (audit.State, func() error, error) {
 	if _, err := os.Stat(c.cfg.Data); err != nil {
-		return nil, fmt.Errorf("--data %s: there is nothing to verify: %w", c.cfg.Data, err)
+		return nil, nil, fmt.Errorf("--data %s: there is nothing to verify: %w", c.cfg.Data, err)
 	}
 	store, past, err := openStopped(c.cfg, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: max(c.cfg.LogLevel, slog.LevelWarn)})))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer func() {
+	return diskState(c.cfg, store, past, nil), func() error {
 		past.Close()
-		err = errors.Join(err, store.Close())
-	}()
-	err = bridge.Disk{Store: store}.View(func(r node.Reader) (err error) {
-		rep, err = audit.Compare(ctx, audit.Config{
-			Disk: r, Region: c.cfg.Region, Past: past, Log: log, MemoryBytes: c.cfg.Memory / 2, Named: c.named,
-		})
+		return store.Close()
+	}, nil
+}
+
+// stateAt is what a node that runs holds. It is asked when it is read.
+type stateAt struct{ *query.Client }
+
+// Parts implements audit.State.
+func (s stateAt) Parts(ctx context.Context, f func(audit.Part) error) error {
+	body, err := s.State(ctx)
+	if err != nil {
 		return err
-	})
-	return rep, err
+	}
+	defer body.Close()
+	return audit.Told{From: body}.Parts(ctx, f)
+}
+
+func (s stateAt) mesh(ctx context.Context) (string, error) {
+	st, err := s.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	return st.Mesh, nil
 }

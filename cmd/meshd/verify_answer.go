@@ -41,27 +41,27 @@ type verifyDifference struct {
 	Window *verifyWindow     `json:"window,omitempty"`
 	How    audit.How         `json:"how"`
 	Node   string            `json:"node"`
-	Log    string            `json:"log"`
+	Other  string            `json:"other"`
 }
 
 type verifyLag struct {
 	Origin verifyOrigin `json:"origin"`
 	Node   int64        `json:"node_lacks"`
-	Log    int64        `json:"log_lacks"`
+	Other  int64        `json:"other_lacks"`
 }
 
 func newVerifyAnswer(rep *audit.Report) *verifyAnswer {
 	a := &verifyAnswer{
 		Cells: rep.Cells, Windows: rep.Windows, Differs: rep.Differs, Differences: []verifyDifference{}, Lags: []verifyLag{}, EarlyFrames: rep.Early,
 		NotCompared: map[string]int64{
-			"forgotten": rep.Forgotten, "entries": rep.Entries, "dropped": rep.Dropped, "unnamed": rep.Unnamed, "expired": rep.Expired, "unlogged": rep.Unlogged,
+			"forgotten": rep.Forgotten, "entries": rep.Entries, "dropped": rep.Dropped, "unnamed": rep.Unnamed, "expired": rep.Expired, "unclaimed": rep.Unclaimed, "alone": rep.Alone,
 		},
 	}
 	for i := range rep.Differences {
 		d := &rep.Differences[i]
 		out := verifyDifference{
 			Origin: newVerifyOrigin(d.Origin), Metric: d.Series.Name, Kind: d.Series.Kind.String(), Labels: map[string]string{}, How: d.How,
-			Node: valueText(d.Node), Log: valueText(d.Log),
+			Node: valueText(d.Node), Other: valueText(d.Other),
 		}
 		for _, l := range d.Series.Labels {
 			out.Labels[l.Name] = l.Value
@@ -72,7 +72,7 @@ func newVerifyAnswer(rep *audit.Report) *verifyAnswer {
 		a.Differences = append(a.Differences, out)
 	}
 	for _, l := range rep.Lags {
-		a.Lags = append(a.Lags, verifyLag{newVerifyOrigin(l.Origin), l.Node, l.Log})
+		a.Lags = append(a.Lags, verifyLag{newVerifyOrigin(l.Origin), l.Node, l.Other})
 	}
 	return a
 }
@@ -100,17 +100,24 @@ func valueText(v *crdt.Value) string {
 	return fmt.Sprintf("%d bytes %x", len(raw), sum[:6])
 }
 
-// sayings are what the ways to differ mean.
-var sayings = map[audit.How]string{
-	audit.NodeLacks:  "the node lacks what the log has",
-	audit.LogLacks:   "the log lacks what the node has",
-	audit.Contradict: "each has something that the other lacks, though one process wrote both",
+// saying is what a way to differ means.
+func saying(how audit.How, node, other string) string {
+	if how == audit.Contradict {
+		return "each has something that the other lacks, though one process wrote both"
+	}
+	if how == audit.OtherLacks {
+		node, other = other, node
+	}
+	return fmt.Sprintf("%s lacks what %s has", node, other)
 }
 
-// renderReport writes a report for people.
-func renderReport(out io.Writer, rep *audit.Report) {
+// renderReport writes a report about a node and what it was compared with for people.
+func renderReport(out io.Writer, rep *audit.Report, node, other string) {
 	verdict := "all are equal"
-	if rep.Differs > 0 {
+	switch {
+	case rep.Cells+rep.Windows == 0:
+		verdict = "the two have nothing in common"
+	case rep.Differs > 0:
 		verdict = fmt.Sprintf("%d DIFFER", rep.Differs)
 	}
 	fmt.Fprintf(out, "%d cells and %d windows compared: %s\n", rep.Cells, rep.Windows, verdict)
@@ -120,25 +127,26 @@ func renderReport(out io.Writer, rep *audit.Report) {
 		if d.Window != (crdt.Window{}) {
 			when = fmt.Sprintf("%s of %s", time.Duration(d.Window.Width)*time.Millisecond, time.UnixMilli(d.Window.Start).UTC().Format(time.RFC3339))
 		}
-		fmt.Fprintf(out, "  %s  %s  %s: %s: node %s, log %s\n", d.Origin, &d.Series, when, sayings[d.How], valueText(d.Node), valueText(d.Log))
+		fmt.Fprintf(out, "  %s  %s  %s: %s: %s and %s\n", d.Origin, &d.Series, when, saying(d.How, node, other), valueText(d.Node), valueText(d.Other))
 	}
 	if more := rep.Differs - int64(len(rep.Differences)); more > 0 {
 		fmt.Fprintf(out, "  and %d more\n", more)
 	}
 	for _, l := range rep.Lags {
-		fmt.Fprintf(out, "behind, which is no difference: %s: node in %d cells, log in %d\n", l.Origin, l.Node, l.Log)
+		fmt.Fprintf(out, "behind, which is no difference: %s: %s in %d cells, %s in %d\n", l.Origin, node, l.Node, other, l.Other)
 	}
 	for _, n := range []struct {
 		n   int64
 		why string
 	}{
 		{rep.Early, "publications of windows in the log have not reached the node yet"},
-		{rep.Forgotten, "cells not compared: the node holds only sums of processes of long ago"},
-		{rep.Entries, "cells not compared: of hub processes of which the node needs nothing"},
+		{rep.Forgotten, "cells not compared: there are only sums of processes of long ago"},
+		{rep.Entries, "cells not compared: of hub processes of which nothing is needed"},
+		{rep.Alone, "cells not compared: of processes that only one of the two nodes has to hold"},
 		{rep.Dropped, "cells and windows not compared: an operator dropped the series"},
 		{rep.Unnamed, "cells not compared: what said what they are of is not in the log any more"},
-		{rep.Expired, "windows not compared: the node keeps them no longer"},
-		{rep.Unlogged, "windows not compared: the log began later, or was away"},
+		{rep.Expired, "windows not compared: they are kept no longer"},
+		{rep.Unclaimed, "windows not compared: one side has them, and the other does not claim to: a log that began later, a node that is behind"},
 	} {
 		if n.n > 0 {
 			fmt.Fprintf(out, "%d %s\n", n.n, n.why)

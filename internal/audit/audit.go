@@ -8,9 +8,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
-	"meshd/history"
 	"meshd/internal/mutant"
-	"meshd/node"
 	"meshd/replay"
 )
 
@@ -22,11 +20,11 @@ const DefaultNamed = 1000
 
 // Config says what is compared.
 type Config struct {
-	Disk   node.Reader // of the node; it shows one instant
-	Region string      // of the node
-	Past   *history.Store
-	Log    replay.Log
-	Since  replay.Position // of the log; nil = the oldest record
+	Node State
+
+	// One of the two: what Node is compared with.
+	Log  replay.Log
+	Peer State
 
 	MemoryBytes int64  // bound of the cells in memory; 0 = DefaultMemoryBytes
 	TempDir     string // where what does not fit goes; "" = that of the system
@@ -38,9 +36,9 @@ type How string
 
 // The ways, as they are told.
 const (
-	NodeLacks  How = "node_lacks" // what the log has, and the node claims to hold
-	LogLacks   How = "log_lacks"  // what the node has, and the log claims to hold
-	Contradict How = "contradict" // each has something that the other lacks, though one writer wrote both
+	NodeLacks  How = "node_lacks"  // what the other has, and the node claims to hold
+	OtherLacks How = "other_lacks" // what the node has, and the other claims to hold
+	Contradict How = "contradict"  // each has something that the other lacks, though one writer wrote both
 )
 
 // Difference is one cell that the two sides should hold alike.
@@ -50,14 +48,14 @@ type Difference struct {
 	Window crdt.Window // zero: the lifetime cell
 	How    How
 	Node   *crdt.Value // nil: it has none
-	Log    *crdt.Value
+	Other  *crdt.Value
 }
 
 // Lag is what one side lacks of an origin and does not claim to hold: it is behind.
 type Lag struct {
 	Origin crdt.Origin
-	Node   int64 // cells of which the log knows more than the node
-	Log    int64 // and the other way round
+	Node   int64 // cells of which the other knows more than the node
+	Other  int64 // and the other way round
 }
 
 // Report is the outcome.
@@ -67,12 +65,13 @@ type Report struct {
 	Differences    []Difference // by origin, series and window; at most Config.Named
 	Lags           []Lag        // by origin
 
-	Forgotten int64 // lifetime cells of processes that the node holds in sums only: not compared
-	Entries   int64 // cells of hub processes of which the node holds nothing, since living ones contain them: not compared
+	Forgotten int64 // lifetime cells of processes that one side holds in sums only: not compared
+	Entries   int64 // cells of hub processes of which a side holds nothing, since living ones contain them: not compared
+	Alone     int64 // cells of processes that only one of two nodes has to hold, since they are of different regions: not compared
 	Dropped   int64 // cells and windows of series that an operator dropped: not compared
 	Unnamed   int64 // cells of which nothing says what they are of: what said it is not in the log any more
-	Expired   int64 // windows in the log that the node keeps no longer: not compared
-	Unlogged  int64 // windows of the node that the log does not have, or not whole: it began later, or was away
+	Expired   int64 // windows that one of the two keeps no longer: not compared
+	Unclaimed int64 // windows that one side lacks, or has less of, and does not claim to hold: it began later, was away, or is behind
 	Early     int64 // publications in the log that have not reached the node yet
 }
 
@@ -89,12 +88,17 @@ func Compare(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 func (r *reader) compare(ctx context.Context) (*Report, error) {
-	for _, step := range []func(context.Context) error{r.node, r.past, r.log} {
-		if err := step(ctx); err != nil {
+	if err := r.state(ctx, Held, r.cfg.Node); err != nil { // first: what a log has beyond it is looked at by what the node claims
+		return nil, err
+	}
+	if r.cfg.Log != nil {
+		if err := r.log(ctx); err != nil {
 			return nil, err
 		}
+	} else if err := r.state(ctx, Other, r.cfg.Peer); err != nil {
+		return nil, err
 	}
-	j := &judge{reader: r, rep: &Report{Early: r.early}, lags: map[process]*Lag{}, whole: r.wholeOwners()}
+	j := &judge{reader: r, rep: &Report{Early: r.early}, lags: map[process]*Lag{}, whole: [sides]map[owner]bool{r.wholeOwners(Held), r.wholeOwners(Other)}}
 	if err := r.cells.each(j.take); err != nil {
 		return nil, err
 	}
@@ -126,13 +130,17 @@ func ownerOf(o crdt.Origin) owner {
 	return owner{o.Class, o.Region, o.Node}
 }
 
-// wholeOwners returns the owners of whose windows the log has every publication that the node claims to have.
-func (r *reader) wholeOwners() map[owner]bool {
+// wholeOwners returns the owners of whose windows a side claims every publication that the other may have told.
+func (r *reader) wholeOwners(s Side) map[owner]bool {
 	whole := map[owner]bool{}
-	for p, cursor := range r.streams { // in any order: it is a conjunction
+	for p, most := range r.most[1-s] { // in any order: it is a conjunction
 		o := ownerOf(r.origins[p])
 		before, known := whole[o]
-		whole[o] = (before || !known) && r.numbers[p].all(cursor)
+		has := r.least[s][p] >= most
+		if s == Other && r.cfg.Log != nil {
+			has = r.numbers[p].all(most)
+		}
+		whole[o] = (before || !known) && has
 	}
 	return whole
 }
@@ -142,7 +150,7 @@ type judge struct {
 	*reader
 	rep   *Report
 	lags  map[process]*Lag
-	whole map[owner]bool
+	whole [sides]map[owner]bool
 }
 
 func (j *judge) take(k key, it *item) error {
@@ -157,15 +165,17 @@ func (j *judge) take(k key, it *item) error {
 // cell judges a lifetime cell.
 func (j *judge) cell(k key, it *item) {
 	p := process{k.class, k.inc}
-	_, held := j.claims[Held][p]
 	switch {
-	case !it.has[Held] && !it.has[Logged]:
+	case !it.has[Held] && !it.has[Other]:
 		return
-	case k.class == crdt.ClassNode && j.gone[k.inc]:
+	case k.class == crdt.ClassNode && (j.gone[Held][k.inc] || j.gone[Other][k.inc]):
 		j.rep.Forgotten++
 		return
-	case k.class == crdt.ClassRegion && !held:
+	case k.class == crdt.ClassRegion && (j.claims[Held][p] == nil || j.cfg.Peer != nil && j.claims[Other][p] == nil):
 		j.rep.Entries++
+		return
+	case j.alone(p):
+		j.rep.Alone++
 		return
 	case it.series == unnamed:
 		j.rep.Unnamed++
@@ -176,8 +186,8 @@ func (j *judge) cell(k key, it *item) {
 	}
 	j.rep.Cells++
 	rel := it.relation()
-	nodeSays := rel != loggedLacks && j.says(Held, p, it.seq[Logged])
-	logSays := rel != heldLacks && j.says(Logged, p, it.seq[Held])
+	nodeSays := rel != otherLacks && j.says(Held, p, it.seq[Other])
+	logSays := rel != heldLacks && j.says(Other, p, it.seq[Held])
 	switch {
 	case rel == same:
 	case rel == apart && (nodeSays || logSays):
@@ -185,10 +195,19 @@ func (j *judge) cell(k key, it *item) {
 	case nodeSays:
 		j.differ(k, it, NodeLacks)
 	case logSays:
-		j.differ(k, it, LogLacks)
+		j.differ(k, it, OtherLacks)
 	default:
 		j.lag(p, rel)
 	}
+}
+
+// alone reports whether only one of two nodes has to hold what a process wrote: hubs of one region hold the same.
+func (j *judge) alone(p process) bool {
+	if j.cfg.Peer == nil || j.claims[Held][p] != nil && j.claims[Other][p] != nil {
+		return false
+	}
+	a, b := &j.heads[Held], &j.heads[Other]
+	return !a.Hub || !b.Hub || a.Region != b.Region
 }
 
 // says reports whether a side claims to hold what an origin wrote up to seq.
@@ -203,44 +222,53 @@ func (j *judge) lag(p process, rel relation) {
 		l = &Lag{Origin: j.origins[p]}
 		j.lags[p] = l
 	}
-	if rel != loggedLacks {
+	if rel != otherLacks {
 		l.Node++
 	}
 	if rel != heldLacks {
-		l.Log++
+		l.Other++
 	}
 }
 
-// window judges a window. Publications that the node does not claim are not among what the log has, so what the node lacks it lacks.
+// window judges a window.
 func (j *judge) window(k key, it *item) {
 	o := j.origins[process{k.class, k.inc}]
 	if k.class == crdt.ClassRegion {
 		o = crdt.Origin{Class: k.class, Region: j.regions[k.inc]}
 	}
+	metric := j.cat.Series(it.series).Name
+	rel := it.relation()
+	nodeSays, otherSays := j.saysWindow(Held, o, k.window), j.saysWindow(Other, o, k.window)
 	switch {
 	case j.cat.Gone(it.series):
 		j.rep.Dropped++
-		return
-	case j.cfg.Past != nil && !j.cfg.Past.Kept(j.cat.Series(it.series).Name, k.window):
+	case !j.kept[Held](metric, k.window), !j.kept[Other](metric, k.window):
 		j.rep.Expired++
-		return
-	case !it.has[Logged]:
-		j.rep.Unlogged++
-		return
-	}
-	j.rep.Windows++
-	switch rel := it.relation(); {
+	case j.cfg.Log != nil && !it.has[Other]: // nor by the publications that the log has: a history is also taken over from others
+		j.rep.Unclaimed++
 	case rel == same:
-	case rel == heldLacks:
-		j.differ(k, it, NodeLacks)
-	case !j.whole[ownerOf(o)]:
-		j.rep.Windows--
-		j.rep.Unlogged++
-	case rel == apart:
+		j.rep.Windows++
+	case rel == apart && nodeSays && otherSays:
+		j.rep.Windows++
 		j.differ(k, it, Contradict)
+	case rel == heldLacks && nodeSays:
+		j.rep.Windows++
+		j.differ(k, it, NodeLacks)
+	case rel == otherLacks && otherSays:
+		j.rep.Windows++
+		j.differ(k, it, OtherLacks)
 	default:
-		j.differ(k, it, LogLacks)
+		j.rep.Unclaimed++
 	}
+}
+
+// saysWindow reports whether a side claims to hold all that was published of a window. Of a log nothing is looked at that the node does not
+// claim.
+func (j *judge) saysWindow(s Side, o crdt.Origin, w crdt.Window) bool {
+	if s == Held && j.cfg.Log != nil || mutant.On("windows on their way told as damage") {
+		return true
+	}
+	return j.whole[s][ownerOf(o)] && w.Start >= j.heads[s].Since
 }
 
 func (j *judge) differ(k key, it *item, how How) {
@@ -255,8 +283,8 @@ func (j *judge) differ(k key, it *item, how How) {
 	if it.has[Held] {
 		d.Node = &it.value[Held]
 	}
-	if it.has[Logged] {
-		d.Log = &it.value[Logged]
+	if it.has[Other] {
+		d.Other = &it.value[Other]
 	}
 	j.rep.Differences = append(j.rep.Differences, d)
 }

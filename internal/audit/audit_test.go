@@ -52,7 +52,7 @@ func newStopped(t *testing.T) *stopped {
 
 func (s *stopped) compare(t rapid.TB, change func(*Config)) *Report {
 	t.Helper()
-	cfg := Config{Disk: s.disk, Region: "eu", Past: s.past, Log: s.log}
+	cfg := Config{Node: diskState(s.disk, s.past), Log: s.log}
 	if change != nil {
 		change(&cfg)
 	}
@@ -61,6 +61,11 @@ func (s *stopped) compare(t rapid.TB, change func(*Config)) *Report {
 		t.Fatal(err)
 	}
 	return rep
+}
+
+// diskState is what a hub of the region eu has on a disk.
+func diskState(r node.Reader, past *history.Store) *Disk {
+	return &Disk{Head: Head{Mesh: "m", Region: "eu", Node: "h", Hub: true}, View: func(f func(node.Reader) error) error { return f(r) }, Past: past}
 }
 
 // cellOn is a lifetime cell on a disk.
@@ -184,12 +189,12 @@ func TestAnySingleChangeIsFound(t *testing.T) {
 			return changed
 		})
 		rep := s.compare(t, func(cfg *Config) {
-			cfg.Disk = disk
+			cfg.Node = diskState(disk, s.past)
 			cfg.MemoryBytes = rapid.SampledFrom([]int64{0, 20 * itemBytes, 1000 * itemBytes}).Draw(t, "memory")
 		})
 		how := NodeLacks
 		if more {
-			how = LogLacks
+			how = OtherLacks
 		}
 		if rep.Differs != 1 || len(rep.Differences) != 1 {
 			t.Fatalf("%d differences: %+v", rep.Differs, rep.Differences)
@@ -295,7 +300,7 @@ func TestAWindowThatDiffersIsNamed(t *testing.T) {
 			return changed
 		}
 		rep = s.compare(t, func(cfg *Config) { cfg.Log = tampered{s.log, lower} })
-		if rep.Differs != 1 || rep.Differences[0].How != LogLacks || rep.Differences[0].Window != window {
+		if rep.Differs != 1 || rep.Differences[0].How != OtherLacks || rep.Differences[0].Window != window {
 			t.Errorf("class %v: the log has less: %d differences: %+v", class, rep.Differs, rep.Differences)
 		}
 	}
@@ -342,13 +347,13 @@ func TestLagIsNoDamage(t *testing.T) {
 		{"as far as each other", behind, false, false},
 		{"log of before", rows(t, store), false, true},
 	} {
-		rep, err := Compare(t.Context(), Config{Disk: c.disk, Region: "eu", Log: log})
+		rep, err := Compare(t.Context(), Config{Node: diskState(c.disk, nil), Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var nodeLag, logLag int64
 		for _, l := range rep.Lags {
-			nodeLag, logLag = nodeLag+l.Node, logLag+l.Log
+			nodeLag, logLag = nodeLag+l.Node, logLag+l.Other
 		}
 		if rep.Differs > 0 || rep.Cells == 0 || nodeLag > 0 != c.node || logLag > 0 != c.log {
 			t.Errorf("%s: %d differences in %d cells, the node is behind in %d and the log in %d: %+v", c.name, rep.Differs, rep.Cells, nodeLag, logLag, rep.Differences)

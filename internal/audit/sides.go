@@ -3,8 +3,8 @@ package audit
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 
 	"meshd/crdt"
@@ -28,88 +28,116 @@ type reader struct {
 	cat     *reconcile.Catalog
 	drops   map[string]bool
 	origins map[process]crdt.Origin
-	claims  [sides]map[process]*crdt.Progress
-
-	gone    map[crdt.Incarnation]bool // forgotten by the node: its sums hold their cells
 	regions map[crdt.Incarnation]string
 
-	streams map[process]uint64  // window streams, by how far the node claims to have them
+	heads  [sides]Head
+	kept   [sides]func(metric string, w crdt.Window) bool
+	claims [sides]map[process]*crdt.Progress
+	gone   [sides]map[crdt.Incarnation]bool // forgotten: sums hold their cells
+	least  [sides]map[process]uint64        // window streams, by how far a side claims to have them
+	most   [sides]map[process]uint64        // and by how far what it told of windows may reach
+
 	numbers map[process]*ranges // which publications the log has
 	early   int64               // publications in the log that the node does not claim to have
 }
 
 func newReader(cfg *Config) *reader {
-	return &reader{
+	r := &reader{
 		cfg: cfg, cells: table{most: cfg.MemoryBytes, spill: spill{dir: cfg.TempDir}}, cat: reconcile.NewCatalog(), drops: map[string]bool{},
-		origins: map[process]crdt.Origin{}, claims: [sides]map[process]*crdt.Progress{{}, {}}, gone: map[crdt.Incarnation]bool{},
-		regions: map[crdt.Incarnation]string{}, streams: map[process]uint64{}, numbers: map[process]*ranges{},
+		origins: map[process]crdt.Origin{}, regions: map[crdt.Incarnation]string{}, numbers: map[process]*ranges{},
 	}
+	for s := range sides {
+		r.kept[s] = func(string, crdt.Window) bool { return true }
+		r.claims[s], r.gone[s] = map[process]*crdt.Progress{}, map[crdt.Incarnation]bool{}
+		r.least[s], r.most[s] = map[process]uint64{}, map[process]uint64{}
+	}
+	return r
 }
 
-// node reads the node's disk. It comes first: what the log has beyond it is looked at by what the node claims.
-func (r *reader) node(ctx context.Context) error {
-	if err := node.ReadStreams(r.cfg.Disk, func(o crdt.Origin, cursor uint64) {
-		r.streams[process{o.Class, o.Inc}] = cursor
-		r.origins[process{o.Class, o.Inc}] = o
-	}); err != nil {
-		return err
-	}
-	take := func(rec node.ArchiveRecord) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return r.message(Held, rec.Message)
-	}
-	if _, err := node.ReadSnapshot(r.cfg.Disk, r.cfg.Region, take); err != nil {
-		return err
-	}
-	for at := (node.ArchivePosition{LSN: math.MaxUint64 - 1}); ; {
-		next, _, err := node.ReadArchive(r.cfg.Disk, at, 1<<20, take)
-		if err != nil || next == at {
-			return err
-		}
-		at = next
-	}
-}
-
-// past reads the windows of the node's history.
-func (r *reader) past(ctx context.Context) error {
-	if r.cfg.Past == nil {
-		return nil
-	}
-	for _, span := range r.cfg.Past.Spans() {
-		err := r.cfg.Past.Pieces(ctx, span, true, history.Place{}, func(p *history.Piece) error {
-			id, err := r.cat.Intern(p.Series)
-			if err != nil {
-				return err
-			}
-			for i := range p.Points {
-				k := r.windowKey(p.From, id, p.Points[i].Window)
-				if err := r.cells.name(k, id); err != nil {
-					return err
-				}
-				if err := r.cells.add(Held, k, p.Points[i].Value.Clone(), 0); err != nil {
-					return err
-				}
-			}
+// state reads what a node holds.
+func (r *reader) state(ctx context.Context, s Side, state State) error {
+	return state.Parts(ctx, func(p Part) error {
+		switch p.Kind {
+		case partHead:
+			return r.head(s, p.Data)
+		case partLeast:
+			return r.streams(r.least[s], p.Data)
+		case partMost:
+			return r.streams(r.most[s], p.Data)
+		case partMessage:
+			return r.message(s, p.Data)
+		case partPieces:
+			return r.pieces(s, p.Data)
+		case partEnd:
 			return nil
-		})
-		if err != nil {
-			return err
 		}
+		return fmt.Errorf("audit: a state has a part of an unknown kind %q: use the meshd version of the node", byte(p.Kind))
+	})
+}
+
+func (r *reader) head(s Side, raw []byte) (err error) {
+	h := &r.heads[s]
+	if err := json.Unmarshal(raw, h); err != nil {
+		return fmt.Errorf("audit: the head of a state: %w", err)
+	}
+	if first := r.heads[Held].Mesh; s == Other && first != "" && h.Mesh != "" && first != h.Mesh {
+		return fmt.Errorf("audit: %s is of mesh %s, %s of mesh %s: they have nothing in common", r.heads[Held].Node, first, h.Node, h.Mesh)
+	}
+	r.kept[s], err = h.Kept.Compile(h.Time)
+	return err
+}
+
+// streams notes how far streams of windows are held.
+func (r *reader) streams(to map[process]uint64, raw []byte) error {
+	msg, err := wire.ParseMessage(raw)
+	if err != nil {
+		return err
+	}
+	m, ok := msg.(*wire.WindowMarks)
+	if !ok {
+		return fmt.Errorf("audit: streams are told as %T", msg)
+	}
+	for _, mark := range m.Marks {
+		p := process{mark.Origin.Class, mark.Origin.Inc}
+		r.origins[p], to[p] = mark.Origin, mark.Cursor
 	}
 	return nil
 }
 
+// pieces reads windows of a history.
+func (r *reader) pieces(s Side, b []byte) error {
+	span, b, err := spanOf(b)
+	if err != nil {
+		return err
+	}
+	var pr history.PieceReader
+	return pr.Read(b, span, func(p *history.Piece) error {
+		id, err := r.cat.Intern(p.Series)
+		if err != nil {
+			return err
+		}
+		for i := range p.Points {
+			k := r.windowKey(p.From, id, p.Points[i].Window)
+			if err := r.cells.name(k, id); err != nil {
+				return err
+			}
+			if err := r.cells.add(s, k, p.Points[i].Value.Clone(), 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // log reads the log.
 func (r *reader) log(ctx context.Context) error {
-	_, err := r.cfg.Log.Read(ctx, r.cfg.Since, func(e *replay.Entry) error {
+	_, err := r.cfg.Log.Read(ctx, nil, func(e *replay.Entry) error {
 		switch e.Kind {
 		case replay.KindFrame, replay.KindPublication, replay.KindSnapshotPart:
 		default:
 			return nil
 		}
-		if err := r.message(Logged, e.Value); err != nil {
+		if err := r.message(Other, e.Value); err != nil {
 			return fmt.Errorf("record %d of partition %d: %w", e.Offset, e.Partition, err)
 		}
 		return nil
@@ -132,10 +160,8 @@ func (r *reader) message(s Side, raw []byte) error {
 			}
 		}
 	case *wire.Forgotten:
-		if s == Held {
-			for _, inc := range m.Incs {
-				r.gone[inc] = true
-			}
+		for _, inc := range m.Incs {
+			r.gone[s][inc] = true
 		}
 	case *wire.FrameMsg:
 		if d.Frame.Stream == crdt.StreamWindow {
@@ -171,11 +197,11 @@ func (r *reader) frame(s Side, f *wire.Frame) error {
 	return nil
 }
 
-// publication takes one frame of windows. One that the node does not claim to have is not looked at further.
+// publication takes one frame of windows. One in a log that the node does not claim to have is not looked at further.
 func (r *reader) publication(s Side, f *wire.Frame) error {
 	p := process{f.Origin.Class, f.Origin.Inc}
-	if s == Logged {
-		if f.To > r.streams[p] {
+	if s == Other && r.cfg.Log != nil {
+		if f.To > r.least[Held][p] {
 			r.early++
 			return nil
 		}

@@ -13,10 +13,10 @@ import (
 // Side says who holds something.
 type Side uint8
 
-// The two that are compared.
+// The two that are compared: a node, and its log or another node.
 const (
-	Held   Side = iota // by the node
-	Logged             // in the log
+	Held  Side = iota // by the node
+	Other             // in the log
 	sides
 )
 
@@ -123,21 +123,21 @@ type relation uint8
 const (
 	same relation = iota
 	heldLacks
-	loggedLacks
+	otherLacks
 	apart
 )
 
 func (it *item) relation() relation {
-	h, l := &it.value[Held], &it.value[Logged]
+	h, l := &it.value[Held], &it.value[Other]
 	switch {
 	case it.torn:
 		return apart
-	case !it.has[Held] && !it.has[Logged]:
+	case !it.has[Held] && !it.has[Other]:
 		return same
 	case !it.has[Held]:
 		return heldLacks
-	case !it.has[Logged]:
-		return loggedLacks
+	case !it.has[Other]:
+		return otherLacks
 	case h.Kind != l.Kind:
 		return apart
 	}
@@ -146,12 +146,12 @@ func (it *item) relation() relation {
 		return same
 	}
 	both := h.Clone()
-	if _, err := both.Join(l, it.seq[Logged], nil, 0); err != nil {
+	if _, err := both.Join(l, it.seq[Other], nil, 0); err != nil {
 		return apart
 	}
 	switch joined := both.AppendBinary(nil); {
 	case bytes.Equal(joined, a):
-		return loggedLacks
+		return otherLacks
 	case bytes.Equal(joined, b):
 		return heldLacks
 	}

@@ -100,6 +100,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"settled whatever comes", "reconcile", "TestAChoiceIsSettledAnewWhenSomethingChanged"},
 	{"replays side by side", "query", "TestOnePartOfALogAtATime"},
 	{"lag told as damage", "internal/audit", "TestLagIsNoDamage"},
+	{"windows on their way told as damage", "internal/audit", "TestWhatIsOnItsWayIsNoDamage"},
 	{"what was spilled is replaced", "internal/audit", "TestAnySingleChangeIsFound"},
 	{"topic not waited for", "replay", "TestATopicThatBrokersDoNotKnowYetIsWaitedFor"},
 	{"windows of what stays", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
