@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -31,12 +32,16 @@ type verifyCall struct {
 	from     string // the log
 	at, with string // nodes that run; "": the one on disk, and the log
 	token    string
+	wait     time.Duration // for what is on its way to a node that runs, or to its log
 	named    int
 	strict   bool
 	json     bool
 	cfg      *config.Config
 	log      *replay.Location // nil: compare with a node
 }
+
+// verifyPause is what nodes get to bring on what is on its way: a hub compares itself with its peers, and appends to its log, once a second.
+const verifyPause = time.Second
 
 // errDiffers ends a verification that found something.
 var errDiffers = errors.New("the two differ")
@@ -50,7 +55,7 @@ func runVerify(args []string, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	limitMemory(c.cfg.Memory)
-	rep, err := c.compare(ctx)
+	rep, err := c.settled(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,6 +84,7 @@ func newVerifyCall(args []string, out io.Writer) (*verifyCall, error) {
 	fs.StringVar(&c.from, "from", "", "`log` to compare with, as --archive of meshd run names it (default that of the --config file)")
 	fs.StringVar(&c.with, "with", "", "`host:port` of the HTTP API of another node, to compare with that instead of a log")
 	tokenFile := fs.String("token-file", "", "`file` with the bearer token of role admin that nodes demand")
+	fs.DurationVar(&c.wait, "wait", 10*time.Second, "with a node that runs, how long to compare again while one of the two is behind")
 	fs.IntVar(&c.named, "most", audit.DefaultNamed, "name at most `n` differences; all are counted")
 	fs.BoolVar(&c.strict, "strict", false, "lag is a difference, too: for after a replay, when nothing is behind")
 	fs.BoolVar(&c.json, "json", false, "answer in JSON")
@@ -112,6 +118,23 @@ func newVerifyCall(args []string, out io.Writer) (*verifyCall, error) {
 		return nil, usagef("verify: --from: %w", err)
 	}
 	return c, nil
+}
+
+// settled compares until neither is behind, something differs, or the time is up. Of two that are stopped nothing is on its way.
+func (c *verifyCall) settled(ctx context.Context) (*audit.Report, error) {
+	deadline := time.Now().Add(c.wait)
+	for {
+		rep, err := c.compare(ctx)
+		behind := err == nil && (len(rep.Lags) > 0 || rep.Early > 0)
+		if !behind || rep.Differs > 0 || c.at == "" && c.with == "" || time.Now().After(deadline) {
+			return rep, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("verify: %w", ctx.Err())
+		case <-time.After(verifyPause):
+		}
+	}
 }
 
 // compare reads both.
