@@ -19,7 +19,11 @@ type builder struct {
 	placed int                                                // how many of these there are
 	refs   map[reconcile.SeriesID]uint32
 	added  []addedBatch
+	room   int // items to make room for
 }
+
+// maxBuilderRoom bounds the room that is made before it is known how many series the items are of.
+const maxBuilderRoom = 16 << 10
 
 // addedBatch remembers which series the items of a batch went to, should a cell turn out to be full.
 type addedBatch struct {
@@ -27,9 +31,11 @@ type addedBatch struct {
 	ids   []reconcile.SeriesID
 }
 
+// newBuilder makes room for what waits: growing maps is a tenth of a commit.
 func newBuilder(c *Core) *builder {
+	room := min(c.queue.items, maxBuilderRoom)
 	return &builder{
-		c: c, incs: map[reconcile.SeriesID]*crdt.Value{}, failed: map[reconcile.SeriesID]error{},
+		c: c, room: room, incs: make(map[reconcile.SeriesID]*crdt.Value, room), failed: map[reconcile.SeriesID]error{},
 		wins: map[crdt.Window]map[reconcile.SeriesID]*crdt.Value{}, refs: map[reconcile.SeriesID]uint32{},
 	}
 }

@@ -143,7 +143,7 @@ func (b *builder) place(id reconcile.SeriesID, it *Item) {
 	}
 	in := b.wins[key.win]
 	if in == nil {
-		in = map[reconcile.SeriesID]*crdt.Value{}
+		in = make(map[reconcile.SeriesID]*crdt.Value, b.room/(1+len(b.wins)))
 		b.wins[key.win] = in
 	}
 	v := in[id]
@@ -180,7 +180,7 @@ func (b *builder) windowSets() (sets []openSet) {
 		return nil
 	}
 	sets = make([]openSet, 0, b.placed)
-	wide := map[openKey]int{} // places in sets of the windows that several fine ones may enter
+	wide := make(map[openKey]int, b.placed) // places in sets of the windows that several fine ones may enter
 	for _, win := range slices.SortedFunc(maps.Keys(b.wins), compareWindows) {
 		late, open := b.c.late(win), b.c.win.live.windows[win]
 		for _, id := range slices.Sorted(maps.Keys(b.wins[win])) {
