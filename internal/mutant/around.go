@@ -95,6 +95,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"snapshot without progress", "node", "TestASnapshotSaysHowFarItReaches"},
 	{"snapshot without what is forgotten", "node", "TestASnapshotRemembersWhatIsForgotten"},
 	{"forgotten comes back from a log", "node", "TestASnapshotRemembersWhatIsForgotten"},
+	{"old parts of a checkpoint stay", "node", "TestACheckpointLeavesNothingOfOlderOnes"},
 	{"frames beyond a gap not told", "node", "TestReplayInAnyOrderGivesTheSame"},
 	{"filtered frame moves the cursor", "node", "TestAFilteredReplayClaimsNothing"},
 	{"settled whatever comes", "reconcile", "TestAChoiceIsSettledAnewWhenSomethingChanged"},
