@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -297,6 +298,60 @@ func TestALogThatFailsLacksNothingInTheEnd(t *testing.T) {
 		h.count(rng, 20)
 	}
 	h.whole()
+	want := h.totals()
+	stop()
+	h.close()
+	fresh := openHub(t, t.TempDir())
+	defer fresh.close()
+	log := embedded(t, logDir, true)
+	defer func() { _ = log.Close() }() // it was read only
+	if _, err := (&Rebuild{Log: log, Into: fresh.node}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "totals", want, fresh.totals())
+}
+
+// breaking is a log that breaks at the first append after it was told to, and takes nothing more until it is opened again.
+type breaking struct {
+	replay.Log
+	next   *atomic.Bool
+	broken bool
+}
+
+func (b *breaking) Append(ctx context.Context, records []replay.Record) (replay.Position, error) {
+	if b.next.CompareAndSwap(true, false) {
+		b.broken = true
+	}
+	if b.broken {
+		return nil, replay.ErrBroken
+	}
+	return b.Log.Append(ctx, records)
+}
+
+// TestALogThatBreaksIsOpenedAgain: also when what broke it is what an operator decided.
+func TestALogThatBreaksIsOpenedAgain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	logDir := filepath.Join(t.TempDir(), "log")
+	h := openHub(t, t.TempDir())
+	var next atomic.Bool
+	stop := writing(t, h, func(context.Context) (replay.Log, error) {
+		return &breaking{Log: embedded(t, logDir, false), next: &next}, nil
+	})
+	for round := range 4 {
+		h.count(rng, 20)
+		h.whole()
+		next.Store(true)
+		if round%2 == 0 { // the next that is appended is this
+			if err := h.node.DropSeries(t.Context(), "m3", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.count(rng, 20)
+		h.whole()
+		if next.Load() {
+			t.Fatal("nothing was appended")
+		}
+	}
 	want := h.totals()
 	stop()
 	h.close()

@@ -161,10 +161,20 @@ func (w *Writer) decisions(ctx context.Context) error {
 		return nil
 	})
 	if err == nil && len(news) > 0 {
-		_, err = w.log.Append(ctx, news)
+		err = w.write(ctx, news)
 	}
 	if err != nil {
 		clear(w.decided)
+	}
+	return err
+}
+
+// write appends records. A log that is broken is closed: opened again it knows what is on disk.
+func (w *Writer) write(ctx context.Context, records []replay.Record) error {
+	_, err := w.log.Append(ctx, records)
+	if errors.Is(err, replay.ErrBroken) {
+		_ = w.log.Close()
+		w.log = nil
 	}
 	return err
 }
@@ -243,11 +253,7 @@ func (w *Writer) flush(ctx context.Context) error {
 	if len(w.batch) == 0 {
 		return nil
 	}
-	if _, err := w.log.Append(ctx, w.batch); err != nil {
-		if errors.Is(err, replay.ErrBroken) { // opened again it knows what is on disk
-			_ = w.log.Close()
-			w.log = nil
-		}
+	if err := w.write(ctx, w.batch); err != nil {
 		return err
 	}
 	w.met.records.Add(float64(len(w.batch)))
