@@ -55,3 +55,34 @@ func TestADropIsAboutLowerGenerationsOfWhatItMatches(t *testing.T) {
 		t.Error("a series that is first heard of after its drop is not gone")
 	}
 }
+
+// TestAListOfDropsSaysWhatIsGone: who has the drops, but no catalog, finds gone what the catalog finds gone.
+func TestAListOfDropsSaysWhatIsGone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cat := NewCatalog()
+		name, code := rapid.SampledFrom([]string{"a", "ab", "b", "meshd.lost"}), rapid.SampledFrom([]string{"1", "2", "22"})
+		var all []crdt.Series
+		for range rapid.IntRange(1, 6).Draw(t, "series") {
+			all = append(all, crdt.Series{
+				Name: name.Draw(t, "name"), Kind: crdt.KindCounter, Gen: rapid.Uint32Range(0, 4).Draw(t, "generation"),
+				Labels: []crdt.Label{{Name: "code", Value: code.Draw(t, "code")}},
+			})
+		}
+		for range rapid.IntRange(0, 4).Draw(t, "drops") {
+			d := wire.Drop{Metric: rapid.SampledFrom([]string{"*", "a", "a*", "?"}).Draw(t, "metric"), Gen: rapid.Uint32Range(1, 5).Draw(t, "above")}
+			if rapid.Bool().Draw(t, "by label") {
+				d.Labels = []crdt.Label{{Name: "code", Value: rapid.SampledFrom([]string{"2*", "1"}).Draw(t, "pattern")}}
+			}
+			cat.Drop(d)
+		}
+		for i := range all {
+			id, err := cat.Intern(&all[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := Dropped(cat.Drops(), &all[i]); got != cat.Gone(id) {
+				t.Fatalf("%s of generation %d is gone: %t by the list, %t by the catalog, of drops %+v", &all[i], all[i].Gen, got, cat.Gone(id), cat.Drops())
+			}
+		}
+	})
+}

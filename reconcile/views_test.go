@@ -50,3 +50,49 @@ func TestAViewRefusesWhatContradictsIt(t *testing.T) {
 		})
 	}
 }
+
+// TestAViewIsAskedForAgainWhenWhatWasLetGoOfIsWanted: not otherwise, and no other region's.
+func TestAViewIsAskedForAgainWhenWhatWasLetGoOfIsWanted(t *testing.T) {
+	v := NewViews(NewCatalog())
+	view := func(region string, inc crdt.Incarnation) crdt.Origin {
+		o := crdt.Origin{Class: crdt.ClassView, Region: region, Node: "hub", Inc: inc}
+		f := &wire.Frame{Origin: o, To: 1, Head: 1}
+		for ref, name := range []string{"kept", "passed"} {
+			f.Defs = append(f.Defs, wire.Def{Ref: uint32(ref), Seq: 1, Series: crdt.Series{Name: name, Kind: crdt.KindCounter}})
+			f.Cells = append(f.Cells, wire.Cell{Ref: uint32(ref), Seq: 1, Value: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}})
+		}
+		if err := v.Apply(f); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	far, other := view("far", crdt.Incarnation{1}), view("other", crdt.Incarnation{2})
+	passed, _ := v.cat.Find(&crdt.Series{Name: "passed", Kind: crdt.KindCounter})
+	is := func(id SeriesID) bool { return id == passed }
+	if again := v.Again("far", is); len(again) > 0 {
+		t.Errorf("%v are asked for again, and nothing was let go of", again)
+	}
+	for _, region := range []string{"far", "other"} {
+		if err := v.Prune(region, is, is); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := v.Region(region).Cell(passed); got != nil {
+			t.Fatalf("%s still has what was let go of", region)
+		}
+	}
+	if again := v.Again("far", func(id SeriesID) bool { return id != passed }); len(again) > 0 {
+		t.Errorf("%v are asked for again for what is here", again)
+	}
+	if again := v.Again("far", is); len(again) != 1 || again[0] != far {
+		t.Errorf("%v are asked for again, want %v", again, far)
+	}
+	if p := v.Held(far).Progress[crdt.StreamLifetime]; p.Cursor != 0 {
+		t.Errorf("of what is asked for again %+v is said to be held", p)
+	}
+	if p := v.Held(other).Progress[crdt.StreamLifetime]; p.Cursor != 1 {
+		t.Errorf("of another region %+v is said to be held", p)
+	}
+	if anew := view("far", far.Inc.Anew(1)); !v.Superseded(far) || v.Superseded(anew) || v.Superseded(other) {
+		t.Errorf("superseded: %t, %t and %t, want what was written anew alone", v.Superseded(far), v.Superseded(anew), v.Superseded(other))
+	}
+}
