@@ -352,6 +352,9 @@ func FuzzEvents(f *testing.F) {
 		f.Add(body, false)
 		f.Add(body, true)
 	}
+	for _, input := range malformedInputs(f, "events") {
+		f.Add(input, false)
+	}
 	f.Fuzz(func(t *testing.T, body string, asJSON bool) {
 		e, n, _ := newTestEvents(t)
 		w := post(e, map[bool]string{false: "application/x-ndjson", true: "application/json"}[asJSON], strings.NewReader(body))

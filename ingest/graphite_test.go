@@ -131,6 +131,9 @@ func (f *fakeNode) waitForGauge(t *testing.T, series string, want float64) {
 
 func FuzzGraphite(f *testing.F) {
 	f.Add([]byte("a.b.c;host=a 1.5 1600000000\na 1 N\n"))
+	for _, input := range malformedInputs(f, "graphite") {
+		f.Add([]byte(input))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, fl, n := newGraphiteDoor(t)
 		p.packet(b, crdt.HLCFrom(1_700_000_000_000, 0))

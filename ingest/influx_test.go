@@ -137,6 +137,9 @@ func TestInfluxRequests(t *testing.T) {
 func FuzzInflux(f *testing.F) {
 	f.Add("cpu,host=a usage_idle=98.5,count=3i,big=4u,up=true 1600000000000000000\n# comment\nx value=\"a\\\"b\"", "ns")
 	f.Add(`my\ cpu,ta\,g=va\ lue fi\=eld=1`, "s")
+	for _, input := range malformedInputs(f, "influx") {
+		f.Add(input, "s")
+	}
 	f.Fuzz(func(t *testing.T, body, precision string) {
 		if influxPrecisions[precision] == 0 {
 			precision = "h"

@@ -242,6 +242,11 @@ func (p *otlpPoints) histogram(dp *metricspb.HistogramDataPoint) error {
 	if len(counts) > 0 && len(counts) != len(bounds)+1 {
 		return refuse(reasonRange, "%d buckets for %d bounds", len(counts), len(bounds))
 	}
+	for i := 1; i < len(bounds); i++ {
+		if !(bounds[i-1] < bounds[i]) { // not a number is not in order either
+			return refuse(reasonRange, "bounds %v and %v of buckets: want them ascending", bounds[i-1], bounds[i])
+		}
+	}
 	var below uint64
 	for i, n := range counts {
 		if below += n; below < n {

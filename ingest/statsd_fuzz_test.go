@@ -170,6 +170,9 @@ func FuzzStatsDLine(f *testing.F) {
 func FuzzStatsDPacket(f *testing.F) {
 	f.Add(steadyPacket)
 	f.Add([]byte("\n\r\n_e{1,1}:a|b\n:::|||\n_sc|a|0"))
+	for _, input := range malformedInputs(f, "statsd") {
+		f.Add([]byte(input))
+	}
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		d := newDoor(t, 100)
 		d.parser.packet(packet, 1)
