@@ -71,7 +71,9 @@ func (e *event) set(key string, value []byte) (err error) {
 	case "value":
 		e.value = value
 	case "ts":
-		e.ts, err = strconv.ParseInt(string(value), 10, 64)
+		if e.ts, err = strconv.ParseInt(string(value), 10, 64); err != nil {
+			return refuse(reasonSyntax, "ts %.64q: want a whole number of milliseconds since 1970", value)
+		}
 	case "type":
 		e.typ, err = jsonString(value)
 	case "labels":
@@ -79,7 +81,9 @@ func (e *event) set(key string, value []byte) (err error) {
 	case "source":
 		e.source, err = jsonString(value)
 	case "seq":
-		e.seq, err = strconv.ParseUint(string(value), 10, 64)
+		if e.seq, err = strconv.ParseUint(string(value), 10, 64); err != nil {
+			return refuse(reasonSyntax, "seq %.64q: want a whole number from 1", value)
+		}
 	case "idempotency_key":
 		e.key, err = jsonString(value)
 	}

@@ -360,6 +360,9 @@ func FuzzLogLines(f *testing.F) {
 // FuzzLogRule matches any line with any pattern: what comes out is an event that a node takes.
 func FuzzLogRule(f *testing.F) {
 	f.Add(adClicks("x")[0].Pattern, "$ad", "$user", strings.TrimSpace(adClickLine))
+	for _, input := range malformedInputs(f, "logs") {
+		f.Add(adClicks("x")[0].Pattern, "$ad", "$user", input)
+	}
 	f.Fuzz(func(t *testing.T, pattern, label, value, line string) {
 		for _, kind := range []string{"count", "updown", "gauge", "length", "unique"} {
 			r, err := LogRule{Path: "x", Pattern: pattern, Event: "e", Type: kind, Value: value, Labels: map[string]string{"l": label}}.compile()

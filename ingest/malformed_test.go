@@ -12,6 +12,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"meshd/crdt"
 )
 
@@ -73,20 +77,92 @@ var malformedDoors = map[string]func(t *testing.T, input string) (says string, c
 		rw.ServeHTTP(w, r)
 		return told(w), len(n.items)
 	},
-	"scrape": func(t *testing.T, input string) (string, int) {
-		r, err := loadRules(t, "scrape_configs:\n- job_name: app\n")
-		if err != nil {
-			t.Fatal(err)
-		}
-		x, err := r.ScrapeConfigs[0].target("a:1", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = newExposition(x).read([]byte("first 1\n"+input+"\nlast 1\n"), "text/plain; version=0.0.4"); err == nil {
-			return "taken", 2
-		}
-		return err.Error(), 0
+	"remote_write_2": func(t *testing.T, input string) (string, int) { // an input is what comes instead of one series of 2.0; symbols 5 and 6 are x and job
+		rw, n, _ := newTestRemoteWrite(t)
+		w := new(writer2).add(rwTypeCounter, []string{"__name__", "first"}, sample2(1, 1000, 0)).add(rwTypeCounter, []string{"__name__", "last"}, sample2(1, 1000, 0))
+		w.ref("mid")
+		w.ref("x")
+		w.ref("job")
+		w.series = [][]byte{w.series[0], []byte(input), w.series[1]}
+		return told(postRemoteWrite(rw, contentType2, w.message())), fine(n, "observed:")
 	},
+	"otlp_proto": func(t *testing.T, input string) (string, int) { // an input is what comes instead of one metric, in raw protobuf
+		metric := func(name string) []byte { // a gauge of 1
+			return message(bytesField(1, []byte(name)), bytesField(5, bytesField(1, doubleField(4, 1))))
+		}
+		body := message(bytesField(2, metric("first")), bytesField(2, []byte(input)), bytesField(2, metric("last")))
+		o, n, _ := newTestOTLP(t)
+		w := postOTLP(o, typeProtobuf, bytesField(1, bytesField(2, body)))
+		answer := w.Body.Bytes() // a google.rpc.Status, or the partial success in an ExportMetricsServiceResponse
+		if w.Code == 200 {
+			answer = textField(answer, 1)
+		}
+		return strings.TrimSpace(fmt.Sprintf("%d %s", w.Code, sameSpaces.Replace(string(textField(answer, 2))))), fine(n, "gauge:")
+	},
+	"kafka": func(t *testing.T, input string) (string, int) { // an input is the value of a record
+		m, reg := newTestMetrics(t)
+		n := newFakeNode()
+		k := &Kafka{cfg: KafkaConfig{Submit: n, Metrics: m, Logger: discard()}, meter: m.meter("kafka")}
+		q := request{now: testNow, series: map[string]*crdt.Series{}}
+		for i, value := range []string{`{"event":"first"}`, input, `{"event":"last"}`} {
+			k.record(&q, "kafka", &kgo.Record{Value: []byte(value), Offset: int64(i)})
+		}
+		if err := k.submit(t.Context(), &q); err != nil {
+			t.Fatal(err)
+		}
+		return refused(t, reg, "kafka"), fine(n, "counter:")
+	},
+	"logs": func(t *testing.T, input string) (string, int) { // an input is a line, between two of the ads first and last
+		w := newLogWorld(t)
+		w.append("a.log", click("first", "u")+input+"\n"+click("last", "u"))
+		w.logs.round(t.Context())
+		counted := 0
+		for _, ad := range []string{"first", "last"} {
+			if w.clicks(ad) == "1" {
+				counted++
+			}
+		}
+		if metric(t, w.reg, "ignored_total", "protocol", "logs", "type", "unmatched") > 0 {
+			return "ignored_total: unmatched", counted
+		}
+		return refused(t, w.reg, "logs"), counted
+	},
+	"scrape": func(t *testing.T, input string) (string, int) {
+		return exposes(t, "text/plain; version=0.0.4", "first 1\n"+input+"\nlast 1\n")
+	},
+	"scrape_openmetrics": func(t *testing.T, input string) (string, int) { // an input is all that follows one good series
+		return exposes(t, "application/openmetrics-text; version=1.0.0", "first 1\n"+input)
+	},
+	"scrape_protobuf": func(t *testing.T, input string) (string, int) { // an input is a whole body
+		return exposes(t, "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited", input)
+	},
+}
+
+// exposes returns what the operator is told of a target that says body. A body counts whole or not at all.
+func exposes(t *testing.T, contentType, body string) (string, int) {
+	r, err := loadRules(t, "scrape_configs:\n- job_name: app\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := r.ScrapeConfigs[0].target("a:1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = newExposition(x).read([]byte(body), contentType); err == nil {
+		return "taken", 2
+	}
+	return err.Error(), 0
+}
+
+// refused lists for which reasons a door that answers nobody has refused what, as its metric says.
+func refused(t *testing.T, reg *prometheus.Registry, protocol string) string {
+	said := []string{"rejected_total:"}
+	for r := range numReasons {
+		if metric(t, reg, "rejected_total", "protocol", protocol, "reason", r.String()) > 0 {
+			said = append(said, r.String())
+		}
+	}
+	return strings.Join(said, " ")
 }
 
 // fine returns how many of the two inputs that are fine counted.
@@ -108,7 +184,20 @@ func told(w *httptest.ResponseRecorder) string {
 		b.Reset()
 		b.Write(bytes.TrimSpace(w.Body.Bytes()))
 	}
-	return strings.TrimSpace(fmt.Sprintf("%d %s", w.Code, strings.NewReplacer("\n", " ", "\u00a0", " ").Replace(w.Header().Get("X-Influxdb-Error")+b.String())))
+	return strings.TrimSpace(fmt.Sprintf("%d %s", w.Code, sameSpaces.Replace(w.Header().Get("X-Influxdb-Error")+b.String())))
+}
+
+// sameSpaces makes one kind of space of all.
+var sameSpaces = strings.NewReplacer("\n", " ", "\u00a0", " ")
+
+// textField returns a field of a message that is bytes or text.
+func textField(b []byte, num int32) (text []byte) {
+	for r := (protoReader{b: b}); r.next(); {
+		if r.num == num && r.typ == protowire.BytesType {
+			text = r.bytes
+		}
+	}
+	return text
 }
 
 // TestMalformedInput: each kind of malformed input at each door has its error, and what is fine beside it counts as the file says. A file is

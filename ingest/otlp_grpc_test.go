@@ -64,7 +64,7 @@ func TestOTLPgRPC(t *testing.T) {
 	if got := n.counter("counter:hits{" + jobTill + "}"); got != "2" {
 		t.Errorf("counted %s, want 2", got)
 	}
-	want := partialSuccess{rejected: 1, message: "point 0: value -1 of a monotonic sum"}.encode()
+	want := partialSuccess{rejected: 1, message: "point 0: value -1 of a monotonic sum: one that goes down is not monotonic"}.encode()
 	if answer, err := call(in, bad); err != nil || !bytes.Equal(answer, want) {
 		t.Errorf("a refused point: answer %q, %v, want %q", answer, err, want)
 	}

@@ -79,7 +79,9 @@ func (p *otlpPoints) dataOf(m *metricspb.Metric) error {
 		p.mode = modeCumulative
 		return each(p, d.Summary.GetDataPoints(), p.summary)
 	}
-	return p.take(func() error { return refuse(reasonType, "metric %.64q has no data, or of an unknown type", p.metric) })
+	return p.take(func() error {
+		return refuse(reasonType, "metric %.64q has no data, or of an unknown type: want sum, gauge, histogram, exponential histogram or summary", p.metric)
+	})
 }
 
 // each reads points of one type. Those without a value are no points.
@@ -92,7 +94,7 @@ func each[T interface{ GetFlags() uint32 }](p *otlpPoints, all []T, read func(T)
 		}
 		if err := p.take(func() error {
 			if p.mode == modeNone {
-				return refuse(reasonType, "metric %.64q has no aggregation temporality", p.metric)
+				return refuse(reasonType, "metric %.64q has no aggregation temporality: want delta or cumulative", p.metric)
 			}
 			return read(dp)
 		}); err != nil {
@@ -118,7 +120,7 @@ func numberOf(dp *metricspb.NumberDataPoint) (number, error) {
 	case *metricspb.NumberDataPoint_AsInt:
 		return number{i: v.AsInt, f: float64(v.AsInt)}, nil
 	}
-	return number{}, refuse(reasonNumber, "a point without a value")
+	return number{}, refuse(reasonNumber, "a point without a value: want a number, or a flag that it is not recorded")
 }
 
 func (n number) negative() bool { return n.f < 0 }
@@ -174,7 +176,7 @@ func (p *otlpPoints) sum(dp *metricspb.NumberDataPoint) error {
 		return err
 	}
 	if n.negative() {
-		return refuse(reasonNegative, "value %v of a monotonic sum", n.f)
+		return refuse(reasonNegative, "value %v of a monotonic sum: one that goes down is not monotonic", n.f)
 	}
 	amount, err := n.magnitude()
 	if err != nil {

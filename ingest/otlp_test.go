@@ -320,6 +320,12 @@ func FuzzOTLP(f *testing.F) {
 		f.Add(false, []byte(otlpJSON(m)))
 	}
 	f.Add(true, protowire.AppendTag(nil, 1, protowire.BytesType))
+	for _, input := range malformedInputs(f, "otlp") {
+		f.Add(false, []byte(otlpJSON(input)))
+	}
+	for _, input := range malformedInputs(f, "otlp_proto") {
+		f.Add(true, bytesField(1, bytesField(2, bytesField(2, []byte(input)))))
+	}
 	f.Fuzz(func(t *testing.T, binary bool, body []byte) {
 		o, n, _ := newTestOTLP(t)
 		contentType := typeJSON

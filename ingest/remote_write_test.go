@@ -283,6 +283,12 @@ func FuzzRemoteWrite(f *testing.F) {
 	f.Add(true, new(writer2).add(rwTypeCounter, []string{"__name__", "x"}, sample2(1, 1000, 900)).message())
 	f.Add(true, new(writer2).add(rwTypeHistogram, []string{"__name__", "x"}, bytesField(3, nativeHistogram(1, 0))).message())
 	f.Add(false, write1(message(labels1("__name__", "x_total"), sample1(1, 1000), bytesField(4, nativeHistogram(1, 0)))))
+	for _, input := range malformedInputs(f, "remote_write") {
+		f.Add(false, []byte(input))
+	}
+	for _, input := range malformedInputs(f, "remote_write_2") {
+		f.Add(true, bytesField(5, []byte(input)))
+	}
 	f.Fuzz(func(t *testing.T, second bool, body []byte) {
 		rw, n, _ := newTestRemoteWrite(t)
 		contentType := contentType1

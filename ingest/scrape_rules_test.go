@@ -302,6 +302,11 @@ func FuzzScrapeBody(f *testing.F) {
 	f.Add([]byte(plainText), byte(0))
 	f.Add([]byte(openMetricsText), byte(1))
 	f.Add([]byte("{\"a b\",x=\"y\"} 1\n"), byte(0))
+	for typ, door := range []string{"scrape", "scrape_openmetrics", "scrape_protobuf"} {
+		for _, input := range malformedInputs(f, door) {
+			f.Add([]byte(input), byte(typ))
+		}
+	}
 	r, err := loadRules(f, "scrape_configs:\n- job_name: app\n  always_scrape_classic_histograms: true\n")
 	if err != nil {
 		f.Fatal(err)
