@@ -22,12 +22,13 @@ type spelling struct {
 
 // accumulator collects the increment of one spelling until the next batch.
 type accumulator struct {
-	kind       byte
-	queued     bool   // in shard.changed
-	name, tags string // side by side in memory, as they are compared; the series' labels are parts of them
-	at         int64
-	hash       uint64
-	next       *accumulator // in the same bucket
+	kind   byte
+	queued bool   // in shard.changed
+	text   string // name and tags, as they are compared; the series' labels are parts of them
+	name   int    // bytes of text
+	at     int64
+	hash   uint64
+	next   *accumulator // in the same bucket
 
 	series  *crdt.Series
 	inc     crdt.Value // Bottom if nothing happened since the last batch
@@ -75,16 +76,14 @@ func (a *accumulators) hash(s *spelling) uint64 {
 	return bits.RotateLeft64(h, 29)*0x9e3779b97f4a7c15 ^ maphash.Bytes(a.seed, s.tags)
 }
 
-// add grows the accumulator of s by the samples and returns how many it took: all of them, or those before the first
-// that is refused with the reason. resolve is called for a spelling that has no accumulator yet, with its texts.
-func (a *accumulators) add(s *spelling, samples []sample, resolve resolver) (n int, r reason) {
-	h := a.hash(s)
-	sh := &a.shards[h%numShards]
+// add grows the accumulator c of s, whose hash is h, by the samples and returns how many it took: all of them, or those before
+// the first that is refused with the reason. resolve is called for a spelling that has no accumulator yet, with its texts.
+func (a *accumulators) add(h uint64, s *spelling, samples []sample, resolve resolver) (c *accumulator, n int, r reason) {
+	sh := a.shard(h)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	c, r := a.find(sh, h, s, resolve)
-	if r != reasonNone {
-		return 0, r
+	if c, r = a.find(sh, h, s, resolve); r != reasonNone {
+		return nil, 0, r
 	}
 	c.used = sh.round
 	for n < len(samples) && r == reasonNone {
@@ -95,11 +94,35 @@ func (a *accumulators) add(s *spelling, samples []sample, resolve resolver) (n i
 		n++
 	}
 	c.samples += uint64(n)
-	if n > 0 && !c.queued {
+	if n > 0 {
+		sh.queue(c)
+	}
+	return c, n, r
+}
+
+// count grows an accumulator of counts by so many samples at once and reports whether they fit.
+func (a *accumulators) count(c *accumulator, sum crdt.Fixed, samples uint64) bool {
+	sh := a.shard(c.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	total, ok := c.inc.P.Add(sum)
+	if !ok || crdt.MaxCell.Less(total) {
+		return false
+	}
+	c.inc.P, c.used = total, sh.round
+	c.samples += samples
+	sh.queue(c)
+	return true
+}
+
+func (a *accumulators) shard(hash uint64) *shard { return &a.shards[hash%numShards] }
+
+// queue makes sure that the next batch has the accumulator's increment.
+func (sh *shard) queue(c *accumulator) {
+	if !c.queued {
 		c.queued = true
 		sh.changed = append(sh.changed, c)
 	}
-	return n, r
 }
 
 func (a *accumulators) find(sh *shard, h uint64, s *spelling, resolve resolver) (*accumulator, reason) {
@@ -111,9 +134,9 @@ func (a *accumulators) find(sh *shard, h uint64, s *spelling, resolve resolver) 
 		return nil, reasonLimit
 	}
 	text := string(slices.Concat(s.name, s.tags))
-	c := &accumulator{kind: s.kind, name: text[:len(s.name)], tags: text[len(s.name):], at: s.at, hash: h}
+	c := &accumulator{kind: s.kind, text: text, name: len(s.name), at: s.at, hash: h}
 	var r reason
-	c.series, r = resolve(c.name, c.tags)
+	c.series, r = resolve(text[:c.name], text[c.name:])
 	if r != reasonNone {
 		a.held.Add(-1)
 		return nil, r
@@ -179,10 +202,7 @@ func (t *taken) giveBack(inc crdt.Value) {
 	} else {
 		c.held = &heldIncrement{inc, t.samples}
 	}
-	if !c.queued {
-		c.queued = true
-		t.shard.changed = append(t.shard.changed, c)
-	}
+	t.shard.queue(c)
 }
 
 // settle lets go of an accumulator of one time once the node has what it held: the next one is of another time.

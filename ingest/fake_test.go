@@ -159,7 +159,8 @@ func newDoor(t testing.TB, limit int, updown ...string) *door {
 	m, reg := newTestMetrics(t)
 	n := newFakeNode()
 	f := &flusher{acc: newAccumulators(limit), to: n, meter: m.meter("statsd"), log: discard()}
-	return &door{parser: packetParser{acc: f.acc, updown: updown}, flush: f, node: n, reg: reg}
+	f.own = []*counts{newCounts(f.acc)}
+	return &door{parser: packetParser{acc: f.acc, own: f.own[0], updown: updown}, flush: f, node: n, reg: reg}
 }
 
 // send takes a packet in and flushes. It returns the reasons of refused lines.

@@ -34,6 +34,7 @@ const (
 // costs memory only for new series, which the accumulators bound.
 type flusher struct {
 	acc      *accumulators
+	own      []*counts // of readers that count by themselves
 	to       Submitter
 	meter    *meter
 	log      *slog.Logger
@@ -55,7 +56,7 @@ func (f *flusher) run(ctx context.Context) {
 			f.flush(ctx)
 		case <-ctx.Done():
 			f.flush(ctx)
-			if left := f.acc.pending(); left > 0 {
+			if left := f.pending(); left > 0 {
 				f.meter.lost.WithLabelValues("shutdown").Add(float64(left))
 				f.log.Error("samples lost: the node did not take the last batch before the end", "samples", left)
 			}
@@ -73,12 +74,24 @@ func (f *flusher) flush(ctx context.Context) {
 	if f.before != nil {
 		f.before()
 	}
+	for _, t := range f.own {
+		t.drain()
+	}
 	for next, took := 0, true; next < numShards && took; {
 		var items []node.Item
 		var from []taken
 		items, from, next = f.acc.take(next)
 		took = f.submit(context.WithoutCancel(ctx), items, from)
 	}
+}
+
+// pending returns how many samples are held that no batch took.
+func (f *flusher) pending() uint64 {
+	samples := f.acc.pending()
+	for _, t := range f.own {
+		samples += t.pending()
+	}
+	return samples
 }
 
 // submit hands over one batch, if there is something in it, and reports whether the node took it.

@@ -23,8 +23,8 @@ func TestManyIncrementsAreSeveralBatches(t *testing.T) {
 		return node.Result{Accepted: len(b.Items)}
 	}
 	d.flush.flush(t.Context())
-	if len(sizes) != 2 || d.flush.acc.pending() != uint64(series-sizes[0]) {
-		t.Fatalf("batches of %v with one refused, %d samples left", sizes, d.flush.acc.pending())
+	if len(sizes) != 2 || d.flush.pending() != uint64(series-sizes[0]) {
+		t.Fatalf("batches of %v with one refused, %d samples left", sizes, d.flush.pending())
 	}
 	d.parser.packet([]byte("hits:1|c|#n:0"), crdt.HLCFrom(1000, 0)) // counting goes on
 	d.flush.flush(t.Context())
@@ -32,8 +32,8 @@ func TestManyIncrementsAreSeveralBatches(t *testing.T) {
 	for _, v := range d.node.totals {
 		sum, _ = sum.Add(v.P)
 	}
-	if want := crdt.FixedFromUint(series + 1); sum != want || len(d.node.totals) != series || d.flush.acc.pending() != 0 {
-		t.Errorf("%v in %d series, want %v in %d; %d samples left", sum, len(d.node.totals), want, series, d.flush.acc.pending())
+	if want := crdt.FixedFromUint(series + 1); sum != want || len(d.node.totals) != series || d.flush.pending() != 0 {
+		t.Errorf("%v in %d series, want %v in %d; %d samples left", sum, len(d.node.totals), want, series, d.flush.pending())
 	}
 	for _, n := range sizes {
 		if n >= 2*batchItems {

@@ -51,7 +51,7 @@ func NewGraphite(cfg GraphiteConfig) (*Graphite, error) {
 	return g, nil
 }
 
-func (g *Graphite) newReader() func(packets [][]byte) {
+func (g *Graphite) newReader(*counts) func(packets [][]byte) {
 	p := &graphiteParser{acc: g.flush.acc}
 	return func(packets [][]byte) {
 		now := crdt.HLCFrom(time.Now().UnixMilli(), 0)
@@ -110,7 +110,8 @@ func (p *graphiteParser) line(b []byte, now crdt.HLC) reason {
 		return r
 	}
 	p.one[0] = sample{value: v, stamp: stamp, dated: dated}
-	n, r := p.acc.add(&spelling{kind: 'g', name: name, tags: tags}, p.one[:], graphiteSeries)
+	sp := spelling{kind: 'g', name: name, tags: tags}
+	_, n, r := p.acc.add(p.acc.hash(&sp), &sp, p.one[:], graphiteSeries)
 	p.tally.samples += uint64(n)
 	if r == reasonLimit {
 		p.tally.overflow++

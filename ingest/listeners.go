@@ -25,8 +25,8 @@ type listeners struct {
 	streams  []*stream
 	flush    flusher
 
-	// reader returns a handler of packets for one goroutine.
-	reader func() func(packets [][]byte)
+	// reader returns a handler of packets for one goroutine, which has own to itself; nil: nothing.
+	reader func(own *counts) func(packets [][]byte)
 }
 
 // newListeners has accumulators for ten spellings of each of so many series.
@@ -119,6 +119,9 @@ func (l *listeners) Run(ctx context.Context) error {
 	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
 	var flushed, readers sync.WaitGroup
 	l.flush.before = l.lookForDrops
+	for range l.socks {
+		l.flush.own = append(l.flush.own, newCounts(l.flush.acc))
+	}
 	flushed.Go(func() { l.flush.run(flushing) })
 	read := func(f func() error) {
 		readers.Go(func() {
@@ -127,8 +130,8 @@ func (l *listeners) Run(ctx context.Context) error {
 			}
 		})
 	}
-	for _, sock := range l.socks {
-		read(func() error { return sock.read(l.reader()) })
+	for i, sock := range l.socks {
+		read(func() error { return sock.read(l.reader(l.flush.own[i])) })
 	}
 	if l.gram != nil {
 		read(func() error { return l.gram.read(l.single()) })
@@ -148,7 +151,7 @@ func (l *listeners) Run(ctx context.Context) error {
 
 // single returns a handler of one packet, or of the lines of a stream, for one goroutine.
 func (l *listeners) single() func(packet []byte) {
-	read := l.reader()
+	read := l.reader(nil)
 	one := make([][]byte, 1)
 	return func(packet []byte) {
 		one[0] = packet

@@ -23,7 +23,7 @@ func TestTheKernelTellsWhatItDropped(t *testing.T) {
 	for range sent {
 		write(t, c, "hits:1|c")
 	}
-	read := s.reader()
+	read := s.reader(nil)
 	if err := s.socks[0].read(func(packets [][]byte) { // one batch holds them all
 		read(packets)
 		s.lookForDrops()

@@ -116,14 +116,12 @@ func (s *StatsD) listen() (err error) {
 	return nil
 }
 
-// newReader returns a handler of packets for one goroutine.
-func (s *StatsD) newReader() func(packets [][]byte) {
-	p := &packetParser{acc: s.flush.acc, updown: s.cfg.UpDown}
+// newReader returns a handler of packets for one goroutine, which counts what it can in own, unless that is nil.
+func (s *StatsD) newReader(own *counts) func(packets [][]byte) {
+	p := &packetParser{acc: s.flush.acc, own: own, updown: s.cfg.UpDown}
 	return func(packets [][]byte) {
 		now := crdt.HLCFrom(time.Now().UnixMilli(), 0)
-		for _, b := range packets {
-			p.packet(b, now)
-		}
+		p.packets(packets, now)
 		s.publish(&p.tally)
 	}
 }

@@ -184,7 +184,7 @@ func FuzzStatsDPacket(f *testing.F) {
 		if sum := refused + y.events + y.checks; sum > y.lines || sum < y.lines && y.samples == 0 {
 			t.Fatalf("%d lines: %d refused, %d events, %d checks, %d samples", y.lines, refused, y.events, y.checks, y.samples)
 		}
-		if got := d.flush.acc.pending(); got != y.samples {
+		if got := d.flush.pending(); got != y.samples {
 			t.Fatalf("%d samples pending, want %d", got, y.samples)
 		}
 	})

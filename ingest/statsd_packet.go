@@ -15,6 +15,7 @@ const kindUpDown = 'u'
 // itself until publish.
 type packetParser struct {
 	acc    *accumulators
+	own    *counts // what it counts by itself; nil: nothing
 	updown patterns
 	tally  tally
 
@@ -29,6 +30,17 @@ type tally struct {
 	rejected                       [numReasons]uint64
 	clamped                        uint64 // stamps
 	overflow                       uint64 // samples refused for want of an accumulator: lost, though well-formed
+}
+
+// packets takes in packets, during which what it counts by itself stands still for others.
+func (p *packetParser) packets(packets [][]byte, now crdt.HLC) {
+	if p.own != nil {
+		p.own.mu.Lock()
+		defer p.own.mu.Unlock()
+	}
+	for _, b := range packets {
+		p.packet(b, now)
+	}
 }
 
 // packet takes in one packet: lines separated by newlines, each counted or refused on its own. now stamps gauges.
@@ -83,19 +95,42 @@ func (p *packetParser) takeLine(b []byte, now crdt.HLC) reason {
 	case 's':
 		crdtKind = crdt.KindUnique
 	}
-	if r := p.takeValues(kind, now); r != reasonNone {
-		return r
-	}
 	s := spelling{kind: kind, name: l.name, tags: l.tags}
 	if kind != 'g' { // whose time is in its stamp
 		s.at = l.time
 	}
-	n, r := p.acc.add(&s, p.samples, func(name, tags string) (*crdt.Series, reason) { return statsdSeries(name, tags, crdtKind) })
+	h := p.acc.hash(&s)
+	own := p.own != nil && kind == 'c' && s.at == 0
+	var known *count
+	if own {
+		if known = p.own.find(h, &s); known != nil && p.takeCount(known) {
+			p.tally.samples++
+			return reasonNone
+		}
+	}
+	if r := p.takeValues(kind, now); r != reasonNone {
+		return r
+	}
+	c, n, r := p.acc.add(h, &s, p.samples, func(name, tags string) (*crdt.Series, reason) { return statsdSeries(name, tags, crdtKind) })
+	if own && known == nil && c != nil {
+		p.own.enter(c)
+	}
 	p.tally.samples += uint64(n)
 	if r == reasonLimit {
 		p.tally.overflow += uint64(len(p.samples) - n)
 	}
 	return r
+}
+
+// takeCount adds a line that is one plain count to what the reader counts by itself. All else it leaves to takeValues, which
+// has a word for each fault.
+func (p *packetParser) takeCount(c *count) bool {
+	d, form := parseDecimal(p.line.values)
+	if form != shortNumber || d.neg {
+		return false
+	}
+	amount, ok := divide(d, p.line.rate)
+	return ok && !crdt.MaxSample.Less(amount) && c.grow(amount)
 }
 
 // takeValues reads all values of the line into p.samples before any is counted: a line counts whole or not at all.

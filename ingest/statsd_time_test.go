@@ -47,7 +47,7 @@ func TestTimesOfCounts(t *testing.T) {
 		for _, c := range sh.known.buckets {
 			for ; c != nil; c = c.next {
 				if left++; c.at != 0 {
-					t.Errorf("the accumulator of %s at %d is kept", c.name, c.at)
+					t.Errorf("the accumulator of %s at %d is kept", c.text, c.at)
 				}
 			}
 		}

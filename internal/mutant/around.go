@@ -69,6 +69,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"dated accumulators kept", "ingest", "TestTimesOfCounts"},
 	{"records without tokens", "ingest", "TestKafkaCountsOnceOverACrash"},
 	{"kernel drops not reported", "ingest", "TestTheKernelTellsWhatItDropped"},
+	{"counts that do not fit dropped", "ingest", "TestCountsThatDoNotFitWait"},
 	{"limited packets not reported", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"limited packets not counted", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"sessions turned free of charge", "ingest", "TestSessionsAreHeldToTheLimit"},
