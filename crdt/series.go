@@ -45,7 +45,7 @@ func (s *Series) Check() error {
 		return fmt.Errorf("crdt: %w: metric name %q is not UTF-8", ErrSeries, s.Name)
 	case !s.Kind.Valid() || s.Kind == KindRollup:
 		return fmt.Errorf("crdt: %w: %s is not a series kind", ErrSeries, s.Kind)
-	case len(s.Labels) > MaxLabels && (len(s.Labels) > MaxLabels+1 || s.Get(RollupLabel) == ""):
+	case len(s.Labels) > MaxLabels && len(s.Labels) > MaxLabels+s.reserved():
 		return fmt.Errorf("crdt: %w: %d labels, want at most %d", ErrSeries, len(s.Labels), MaxLabels)
 	}
 	for i, l := range s.Labels {
@@ -61,6 +61,16 @@ func (s *Series) Check() error {
 		}
 	}
 	return nil
+}
+
+// reserved returns how many labels a series has that no client gave it.
+func (s *Series) reserved() (n int) {
+	for _, name := range []string{RollupLabel, CorrectionLabel, CorrectionNodeLabel} {
+		if s.Get(name) != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // SortLabels puts labels in canonical order. Of repeated names the last one given wins.

@@ -37,6 +37,9 @@ type Batch struct {
 	// so many milliseconds: see ErrUnconfirmed. A hub's own disk is a hub's.
 	AckHub int64
 	Chain  *Chain // nil: none; see there
+
+	// Corrects says that the items are differences of a correction, on sides of series: nobody else may count on those.
+	Corrects bool
 }
 
 // Result tells what became of a batch, once it is on disk.

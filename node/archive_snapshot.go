@@ -25,10 +25,10 @@ func ReadSnapshot(r Reader, region string, f func(ArchiveRecord) error) (lsn uin
 	return s.lsn, nil
 }
 
-// ReadDecisions calls f for what operators decided: drops of series, removals of nodes, the mesh's configuration. They are few.
+// ReadDecisions calls f for what operators decided: drops of series, removals of nodes, corrections, the mesh's configuration. They are few.
 func ReadDecisions(r Reader, f func(ArchiveRecord) error) error {
 	s := &snapshotReader{r: r, f: f}
-	for _, step := range []func() error{s.messages(prefixDrop), s.messages(prefixRemoval), s.config} {
+	for _, step := range []func() error{s.messages(prefixDrop), s.messages(prefixRemoval), s.messages(prefixCorrection), s.config} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: read what operators decided: %w", err)
 		}

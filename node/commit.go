@@ -80,7 +80,8 @@ func (c *Core) startPersist() {
 	if c.pending != nil {
 		return
 	}
-	if c.hub != nil && startOrders(c, c.hub.removals) || startOrders(c, c.drops.register) || c.startBudget() || c.startForgets() || c.startWindows() {
+	if c.hub != nil && startOrders(c, c.hub.removals) || startOrders(c, c.drops.register) || startOrders(c, c.corrections.register) ||
+		c.startCounting() || c.startBudget() || c.startForgets() || c.startWindows() {
 		return
 	}
 	if len(c.queue.batches) == 0 && len(c.queue.frames) == 0 && c.config.next == nil {

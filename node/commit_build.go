@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"meshd/crdt"
+	"meshd/internal/mutant"
 	"meshd/internal/wire"
 	"meshd/reconcile"
 )
@@ -20,6 +21,8 @@ type builder struct {
 	refs   map[reconcile.SeriesID]uint32
 	added  []addedBatch
 	room   int // items to make room for
+
+	corrects bool // the batch at hand is of a correction
 }
 
 // maxBuilderRoom bounds the room that is made before it is known how many series the items are of.
@@ -43,6 +46,7 @@ func newBuilder(c *Core) *builder {
 // add merges a batch. Items that cannot be counted are rejected one by one.
 func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 	res := Result{}
+	b.corrects = batch.Corrects
 	ids := make([]reconcile.SeriesID, len(batch.Items))
 	for i := range batch.Items {
 		it := &batch.Items[i]
@@ -90,8 +94,25 @@ func (b *builder) lost(n uint64) {
 	}
 }
 
+// maySide reports why nobody may count on s: it is a side of another series, or should be one.
+func (b *builder) maySide(s *crdt.Series) error {
+	if !b.corrects {
+		if s.IsSide() && !mutant.On("clients write sides") {
+			return fmt.Errorf("node: %w: the label %s says how a series is corrected, nobody counts on it", crdt.ErrSeries, crdt.CorrectionLabel)
+		}
+		return nil
+	}
+	if _, _, ok := s.Side(); !ok {
+		return fmt.Errorf("node: %w: %s is no difference of a correction", crdt.ErrSeries, s)
+	}
+	return nil
+}
+
 // series returns the number of s, or that of the overflow series when the node may have no more.
 func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
+	if err := b.maySide(s); err != nil {
+		return 0, err
+	}
 	s = b.c.cat.Writable(s)
 	if id, ok := b.c.cat.Find(s); ok {
 		if v, _ := b.c.live.Cell(id); v != nil || b.incs[id] != nil {
@@ -104,7 +125,7 @@ func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
 	if s.Get(crdt.RollupLabel) != "" {
 		return 0, fmt.Errorf("node: %w: the label %s says what a sum lacks, nobody counts on it", crdt.ErrSeries, crdt.RollupLabel)
 	}
-	if b.c.live.Len()+len(b.incs) >= b.c.cfg.Limits.Series {
+	if b.c.live.Len()+len(b.incs) >= b.c.cfg.Limits.Series && !b.corrects {
 		b.c.Counts.Overflowed++
 		s = &crdt.Series{Name: OverflowMetric, Kind: s.Kind}
 	}

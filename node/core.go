@@ -68,16 +68,17 @@ type Core struct {
 	own    crdt.Origin
 	live   *reconcile.Replica // cells of own
 
-	mine    []*reconcile.Replica // an edge's copies of its incarnations, the live one last
-	slots   *reconcile.Slots     // an edge's own region, from its hubs
-	views   *reconcile.Views     // an edge's other regions
-	hub     *hubState            // nil at an edge
-	stated  statements           // coverage as hubs state it
-	drops   drops
-	replays replays
-	config  meshConfig
-	win     *windows // nil: no windows are kept
-	scopes  scopes
+	mine        []*reconcile.Replica // an edge's copies of its incarnations, the live one last
+	slots       *reconcile.Slots     // an edge's own region, from its hubs
+	views       *reconcile.Views     // an edge's other regions
+	hub         *hubState            // nil at an edge
+	stated      statements           // coverage as hubs state it
+	drops       drops
+	corrections corrections
+	replays     replays
+	config      meshConfig
+	win         *windows // nil: no windows are kept
+	scopes      scopes
 
 	sessions map[uint64]*session
 	order    []*session
@@ -136,7 +137,7 @@ type Counters struct {
 	Frozen, Forgotten, ForgottenTaken, ForgottenApart                           uint64
 	FrozenFrames, ForgottenFrames, Unchained, SourcesForgotten                  uint64
 	ReplayedFrames, ReplayedAhead, ReplaySkipped, Unarchived                    uint64
-	EventsKept, EventsLost                                                      uint64
+	EventsKept, EventsLost, CorrectionsShort                                    uint64
 }
 
 // NewCore returns a core with nothing in it; a Recovery fills it before its first Step.
@@ -167,7 +168,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 			return nil, fmt.Errorf("node: downlink: %w", err)
 		}
 	}
-	c.drops = c.newDrops()
+	c.drops, c.corrections = c.newDrops(), c.newCorrections()
 	c.scopes.choices = map[string]*reconcile.Choice{}
 	c.config.own = meshSettings{silenceMs: cfg.Silence, Series: cfg.Limits.Series, forgetMs: cfg.ForgetAfter}
 	c.config.own.Forget.Alone = cfg.ForgetAlone
@@ -222,6 +223,8 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.removeNode(in)
 	case DropSeries:
 		c.dropSeries(in)
+	case MakeCorrection:
+		c.makeCorrection(in)
 	case Used:
 		c.used(in)
 	case Persisted:
@@ -244,6 +247,7 @@ func (c *Core) Step(at Time, in Event, out *Output) {
 		c.replay(in)
 	}
 	c.settleRegion()
+	c.settleCorrections(false)
 	c.startPersist()
 	c.settleReplays()
 	c.readWindows()

@@ -23,6 +23,7 @@ import (
 //	f/ node                   which incarnations of a node are forgotten; the sums of their cells are under o/
 //	z/ node                   which are frozen
 //	d/ hash of matcher (16)   drop of series by an operator
+//	x/ id                     correction of what was counted; y/ id: it counts here
 //	w/ n/ v/ q/               windows: see windows_disk.go
 //	s/ source                 sequence window of a client source
 //	a/ chain (16)             the last batch of a client's session, with the hour; expires by itself
@@ -44,6 +45,9 @@ const (
 	prefixChain    = "a/"
 	prefixConfig   = "c/"
 	prefixBudget   = "b/"
+
+	prefixCorrection   = "x/"
+	prefixCorrectionOn = "y/"
 )
 
 // maxTrim bounds the deletions that ride on one commit.

@@ -15,6 +15,7 @@ const defaultRows = 100_000
 func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	c.tell(at)
 	c.rollup()
+	c.settleCorrections(true)
 	regions := c.regions()
 	c.settleChoices(regions)
 	limit := cmp.Or(sel.Limit, defaultRows)
@@ -26,7 +27,7 @@ func (c *Core) Totals(at Time, sel Select) (*Totals, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
+	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel), Corrections: c.Corrections()}
 	if sel.Windows {
 		t.Rollup = c.windowRules()
 	}
@@ -112,6 +113,20 @@ func (c *Core) answer(id reconcile.SeriesID, region string) (crdt.Value, bool, e
 
 // look is answer without a copy: what is not the caller's own must not be modified, and changes with the next event.
 func (c *Core) look(id reconcile.SeriesID, region string) (v crdt.Value, own, ok bool, err error) {
+	if !c.cat.AnySides() {
+		return c.uncorrected(id, region)
+	}
+	if c.cat.IsSide(id) && !mutant.On("sides are seen") {
+		return crdt.Value{}, true, false, nil
+	}
+	if v, own, ok, err = c.uncorrected(id, region); err != nil || len(c.cat.Sides(id)) == 0 {
+		return v, own, ok, err
+	}
+	return c.corrected(id, region, v, own, ok)
+}
+
+// uncorrected is look at the cells of a series alone.
+func (c *Core) uncorrected(id reconcile.SeriesID, region string) (v crdt.Value, own, ok bool, err error) {
 	choice := c.scopes.choices[region]
 	if choice != nil && !choice.Counts(id) || region != c.cfg.Region && c.stays(id) {
 		return crdt.Value{}, true, false, nil
@@ -202,7 +217,6 @@ func (c *Core) raws() []*reconcile.Replica {
 func (c *Core) byNode(rows []Row, id reconcile.SeriesID, total crdt.Value) ([]Row, error) {
 	s := c.cat.Plain(id)
 	held := map[string]*crdt.Value{}
-	sum := crdt.Bottom(total.Kind)
 	for _, r := range c.raws() {
 		v, _ := r.Cell(id)
 		if v == nil {
@@ -229,11 +243,15 @@ func (c *Core) byNode(rows []Row, id reconcile.SeriesID, total crdt.Value) ([]Ro
 				return rows, err
 			}
 		}
-		if err := sum.Combine(&part); err != nil {
+	}
+	if err := c.correctNodes(id, held); err != nil {
+		return rows, err
+	}
+	sum := crdt.Bottom(total.Kind)
+	for node, v := range held {
+		if err := sum.Combine(v); err != nil {
 			return rows, err
 		}
-	}
-	for node, v := range held {
 		rows = append(rows, Row{Series: s, Region: c.cfg.Region, Node: node, Value: filled(*v)})
 	}
 	switch total.Kind {

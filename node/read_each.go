@@ -20,13 +20,14 @@ type Walk struct {
 func (c *Core) Walk(at Time, sel Select) (*Walk, error) {
 	c.tell(at)
 	c.rollup()
+	c.settleCorrections(true)
 	regions := c.regions()
 	c.settleChoices(regions)
 	withheld, err := c.withholds(sel)
 	if err != nil {
 		return nil, err
 	}
-	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel)}
+	t := &Totals{Coverage: c.coverageOf(regions), Withheld: withheld, Shortfalls: c.shortfalls(&sel), Corrections: c.Corrections()}
 	if sel.Windows {
 		t.Rollup = c.windowRules()
 	}
@@ -35,7 +36,7 @@ func (c *Core) Walk(at Time, sel Select) (*Walk, error) {
 
 // Next hands on the rows of some series, and reports whether these were the last. The caller asks from where it asks c for anything.
 func (w *Walk) Next(c *Core) (done bool, err error) {
-	if !w.one && c.cat.Versioned() {
+	if !w.one && c.cat.Versioned() || c.Corrections() != w.Totals.Corrections {
 		return true, ErrMoved
 	}
 	last := reconcile.SeriesID(c.cat.Len())

@@ -12,6 +12,7 @@ import (
 func (c *Core) Explain(at Time, sel Select) (*Explanation, error) {
 	c.tell(at)
 	c.rollup()
+	c.settleCorrections(true)
 	c.settleChoices(c.regions())
 	limit := cmp.Or(sel.Limit, defaultRows)
 	withheld, err := c.withholds(sel)
@@ -32,7 +33,7 @@ func (c *Core) Explain(at Time, sel Select) (*Explanation, error) {
 			}
 			if ok {
 				rule, in := c.inputs(id, region)
-				rule += c.ruleText(id, region)
+				rule += c.ruleText(id, region) + c.correctionText(id)
 				x.Answers = append(x.Answers, RegionAnswer{Region: region, Value: filled(v), Rule: rule, Inputs: in})
 				limit -= 1 + len(in)
 			}

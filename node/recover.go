@@ -30,7 +30,7 @@ func (c *Core) Recover(r Reader, at Time) error {
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
 		rec.dropped, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.streams, rec.open, rec.take,
-		rec.tokens, rec.config, rec.removed, rec.budget, rec.events,
+		rec.tokens, rec.config, rec.corrected, rec.removed, rec.budget, rec.events,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("node: recover: %w", err)
@@ -307,6 +307,21 @@ func (rec *recovery) config() error {
 
 // dropped reads which series were dropped, before any cell is read.
 func (rec *recovery) dropped() error { return rec.c.drops.read(rec.r) }
+
+// corrected reads which corrections there are, and which count.
+func (rec *recovery) corrected() error {
+	k := &rec.c.corrections
+	if err := k.read(rec.r); err != nil {
+		return err
+	}
+	var on []string
+	err := rec.r.Scan([]byte(prefixCorrectionOn), func(key, _ []byte) error {
+		on = append(on, string(key[len(prefixCorrectionOn):]))
+		return nil
+	})
+	rec.c.countFrom(slices.DeleteFunc(on, func(id string) bool { return k.highest(id) == 0 }))
+	return err
+}
 
 // removed reads which nodes were removed.
 func (rec *recovery) removed() error {

@@ -71,6 +71,8 @@ func (c *Core) replay(in Replay) {
 			r.frames++
 		case *wire.Drops:
 			c.gotDrops(hub, m)
+		case *wire.Corrections:
+			c.gotCorrections(hub, m)
 		case *wire.Removals:
 			c.gotRemovals(hub, m)
 		case *wire.MeshConfig:
@@ -137,7 +139,7 @@ func (c *Core) replaysWait() bool {
 	if p := c.pending; p != nil && (slices.ContainsFunc(p.frames, ofReplay) || p.win != nil || p.after != nil || p.config != nil) {
 		return true
 	}
-	if slices.ContainsFunc(c.queue.frames, ofReplay) || c.config.next != nil || len(c.drops.waiting)+len(c.hub.removals.waiting) > 0 {
+	if slices.ContainsFunc(c.queue.frames, ofReplay) || c.config.next != nil || len(c.drops.waiting)+len(c.corrections.waiting)+len(c.hub.removals.waiting) > 0 {
 		return true
 	}
 	for _, w := range c.hub.cold.waiting { // in any order: it is a question

@@ -135,6 +135,7 @@ func (c *Core) peerUp(in PeerUp) {
 		c.hub.removals.tellAll(c, s)
 	}
 	c.drops.tellAll(c, s)
+	c.tellCorrections(s)
 	if c.hub != nil && s.peer.Region == c.cfg.Region {
 		c.hub.watch.Expect(s.peer.Node)
 		c.isBack(process{s.peer.Region, s.peer.Node})
@@ -215,6 +216,8 @@ func (c *Core) received(in Received) {
 		c.gotConfig(s, m)
 	case *wire.Drops:
 		c.gotDrops(s, m)
+	case *wire.Corrections:
+		c.gotCorrections(s, m)
 	case *wire.Removals:
 		c.gotRemovals(s, m)
 	case *wire.Link:

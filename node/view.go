@@ -48,6 +48,8 @@ type Totals struct {
 	// Rollup says how questions about time follow rollup rules, see Select.Windows. It stays the same until something of it changes.
 	// nil: no rule says anything, and nothing was dropped.
 	Rollup *Rollup
+	// Corrections are those that rows are answered with; nil: there are none. It stays the same until something of it changes.
+	Corrections *crdt.Corrections
 }
 
 // Row is the lifetime value of one series in one region, or on one node of it.

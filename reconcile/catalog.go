@@ -31,6 +31,7 @@ type Catalog struct {
 	Late   uint64                  // cells of dropped series that came and were refused
 
 	versions versions
+	sides    sides
 }
 
 // NewCatalog returns an empty catalog.
@@ -48,6 +49,16 @@ func (c *Catalog) Intern(s *crdt.Series) (SeriesID, error) {
 	if id, ok := c.byKey[string(c.key)]; ok {
 		return id, nil
 	}
+	if s.IsSide() {
+		base, side, ok := s.Side()
+		return c.internSide(s, base, side, ok)
+	}
+	return c.number(s)
+}
+
+// number gives a series that is new a number.
+func (c *Catalog) number(s *crdt.Series) (SeriesID, error) {
+	c.key = s.AppendKey(c.key[:0])
 	if len(c.series) >= MaxSeries {
 		return noSeries, fmt.Errorf("reconcile: %w: %d series in this process", crdt.ErrLimit, MaxSeries)
 	}

@@ -110,7 +110,7 @@ func (k *keyReader) series(size int) (crdt.Series, error) {
 	s.Gen = uint32(gen)
 	s.Name, ok = one.string()
 	for ok && one.s != "" {
-		if len(s.Labels) > crdt.MaxLabels { // one more names the version of a sum: Series.Check tells
+		if len(s.Labels) >= crdt.MaxLabels+crdt.MaxReservedLabels { // which of them are, Series.Check tells
 			return s, fmt.Errorf("%w: more than %d labels", ErrLimit, crdt.MaxLabels)
 		}
 		var l crdt.Label

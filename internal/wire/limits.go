@@ -80,6 +80,11 @@ const (
 	// MaxDrops bounds the matchers of series that operators dropped: every new series is compared with each, 20 ns apiece.
 	MaxDrops = 1024
 
+	// MaxCorrections bounds the corrections of counts: one a week for five years. MaxCorrectedNodes bounds the nodes that one names: at 64
+	// bytes a record stays below what stores like as one value.
+	MaxCorrections    = 256
+	MaxCorrectedNodes = 1000
+
 	// MaxPatterns and MaxPatternBytes bound what an edge says of the series it wants: a screen of patterns, each as long as
 	// package glob takes them. Every series is compared with each once.
 	MaxPatterns     = 64
@@ -152,7 +157,7 @@ const (
 
 	// maxKeyBytes bounds the key of a definition, from the limits of its parts: kind, generation, name, labels, each
 	// string behind a length of at most two bytes.
-	maxKeyBytes = 1 + 5 + 2 + crdt.MaxMetricBytes + (crdt.MaxLabels+1)*(2+crdt.MaxLabelBytes+2+crdt.MaxValueBytes)
+	maxKeyBytes = 1 + 5 + 2 + crdt.MaxMetricBytes + (crdt.MaxLabels+crdt.MaxReservedLabels)*(2+crdt.MaxLabelBytes+2+crdt.MaxValueBytes)
 
 	// maxWindowSeconds bounds the width of a window: a day, the widest tier there could be.
 	maxWindowSeconds = 86400

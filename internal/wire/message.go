@@ -7,7 +7,7 @@ import (
 )
 
 // Message is what one session sends to another: one of *Hello, *Marks, *FrameMsg, *Push, *Heartbeat, *Coverage,
-// *Heard, *ColdMarks, *WindowMarks, *MeshConfig, *Removals, *Drops, *Link, *Delta, *Freeze, *Forgotten.
+// *Heard, *ColdMarks, *WindowMarks, *MeshConfig, *Removals, *Drops, *Link, *Delta, *Freeze, *Forgotten, *Corrections.
 type Message interface{ message() }
 
 // Types of messages, the first byte. The numbers are never reused.
@@ -29,6 +29,7 @@ const (
 	typeDelta       = 22
 	typeLink        = 23
 	typeForgotten   = 24
+	typeCorrections = 25
 
 	// Questions and answers have streams of their own, see Query. A session ignores and counts them.
 	typeQuery  = 20
@@ -121,6 +122,9 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 	case *Forgotten:
 		typ = typeForgotten
 		body, err = m.append(nil)
+	case *Corrections:
+		typ = typeCorrections
+		body, err = m.append(nil)
 	default:
 		err = fmt.Errorf("%w: not a message", ErrInvalid)
 	}
@@ -167,7 +171,7 @@ func parseMessage(b []byte) (Message, error) {
 		typeCoverage | typeCompressed, typeHeard | typeCompressed, typeColdMarks | typeCompressed,
 		typeMeshConfig | typeCompressed, typeNodeRemoval | typeCompressed, typeSeriesDrop | typeCompressed,
 		typeLink | typeCompressed, typeDelta | typeCompressed, typeFreeze | typeCompressed, typeForgotten | typeCompressed,
-		typeWindowMarks | typeCompressed:
+		typeWindowMarks | typeCompressed, typeCorrections | typeCompressed:
 		size, n := binary.Uvarint(body)
 		if n <= 0 {
 			return nil, fmt.Errorf("%w: body size", ErrMalformed)
@@ -207,6 +211,8 @@ func parseMessage(b []byte) (Message, error) {
 		return parseFreeze(body)
 	case typeForgotten:
 		return parseForgotten(body)
+	case typeCorrections:
+		return parseCorrections(body)
 	}
 	if reserved(typ &^ typeCompressed) {
 		return nil, fmt.Errorf("%w: %d", ErrReserved, typ&^typeCompressed)

@@ -30,11 +30,15 @@ func (m *WindowMarks) append(dst []byte) ([]byte, error) {
 	w.bool(m.More)
 	w.array(len(m.Marks))
 	for i := range m.Marks {
-		w.array(windowMarkFields)
-		w.origin(m.Marks[i].Origin)
-		w.uint(m.Marks[i].Cursor)
+		w.windowMark(&m.Marks[i])
 	}
 	return w.done()
+}
+
+func (w *writer) windowMark(m *WindowMark) {
+	w.array(windowMarkFields)
+	w.origin(m.Origin)
+	w.uint(m.Cursor)
 }
 
 func parseWindowMarks(b []byte) (*WindowMarks, error) {
@@ -46,10 +50,15 @@ func parseWindowMarks(b []byte) (*WindowMarks, error) {
 		m.Marks = make([]WindowMark, n)
 	}
 	for i := range m.Marks {
-		extra := r.array(windowMarkFields)
-		m.Marks[i] = WindowMark{Origin: r.origin(), Cursor: r.uint()}
-		r.skip(extra)
+		m.Marks[i] = r.windowMark()
 	}
 	r.skip(extra)
 	return &m, r.end()
+}
+
+func (r *reader) windowMark() WindowMark {
+	extra := r.array(windowMarkFields)
+	m := WindowMark{Origin: r.origin(), Cursor: r.uint()}
+	r.skip(extra)
+	return m
 }
