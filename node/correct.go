@@ -351,22 +351,27 @@ func (c *Core) correctNodes(id reconcile.SeriesID, held map[string]*crdt.Value) 
 	if !c.cat.AnySides() {
 		return nil
 	}
+	done := map[string]bool{}
 	for _, b := range c.cat.Sides(id) {
-		if !c.corrections.counts.Counts(b.ID) || held[b.Node] != nil {
+		if done[b.Node] {
 			continue
 		}
-		v := crdt.Bottom(c.cat.Series(id).Kind)
-		held[b.Node] = &v
-	}
-	for name, v := range held { // in any order: each for itself
-		plus, minus, some, err := c.beside(id, c.cfg.Region, name)
+		done[b.Node] = true
+		plus, minus, some, err := c.beside(id, c.cfg.Region, b.Node)
 		if err != nil {
 			return err
 		}
-		if some {
-			if _, err := v.Correct(&plus, &minus); err != nil {
-				return err
-			}
+		if !some {
+			continue
+		}
+		v := held[b.Node]
+		if v == nil {
+			bottom := crdt.Bottom(c.cat.Series(id).Kind)
+			v = &bottom
+			held[b.Node] = v
+		}
+		if _, err := v.Correct(&plus, &minus); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -90,7 +90,10 @@ func (c *Core) settledDifferences(id string) (CorrectedRegion, bool, error) {
 	}
 	sides := c.cat.SidesOf(id)
 	for _, t := range append(slices.Clone(c.win.left), c.win.live) {
-		for _, cells := range t.windows {
+		for win, cells := range t.windows {
+			if win.End()+c.win.grace > c.wall { // nobody has published it: neither what is corrected in it
+				continue
+			}
 			for sid := range sides {
 				if cell := cells[sid]; cell != nil && cell.dirty {
 					return r, false, nil

@@ -1,6 +1,9 @@
 package node
 
 import (
+	"fmt"
+	"slices"
+
 	"meshd/crdt"
 	"meshd/internal/mutant"
 	"meshd/internal/wire"
@@ -31,6 +34,18 @@ func (c *Core) countIn(s *session, f *wire.Frame) {
 	c.Counts.CellsIn += uint64(len(f.Cells))
 }
 
+// forges refuses an edge that says how series are to be corrected: hubs do. It reports whether it does.
+func (c *Core) forges(s *session, f *wire.Frame) bool {
+	if s.peer.Role != RoleEdge || mutant.On("edges write sides") {
+		return false
+	}
+	i := slices.IndexFunc(f.Defs, func(d wire.Def) bool { return d.Series.IsSide() })
+	if i >= 0 {
+		c.suspect(f.Origin, fmt.Errorf("node: %w: an edge counts on %s, which only a hub does", reconcile.ErrFrame, &f.Defs[i].Series))
+	}
+	return i >= 0
+}
+
 func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	c.countIn(s, f)
 	if f.Stream == crdt.StreamWindow {
@@ -53,6 +68,9 @@ func (c *Core) gotFrame(s *session, f *wire.Frame, raw []byte) {
 	}
 	if c.hub != nil && c.heldWhole(f) {
 		s.late(o)
+		return
+	}
+	if c.forges(s, f) {
 		return
 	}
 	s.hearsOf(o)

@@ -245,6 +245,9 @@ func (c *Core) gotWindows(s *session, f *wire.Frame, raw []byte) {
 	case f.Origin.Inc == c.cfg.Inc || c.refuses(f.Origin):
 		return
 	}
+	if c.forges(s, f) {
+		return
+	}
 	if err := checkWindows(f); err != nil && !isGap(f) {
 		c.suspect(f.Origin, err)
 		return
