@@ -110,11 +110,11 @@ func (v *Value) Correct(plus, minus *Value) (whole bool, err error) {
 		return false, err
 	}
 	v.Remove(minus)
-	return lacks.isNothing(), nil
+	return lacks.IsNothing(), nil
 }
 
-// isNothing reports whether a value of a kind that Corrects has nothing in it.
-func (v *Value) isNothing() bool {
+// IsNothing reports whether a value of a kind that Corrects has nothing in it.
+func (v *Value) IsNothing() bool {
 	if d, ok := v.X.(*Distribution); ok {
 		return d.Count() == 0
 	}

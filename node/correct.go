@@ -252,7 +252,7 @@ func (c *Core) chooseCorrections() {
 		for _, id := range r.Replaces {
 			replaced[id] = true
 		}
-		if out || len(r.Regions) == 0 || slices.ContainsFunc(taken, func(t wire.Correction) bool { return overlap(&t, r) }) {
+		if out || len(r.Regions) == 0 || slices.ContainsFunc(taken, func(t wire.Correction) bool { return overlap(&t, r) && !mutant.On("overlapping corrections add up") }) {
 			continue
 		}
 		taken = append(taken, *r)
@@ -275,7 +275,7 @@ func overlap(a, b *wire.Correction) bool {
 	if a.From >= b.To || b.From >= a.To {
 		return false
 	}
-	return a.Metric == b.Metric || strings.ContainsAny(a.Metric+b.Metric, "*?[{") || mutant.On("corrections overlap")
+	return a.Metric == b.Metric || strings.ContainsAny(a.Metric+b.Metric, "*?[{")
 }
 
 // Corrections returns which of them count now; nil if there never was a side.

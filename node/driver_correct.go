@@ -132,10 +132,17 @@ func (n *Node) MakeCorrection(ctx context.Context, r Correction) error {
 	return n.request(ctx, func(id uint64) Event { return MakeCorrection{ID: id, Correction: out} }).Err
 }
 
-// Corrections returns all corrections that are known here, the newest first, and which of them are answered with.
-func (n *Node) Corrections(ctx context.Context) (all []Correction, counts *crdt.Corrections, err error) {
-	err = n.ask(ctx, func(Time) { all, counts = n.core.listCorrections(), n.core.Corrections() })
-	return all, counts, err
+// CorrectionList is what a node knows of corrections.
+type CorrectionList struct {
+	All      []Correction      // the newest first
+	Counts   *crdt.Corrections // those that are answered with
+	WindowMs int64             // width of the finest windows that the node keeps; 0: none
+}
+
+// Corrections returns what is known here of corrections.
+func (n *Node) Corrections(ctx context.Context) (l CorrectionList, err error) {
+	err = n.ask(ctx, func(Time) { l = CorrectionList{n.core.listCorrections(), n.core.Corrections(), n.core.cfg.Window} })
+	return l, err
 }
 
 func (c *Core) listCorrections() (out []Correction) {

@@ -260,7 +260,7 @@ func (c *Core) byNode(rows []Row, id reconcile.SeriesID, total crdt.Value) ([]Ro
 		if err := rest.AddExcess(&total, &sum); err != nil {
 			return rows, err
 		}
-		if !empty(&rest) {
+		if !rest.IsNothing() {
 			rows = append(rows, Row{Series: s, Region: c.cfg.Region, Value: filled(rest)})
 		}
 	default:
@@ -269,11 +269,4 @@ func (c *Core) byNode(rows []Row, id reconcile.SeriesID, total crdt.Value) ([]Ro
 		}
 	}
 	return rows, nil
-}
-
-func empty(v *crdt.Value) bool {
-	if d, ok := v.X.(*crdt.Distribution); ok {
-		return d.Count() == 0
-	}
-	return v.P.IsZero() && v.N.IsZero()
 }

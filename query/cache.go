@@ -140,7 +140,7 @@ func (c *cache) drop(e *list.Element) {
 // cacheKey says all that the results of a period depend on beside the windows in it. Widths are those of the whole question: sums of floats depend
 // on them.
 func (q *totalQuery) cacheKey(p period) string {
-	return fmt.Sprintf("%s\x00%d %d %d %d", q.text, q.rolled, p.from, p.to, q.time.width())
+	return fmt.Sprintf("%s\x00%d %d %d %d %d", q.text, q.rolled, q.corrected, p.from, p.to, q.time.width())
 }
 
 // metric returns the only one that the question is about, "" if it may be several.

@@ -147,7 +147,7 @@ func (s *Server) overTimeFrom(ctx context.Context, p past, q *totalQuery) (*Tota
 	if err != nil {
 		return nil, err
 	}
-	q.rolled = p.rolled()
+	q.rolled, q.corrected = p.rolled(), p.corrected()
 	periods, coarse, err := q.totalsOverTime(ctx, p.Source, p.cache)
 	if err != nil {
 		return nil, err

@@ -59,6 +59,7 @@ func (s *Server) open(ctx context.Context, sel *node.Select) (past, error) {
 	case s.cfg.OwnWindows != (history.Owner{}):
 		p.alone = onlyOwn
 	default:
+		p.Source = history.Correct(p.Source, known.Corrections)
 		p.cache, p.whole = s.cache, s.cfg.WindowsSince
 	}
 	if known.Rollup != nil {
@@ -84,6 +85,14 @@ func (p past) rolled() uint64 {
 		return 0
 	}
 	return p.known.Rollup.Number
+}
+
+// corrected says with which corrections the past is read.
+func (p past) corrected() uint64 {
+	if p.known.Corrections == nil || mutant.On("answers kept under other corrections") {
+		return 0
+	}
+	return p.known.Corrections.Number
 }
 
 // since returns before when windows may be missing, once the coverage is known, in ms; 0 if none are.

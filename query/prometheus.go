@@ -62,7 +62,7 @@ func (s *Server) openPrometheus(ctx context.Context) (prom.Past, error) {
 			} else {
 				t, err = s.cfg.Source.Totals(ctx, sel)
 			}
-			if err == nil && t.Rollup != p.known.Rollup && !mutant.On("curves stand on totals of other rules") {
+			if err == nil && (t.Rollup != p.known.Rollup || p.asked == nil && t.Corrections != p.known.Corrections) && !mutant.On("curves stand on totals of other rules") {
 				return nil, prom.ErrMoved
 			}
 			return t, err

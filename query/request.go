@@ -46,6 +46,7 @@ type totalQuery struct {
 	time      *timeline // nil: lifetimes
 	large     *largeTurn
 	rolled    uint64 // by which rollup rules it is answered, if it is kept
+	corrected uint64 // and with which corrections
 	text      string // the request but for time and what it wants of the coverage; equal for equal questions
 }
 

@@ -33,6 +33,8 @@ type Config struct {
 	Ready func() error
 	// Operator serves /v1/remove and /v1/drop. nil: no such route.
 	Operator Operator
+	// Corrector serves /v1/corrections. nil: no such routes.
+	Corrector Corrector
 	// Replayer serves /v1/replay. nil: no such route.
 	Replayer Replayer
 	// State serves /v1/state: it writes all that the node holds, and ends early with an error or ctx. nil: no such route.
@@ -198,6 +200,12 @@ func (s *Server) routes() {
 	if s.cfg.Operator != nil {
 		s.Handle("/v1/remove", Admin, s.allow(s.remove, http.MethodPost))
 		s.Handle("/v1/drop", Admin, s.allow(s.drop, http.MethodPost))
+	}
+	if s.cfg.Corrector != nil {
+		s.mux.Handle("/v1/corrections", s.get(s.corrections))
+		s.Handle("POST /v1/corrections/{id}/differences", Admin, s.allow(s.writeDifferences, http.MethodPost))
+		s.Handle("POST /v1/corrections/{id}/settle", Admin, s.allow(s.settleDifferences, http.MethodPost))
+		s.Handle("PUT /v1/corrections/{id}", Admin, s.allow(s.makeCorrection, http.MethodPut))
 	}
 	if s.cfg.Replayer != nil {
 		s.Handle("/v1/replay", Admin, s.allow(s.replay, http.MethodPost))

@@ -93,7 +93,7 @@ func (p *parts) openHTTP(cfg *config.Config, door *ingest.Door, registry *promet
 		targets = targetList(p.scrape)
 	}
 	if p.http, err = query.New(query.Config{
-		Source: p.node, History: p.past, OwnWindows: own, Ask: asks, WindowsSince: since, Version: version, Settings: p.node, Operator: p.node, Replayer: p.node, State: tellState(cfg, p, since),
+		Source: p.node, History: p.past, OwnWindows: own, Ask: asks, WindowsSince: since, Version: version, Settings: p.node, Operator: p.node, Corrector: p.node, Replayer: p.node, State: tellState(cfg, p, since),
 		Registry: registry, Members: memberList(p.node, p.gossip), Certificates: certificateList(p.gossip), Targets: targets,
 		Events: ingest.NewEvents(door), TokenFile: cfg.HTTPTokenFile,
 	}); err != nil {

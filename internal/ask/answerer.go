@@ -19,6 +19,7 @@ type AnswererConfig struct {
 	Node     string // its name
 	History  history.Source
 	Coverage func(context.Context) ([]node.Coverage, error) // what the hub knows of every region
+	Correct  func(context.Context, history.Source) (history.Source, error) // the history with what counts beside it
 	Totals   func(context.Context, node.Select) (*node.Totals, error)
 	Pieces   Pieces    // the history as it is handed on
 	Whole    *Takeover // how whole it is
@@ -123,12 +124,16 @@ func (a *Answerer) answer(ctx context.Context, q *wire.Query, out *reply) error 
 	if err := out.part(&wire.Answer{Regions: statementsOf(cov, a.cfg.Node, time.Now()), Since: a.cfg.Whole.Since()}); err != nil {
 		return err
 	}
+	past, err := a.cfg.Correct(ctx, a.cfg.History)
+	if err != nil {
+		return err
+	}
 	w := wantedOf(q)
 	sel := w.selection(q)
 	switch q.Ask {
 	case wire.AskCurves:
 		var cw history.CurveWriter
-		return a.cfg.History.Curves(ctx, sel, func(c *history.Curve) error {
+		return past.Curves(ctx, sel, func(c *history.Curve) error {
 			if !w.owner(c.Owner) {
 				return nil
 			}
@@ -140,7 +145,7 @@ func (a *Answerer) answer(ctx context.Context, q *wire.Query, out *reply) error 
 			return err
 		})
 	case wire.AskSeries:
-		return a.cfg.History.Series(ctx, sel, func(s *crdt.Series) error {
+		return past.Series(ctx, sel, func(s *crdt.Series) error {
 			if err := out.count(); err != nil {
 				return err
 			}

@@ -22,6 +22,9 @@ import (
 
 var self = history.Owner{Region: "eu", Node: "e1"}
 
+// uncorrected is the history of hubs that know of no correction.
+func uncorrected(_ context.Context, src history.Source) (history.Source, error) { return src, nil }
+
 func metricsOf(t *testing.T) *Metrics {
 	m, err := NewMetrics(prometheus.NewRegistry())
 	if err != nil {
@@ -115,7 +118,7 @@ func world(t *testing.T, hubs int) (*wires, *Asker, *historytest.Source, *Metric
 	for i := range hubs {
 		id := uint64(i + 1)
 		w.hubs = append(w.hubs, Hub{Session: id, Node: fmt.Sprint("h", id)})
-		w.ends[id] = NewAnswerer(AnswererConfig{Node: fmt.Sprint("h", id), History: past, Metrics: m, Coverage: func(context.Context) ([]node.Coverage, error) {
+		w.ends[id] = NewAnswerer(AnswererConfig{Node: fmt.Sprint("h", id), Correct: uncorrected, History: past, Metrics: m, Coverage: func(context.Context) ([]node.Coverage, error) {
 			return []node.Coverage{{Region: "eu", NodesExpected: 3, NodesHeard: 3, CompleteUntil: time.UnixMilli(10_000_000), Missing: nil}}, nil
 		}})
 	}

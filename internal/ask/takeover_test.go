@@ -134,6 +134,7 @@ func (h *hub) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.end = NewAnswerer(AnswererConfig{
+		Correct: uncorrected,
 		Node: h.peers.self.Node, History: h.past, Pieces: h.past, Whole: h.take, Metrics: h.m,
 		Coverage: func(context.Context) ([]node.Coverage, error) { return nil, nil },
 	})

@@ -74,6 +74,10 @@ func (b *Bridge) Questions(cfg QuestionsConfig) (Questions, error) {
 	}
 	a := ask.NewAnswerer(ask.AnswererConfig{
 		Node: cfg.Self.Node, History: cfg.History, Coverage: cfg.Node.Coverage, Totals: cfg.Node.Totals, Pieces: cfg.Store, Whole: whole, Metrics: counts,
+		Correct: func(ctx context.Context, src history.Source) (history.Source, error) {
+			l, err := cfg.Node.Corrections(ctx)
+			return history.Correct(src, l.Counts), err
+		},
 	})
 	return Questions{Takeover: whole, Asked: func(ctx context.Context, p gossip.Peer, question []byte, answer func([]byte) error) error {
 		return a.Answer(ctx, p.Region+"/"+p.Node, question, answer)
