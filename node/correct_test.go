@@ -278,8 +278,12 @@ func TestCorrectionsUnderFaults(t *testing.T) {
 					continue
 				}
 				var wrong, right uint64
-				fmt.Sscan(w.total(p.name, "wrong"), &wrong)
-				fmt.Sscan(w.total(p.name, "right"), &right)
+				if _, err := fmt.Sscan(w.total(p.name, "wrong"), &wrong); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := fmt.Sscan(w.total(p.name, "right"), &right); err != nil {
+					t.Fatal(err)
+				}
 				if right != 0 && right != 12 {
 					t.Fatalf("seed %d: %s answers %d of a correction of 12", seed, p.name, right)
 				}
@@ -342,5 +346,64 @@ func TestCorrectionsUnderFaults(t *testing.T) {
 				t.Fatalf("seed %d: %s answers %s in the end", seed, name, got)
 			}
 		}
+	}
+}
+
+// TestACorrectionWaitsForItsWindows: a hub that lacks windows which the writer still hands on answers without; once that is over for a while, with.
+func TestACorrectionWaitsForItsWindows(t *testing.T) {
+	w := newWindowWorld(t, 25)
+	mesh(w)
+	w.run(3000)
+	w.count("east-edge0", "wrong", 10, Token{})
+	w.run(3000)
+	w.differ("east-hub0", correctionA, "wrong", "right", map[string]uint64{"east-edge0": 4})
+	part := w.settled("east-hub0", correctionA)
+	part.Totals.Cursor += 1000 // which it has not written yet
+	if err := w.correct("east-hub0", wire.Correction{ID: correctionA, Regions: []wire.CorrectedRegion{part}}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(30_000)
+	for _, name := range []string{"east-hub0", "east-hub1", "west-hub0"} {
+		if got := w.total(name, "right"); got != "0" {
+			t.Errorf("%s answers %s before it has the windows", name, got)
+		}
+	}
+	if got := w.total("west-edge0", "right"); got != "4" {
+		t.Errorf("an edge, which holds no windows of others, answers %s", got)
+	}
+	w.kill("east-hub0")
+	w.start("east-hub0", "east", RoleHub)
+	w.run(correctionOverMs + 30_000)
+	w.mustTotal("right", 4)
+	list := w.procs["west-hub1"].core.listCorrections()
+	if len(list) != 1 || !list[0].Counts || !list[0].Answered || len(list[0].Regions) != 1 {
+		t.Errorf("listed as %+v", list)
+	}
+}
+
+// TestALogRemembersCorrections: what operators decided is copied into a log, and comes back from it.
+func TestALogRemembersCorrections(t *testing.T) {
+	w := newWorld(t, 26)
+	mesh(w)
+	w.run(3000)
+	if err := w.correct("east-hub0", wire.Correction{ID: correctionA}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(3000)
+	var kept []Decoded
+	if err := ReadDecisions(w.procs["east-hub1"], func(r ArchiveRecord) error {
+		d, err := Decode(r.Message)
+		kept = append(kept, d)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	fresh := newWorld(t, 27)
+	p := fresh.start("hub", "east", RoleHub)
+	fresh.run(1000)
+	fresh.step(p, Replay{ID: 1, Msgs: kept})
+	fresh.run(1000)
+	if l := p.core.listCorrections(); len(kept) != 1 || len(l) != 1 || l[0].ID != correctionA {
+		t.Errorf("%d decisions kept, %+v come back", len(kept), l)
 	}
 }

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,21 +11,17 @@ import (
 	"strconv"
 	"time"
 
-	"meshd/crdt"
 	"meshd/history"
-	"meshd/internal/wire"
 	"meshd/node"
 )
 
 const (
 	// differencesBytes is from where on a client sends what it has: as much as a node commits at once.
 	differencesBytes = 256 << 10
-	// maxDifferencesBody bounds the body of a request: that, and the largest frame behind it.
-	maxDifferencesBody = differencesBytes + wire.MaxFrameBytes + 16
+	// maxDifferencesBody bounds the body of a request: that, and the largest difference behind it.
+	maxDifferencesBody = 5 << 20
 	// maxCorrectionBody bounds a record: a thousand names of nodes, and as many regions.
 	maxCorrectionBody = 1 << 20
-	// second is the width that windows of differences are said to have: the least that nodes keep. They count by where it begins.
-	second = 1000
 	// settleEvery is how often a client asks whether differences are where they belong.
 	settleEvery = 300 * time.Millisecond
 )
@@ -77,7 +72,7 @@ func (s *Server) writeDifferences(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return badRequest{fmt.Errorf("the differences cannot be read: %w", err)}
 	}
-	ds, err := parseDifferences(body, r.PathValue("id"))
+	ds, err := node.ParseDifferences(body, r.PathValue("id"))
 	if err != nil {
 		return badRequest{err}
 	}
@@ -135,67 +130,6 @@ func (s *Server) makeCorrection(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// differencesOrigin stands for whoever differences come from: the node that takes them writes them as its own.
-var differencesOrigin = crdt.Origin{Class: crdt.ClassNode, Region: "r", Node: "n"}
-
-// appendDifferences appends differences of a correction as a frame of windows, behind its length.
-func appendDifferences(dst []byte, id string, ds []node.Difference) ([]byte, error) {
-	f := wire.Frame{Origin: differencesOrigin, Stream: crdt.StreamWindow, To: 1, Head: 1}
-	refs := map[string]uint32{}
-	var key []byte
-	for i := range ds {
-		d := &ds[i]
-		s := d.Series.Beside(crdt.Side{ID: id, Minus: d.Minus, Node: d.Node})
-		key = s.AppendKey(key[:0])
-		ref, ok := refs[string(key)]
-		if !ok {
-			ref = uint32(len(f.Defs))
-			refs[string(key)] = ref
-			f.Defs = append(f.Defs, wire.Def{Ref: ref, Seq: 1, Series: *s})
-		}
-		f.Cells = append(f.Cells, wire.Cell{Ref: ref, Seq: 1, Window: crdt.WindowAt(d.Start, second), Value: d.Value})
-	}
-	raw, err := wire.AppendFrame(nil, &f)
-	if err != nil {
-		return dst, err
-	}
-	return append(binary.AppendUvarint(dst, uint64(len(raw))), raw...), nil
-}
-
-// parseDifferences reads the body of a request.
-func parseDifferences(b []byte, id string) (ds []node.Difference, err error) {
-	for len(b) > 0 {
-		n, k := binary.Uvarint(b)
-		if k <= 0 || n > uint64(len(b)-k) {
-			return nil, errors.New("differences are cut short: the body is frames of windows, each behind its length")
-		}
-		f, err := wire.ParseFrame(b[k : k+int(n)])
-		if err != nil {
-			return nil, err
-		}
-		b = b[k+int(n):]
-		defs := map[uint32]*node.Difference{}
-		for i := range f.Defs {
-			base, side, ok := f.Defs[i].Series.Side()
-			if !ok || side.ID != id {
-				return nil, fmt.Errorf("%s is no difference of correction %s", &f.Defs[i].Series, id)
-			}
-			defs[f.Defs[i].Ref] = &node.Difference{Node: side.Node, Minus: side.Minus, Series: base}
-		}
-		for i := range f.Cells {
-			c := &f.Cells[i]
-			d := defs[c.Ref]
-			if d == nil || c.Window == (crdt.Window{}) || c.Value.Kind != d.Series.Kind {
-				return nil, errors.New("a difference of no series, no window, or another kind")
-			}
-			one := *d
-			one.Start, one.Value = c.Window.Start, c.Value
-			ds = append(ds, one)
-		}
-	}
-	return ds, nil
-}
-
 // Corrections asks which corrections there are.
 func (c *Client) Corrections(ctx context.Context) (*CorrectionsAnswer, error) {
 	var a CorrectionsAnswer
@@ -216,7 +150,7 @@ func (c *Client) WriteDifferences(ctx context.Context, id string, ds []node.Diff
 				size += x.Size()
 			}
 		}
-		body, err := appendDifferences(nil, id, ds[:n])
+		body, err := node.AppendDifferences(id, ds[:n])
 		if err != nil {
 			return fmt.Errorf("query: %w", err)
 		}

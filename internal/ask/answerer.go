@@ -18,7 +18,7 @@ import (
 type AnswererConfig struct {
 	Node     string // its name
 	History  history.Source
-	Coverage func(context.Context) ([]node.Coverage, error) // what the hub knows of every region
+	Coverage func(context.Context) ([]node.Coverage, error)                // what the hub knows of every region
 	Correct  func(context.Context, history.Source) (history.Source, error) // the history with what counts beside it
 	Totals   func(context.Context, node.Select) (*node.Totals, error)
 	Pieces   Pieces    // the history as it is handed on

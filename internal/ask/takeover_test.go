@@ -135,7 +135,7 @@ func (h *hub) open(t *testing.T) {
 	}
 	h.end = NewAnswerer(AnswererConfig{
 		Correct: uncorrected,
-		Node: h.peers.self.Node, History: h.past, Pieces: h.past, Whole: h.take, Metrics: h.m,
+		Node:    h.peers.self.Node, History: h.past, Pieces: h.past, Whole: h.take, Metrics: h.m,
 		Coverage: func(context.Context) ([]node.Coverage, error) { return nil, nil },
 	})
 }

@@ -55,6 +55,7 @@ func FuzzParseMessage(f *testing.F) {
 		examples(5, drawDrops, appendAny[*Drops]),
 		examples(5, drawFreeze, appendAny[*Freeze]),
 		examples(5, drawForgotten, appendAny[*Forgotten]),
+		examples(5, drawCorrections, appendAny[*Corrections]),
 	} {
 		for _, b := range list {
 			f.Add(b)

@@ -162,6 +162,11 @@ func goldens(t *testing.T) []golden {
 			{Metric: "http.*", Gen: 3}, {Metric: "queue", Labels: []crdt.Label{{Name: "code", Value: "5??"}}, Gen: 1_800_000_000},
 		}}),
 		goldenMessage("message_removals", &Removals{Nodes: []Removal{{Region: "eu", Node: "n1", Turn: 1}, {Region: "us", Node: "n2", Turn: 300}}}),
+		goldenMessage("message_corrections", &Corrections{Records: []Correction{{
+			ID: "0123456789abcdef", Number: 1_800_000_000_000, Metric: "ads.*", From: 1_799_990_000_000, To: 1_799_993_600_000, Events: 12_000,
+			Regions:  []CorrectedRegion{{Totals: WindowMark{Origin: crdt.Origin{Class: crdt.ClassRegion, Region: "eu", Node: "hub-1", Inc: inc}, Cursor: 300}, Nodes: []string{"n1", "n2"}}},
+			Replaces: []string{"fedcba9876543210"}, AgeMs: 70_000,
+		}}}),
 		goldenMessage("message_delta", &Delta{Back: 20, Gains: gainsOf(smallFrame()), Sum: 7}),
 		goldenMessage("message_link", &Link{IntervalMs: 30_000, Feed: FeedSome, Patterns: []string{"http.*", "queue"}, Deltas: true}),
 		goldenMessage("message_freeze", &Freeze{Hubs: []string{"hub-1", "hub-2"}, Nodes: []FrozenNode{

@@ -1,0 +1,107 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meshd/crdt"
+	"meshd/node"
+)
+
+const correctionID = "0123456789abcdef"
+
+// corrector takes down what it is told.
+type corrector struct {
+	written  []node.Difference
+	record   node.Correction
+	unsettle int // how often differences are not where they belong yet
+	err      error
+}
+
+func (c *corrector) Corrections(context.Context) (node.CorrectionList, error) {
+	return node.CorrectionList{All: []node.Correction{{ID: correctionID, Metric: "ads.*", From: 1, To: 2, Counts: true}}, WindowMs: 10_000}, c.err
+}
+
+func (c *corrector) WriteDifferences(_ context.Context, _ string, ds []node.Difference) error {
+	c.written = append(c.written, ds...)
+	return c.err
+}
+
+func (c *corrector) SettleDifferences(context.Context, string) (node.CorrectedRegion, bool, error) {
+	c.unsettle--
+	return node.CorrectedRegion{Region: "eu", Hub: "h", Cursor: 7}, c.unsettle < 0, c.err
+}
+
+func (c *corrector) MakeCorrection(_ context.Context, r node.Correction) error {
+	c.record = r
+	return c.err
+}
+
+func correcting(t testing.TB, c *corrector) *Client {
+	t.Helper()
+	s, err := New(Config{Source: &fakeSource{state: node.Status{Region: "eu", Node: "h", Role: "hub"}}, Registry: prometheus.NewRegistry(), Corrector: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	t.Cleanup(srv.Close)
+	client, err := NewClient(srv.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func TestCorrectionsOverHTTP(t *testing.T) {
+	hub := &corrector{unsettle: 2}
+	client := correcting(t, hub)
+	got, err := client.Corrections(t.Context())
+	if err != nil || got.Region != "eu" || got.Role != "hub" || got.WindowMs != 10_000 || len(got.Corrections) != 1 || !got.Corrections[0].Counts {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	var ds []node.Difference
+	for i := range 20_000 { // several requests
+		ds = append(ds, node.Difference{
+			Node: "n", Minus: i%2 == 0, Series: series(crdt.KindCounter, "m", "ad", fmt.Sprint(i)), Start: 60_000, Value: counter("1.5"),
+		})
+	}
+	if err := client.WriteDifferences(t.Context(), correctionID, ds); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(fmt.Sprint(ds[19_998:]), fmt.Sprint(hub.written[19_998:])); d != "" || len(hub.written) != len(ds) {
+		t.Fatalf("%d of %d arrive, the last (-want +got):\n%s", len(hub.written), len(ds), d)
+	}
+	waited := 0
+	region, err := client.SettleDifferences(t.Context(), correctionID, 1, 2, func(SettleAnswer) { waited++ })
+	if err != nil || waited != 2 || region.Cursor != 7 {
+		t.Fatalf("%+v after %d, %v", region, waited, err)
+	}
+	record := node.Correction{ID: correctionID, Metric: "m", From: 1, To: 2, Events: 3, Regions: []node.CorrectedRegion{region}, Replaces: []string{"x"}}
+	if err := client.MakeCorrection(t.Context(), record); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(record, hub.record); d != "" {
+		t.Error(d)
+	}
+	hub.err = fmt.Errorf("%w: no", node.ErrCorrection)
+	for what, err := range map[string]error{
+		"differences": client.WriteDifferences(t.Context(), correctionID, ds[:1]), "record": client.MakeCorrection(t.Context(), record),
+	} {
+		var status *StatusError
+		if !errors.As(err, &status) || status.Code != http.StatusBadRequest {
+			t.Errorf("%s: %v, want that it was refused", what, err)
+		}
+	}
+	_, err = client.SettleDifferences(t.Context(), correctionID, 1, 2, func(SettleAnswer) {})
+	if err == nil || !strings.Contains(err.Error(), "nothing corrected") {
+		t.Errorf("%v", err)
+	}
+}
