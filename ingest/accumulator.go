@@ -154,8 +154,10 @@ type taken struct {
 }
 
 // take moves the increments of some shards, from one on, into items of a batch and says where each came from: of as many
-// shards as it takes to have batchItems. next is the shard to go on with, numShards if there is none.
-func (a *accumulators) take(shard int) (items []node.Item, from []taken, next int) {
+// shards as it takes to have batchItems. next is the shard to go on with, numShards if there is none. expect is how many items
+// there may be: growing slices that are not used again is a good part of what taking them costs.
+func (a *accumulators) take(shard, expect int) (items []node.Item, from []taken, next int) {
+	items, from = make([]node.Item, 0, expect), make([]taken, 0, expect)
 	for next = shard; next < numShards && len(items) < batchItems; next++ {
 		items, from = a.shards[next].take(items, from)
 	}

@@ -162,12 +162,12 @@ func TestSpellingsBeyondTheLimitAreLostAndCounted(t *testing.T) {
 func TestIdleSpellingsMakeRoom(t *testing.T) {
 	d := newDoor(t, 1000)
 	d.send(t, "old:1|c")
-	d.flush.acc.take(0)
+	d.flush.acc.take(0, 0)
 	d.send(t, "new:1|c")
 	if left := d.flush.acc.forget(3); left != 2 { // old was used three batches ago
 		t.Fatalf("%d accumulators left, want 2", left)
 	}
-	d.flush.acc.take(0)
+	d.flush.acc.take(0, 0)
 	if left := d.flush.acc.forget(3); left != 1 {
 		t.Fatalf("%d accumulators left, want only new", left)
 	}
@@ -182,7 +182,7 @@ func TestAnIncrementReturnsAfterItsSpellingWasForgotten(t *testing.T) {
 	d.parser.packet([]byte("hits:1|c"), 0)
 	d.node.answer = func(*node.Batch) node.Result {
 		for range 3 {
-			d.flush.acc.take(0)
+			d.flush.acc.take(0, 0)
 		}
 		if left := d.flush.acc.forget(1); left != 0 {
 			t.Errorf("%d accumulators left, want 0", left)

@@ -203,7 +203,7 @@ func (e *event) sample(kind crdt.Kind) (s sample, err error) {
 			return s, refuse(reasonNegative, "a count of %.64s: only type updown goes down", text)
 		}
 	default:
-		s.value, ok = floatOf(text)
+		s.value, ok = floatOf(text, d, form)
 		s.weight = 1
 	}
 	if !ok {

@@ -43,6 +43,7 @@ type flusher struct {
 
 	lost   atomic.Uint64 // samples or packets lost since the last batch on disk
 	rounds uint64
+	last   int  // increments in the last batch
 	failed bool // the last batch was not taken
 }
 
@@ -80,7 +81,8 @@ func (f *flusher) flush(ctx context.Context) {
 	for next, took := 0, true; next < numShards && took; {
 		var items []node.Item
 		var from []taken
-		items, from, next = f.acc.take(next)
+		items, from, next = f.acc.take(next, f.last)
+		f.last = len(items)
 		took = f.submit(context.WithoutCancel(ctx), items, from)
 	}
 }

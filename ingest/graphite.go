@@ -98,10 +98,11 @@ func (p *graphiteParser) line(b []byte, now crdt.HLC) reason {
 	if len(name) > crdt.MaxMetricBytes {
 		return reasonTooLong
 	}
-	if _, form := parseDecimal(value); form == notNumber {
+	d, form := parseDecimal(value)
+	if form == notNumber {
 		return reasonNumber
 	}
-	v, ok := floatOf(value)
+	v, ok := floatOf(value, d, form)
 	if !ok {
 		return reasonRange
 	}

@@ -198,9 +198,15 @@ func divideLong(text []byte, rate decimal) (crdt.Fixed, bool) {
 	return crdt.Fixed{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}, true
 }
 
-// floatOf returns the number text, which parseDecimal has accepted, as the nearest float64. ok is false beyond its
-// range.
-func floatOf(text []byte) (f float64, ok bool) {
+// floatOf returns the number text as the nearest float64. d and form are what parseDecimal made of text. ok is false beyond
+// its range.
+func floatOf(text []byte, d decimal, form numberForm) (f float64, ok bool) {
+	if form == shortNumber && d.man < 1<<53 && d.exp >= -maxExactPower && d.exp <= maxExactPower {
+		return d.float() + 0, true // of two numbers that a float64 holds: rounded once
+	}
 	f, err := strconv.ParseFloat(string(text), 64)
 	return f + 0, err == nil // -0 is 0
 }
+
+// maxExactPower is that of the largest power of ten that a float64 holds.
+const maxExactPower = 22

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -77,6 +79,36 @@ func TestAmountsAgreeWithParseFixed(t *testing.T) {
 		want, err := crdt.ParseFixed(text)
 		if wantOK := err == nil && !crdt.MaxSample.Less(want); ok != wantOK || ok && got != want {
 			t.Fatalf("%s is %s (%v), ParseFixed has %s (%v)", text, got, ok, want, err)
+		}
+	})
+}
+
+func TestFloatsAreTheNearest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := drawNumber(t, "value", rapid.IntRange(1, 25).Draw(t, "digits"))
+		d, form := parseDecimal([]byte(text))
+		got, ok := floatOf([]byte(text), d, form)
+		want, err := strconv.ParseFloat(text, 64)
+		if ok != (err == nil) || ok && (got != want || math.Signbit(got) && got == 0) {
+			t.Fatalf("%s is %v (%v), want %v (%v)", text, got, ok, want, err)
+		}
+	})
+}
+
+func TestWholeCountsAreNumbers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOfN(rapid.RuneFrom([]rune("0123456789-+.e:")), 0, 25, -1).Draw(t, "value")
+		if rapid.Bool().Draw(t, "digits alone") {
+			text = rapid.StringOfN(rapid.RuneFrom([]rune("0123456789")), 0, 25, -1).Draw(t, "digits")
+		}
+		want, err := strconv.ParseUint(text, 10, 64)
+		whole := err == nil && len(text) <= maxCountDigits && text[0] != '+'
+		var l line
+		if r := l.parseLine([]byte("x:" + text + "|c")); r != reasonNone || l.whole != whole || whole && l.count != want || string(l.values) != text {
+			t.Fatalf("%q is whole: %v, count %d, values %q: want %v, %d; refused for %q", text, l.whole, l.count, l.values, whole, want, r)
+		}
+		if n := l.parseCount([]byte(text)); n != 0 {
+			t.Fatalf("%q without an end is a count of %d digits", text, n)
 		}
 	})
 }

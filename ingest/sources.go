@@ -115,10 +115,7 @@ func (e *tooFastError) seconds() int { return int(math.Ceil(e.wait.Seconds())) }
 
 // addrOf returns the address of a connection's other end; the zero Addr, which is one source, if it has none.
 func addrOf(a net.Addr) netip.Addr {
-	switch a := a.(type) {
-	case *net.UDPAddr:
-		return a.AddrPort().Addr()
-	case *net.TCPAddr:
+	if a, ok := a.(*net.TCPAddr); ok {
 		return a.AddrPort().Addr()
 	}
 	return netip.Addr{}

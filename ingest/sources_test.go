@@ -144,7 +144,7 @@ func TestAddressesAreTheSameByAnyDoor(t *testing.T) {
 	s, now := NewSources(1500), time.Unix(1_700_000_000, 0)
 	want := s.of(netip.MustParseAddr("192.0.2.1"), now)
 	for _, a := range []netip.Addr{
-		addrOf(&net.UDPAddr{IP: net.ParseIP("192.0.2.1"), Port: 1}), addrOf(&net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 2}),
+		addrOf(&net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 2}),
 		addrOfRequest("192.0.2.1:80"), addrOfRequest("[::ffff:192.0.2.1]:80"),
 	} {
 		if s.of(a, now) != want {

@@ -17,7 +17,9 @@ import (
 type line struct {
 	name   []byte
 	values []byte // one value, or several separated by ':'; a set's value is always one and may hold ':'
-	kind   byte   // 'c', 'g', 'd' for ms, h and d, 's'
+	whole  bool   // values is one number, of up to 18 digits and nothing else: count
+	count  uint64
+	kind   byte // 'c', 'g', 'd' for ms, h and d, 's'
 	rate   decimal
 	tags   []byte // as given, without '#'
 	time   int64  // the client's, in seconds; 0 if it gives none
@@ -37,12 +39,20 @@ func (l *line) parseLine(b []byte) reason {
 	if len(l.name) > crdt.MaxMetricBytes {
 		return reasonTooLong
 	}
-	bar := bytes.IndexByte(b, '|')
-	if bar < 0 {
-		return reasonSyntax
+	bar := l.parseCount(b)
+	if l.whole = bar > 0; !l.whole {
+		if bar = bytes.IndexByte(b, '|'); bar < 0 {
+			return reasonSyntax
+		}
 	}
 	l.values, b = b[:bar], b[bar+1:]
-	field, b, more := cutByte(b, '|')
+	var field []byte
+	more := len(b) > 1 && b[1] == '|' // as all types but one have it: most of what is left is tags, not to be looked through
+	if more {
+		field, b = b[:1], b[2:]
+	} else {
+		field, b, more = cutByte(b, '|')
+	}
 	l.kind = lineKind(field)
 	if l.kind == 0 {
 		return reasonType
@@ -56,6 +66,25 @@ func (l *line) parseLine(b []byte) reason {
 	}
 	return reasonNone
 }
+
+// parseCount reads digits up to a '|' into count and returns how many there are, 0 if there is anything else or more than fit.
+func (l *line) parseCount(b []byte) (digits int) {
+	var n uint64
+	for i, c := range b[:min(len(b), maxCountDigits+1)] {
+		if c -= '0'; c > 9 {
+			if c != '|'-'0' {
+				return 0
+			}
+			l.count = n
+			return i
+		}
+		n = n*10 + uint64(c)
+	}
+	return 0
+}
+
+// maxCountDigits are what a uint64 holds whatever they are.
+const maxCountDigits = 18
 
 func (l *line) parseField(f []byte) reason {
 	if len(f) == 0 {

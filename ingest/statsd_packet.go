@@ -125,9 +125,12 @@ func (p *packetParser) takeLine(b []byte, now crdt.HLC) reason {
 // takeCount adds a line that is one plain count to what the reader counts by itself. All else it leaves to takeValues, which
 // has a word for each fault.
 func (p *packetParser) takeCount(c *count) bool {
-	d, form := parseDecimal(p.line.values)
-	if form != shortNumber || d.neg {
-		return false
+	d := decimal{man: p.line.count}
+	if !p.line.whole {
+		var form numberForm
+		if d, form = parseDecimal(p.line.values); form != shortNumber || d.neg {
+			return false
+		}
 	}
 	amount, ok := divide(d, p.line.rate)
 	return ok && !crdt.MaxSample.Less(amount) && c.grow(amount)
@@ -180,10 +183,10 @@ func (p *packetParser) takeValue(s *sample, kind byte, v []byte) reason {
 			return reasonNegative
 		}
 	case 'g':
-		s.value, ok = floatOf(v)
+		s.value, ok = floatOf(v, d, form)
 		s.adjust = v[0] == '+' || v[0] == '-'
 	case 'd':
-		s.value, ok = floatOf(v)
+		s.value, ok = floatOf(v, d, form)
 		ok = ok && s.value >= -1<<63 && s.value <= 1<<63
 		s.weight = 1 / p.line.rate.float()
 	}
