@@ -78,12 +78,17 @@ func (f *flusher) flush(ctx context.Context) {
 	for _, t := range f.own {
 		t.drain()
 	}
+	began, busy := time.Now(), false
 	for next, took := 0, true; next < numShards && took; {
 		var items []node.Item
 		var from []taken
 		items, from, next = f.acc.take(next, f.last)
 		f.last = len(items)
 		took = f.submit(context.WithoutCancel(ctx), items, from)
+		busy = busy || len(items) > 0
+	}
+	if busy {
+		f.meter.flushes.Observe(time.Since(began).Seconds())
 	}
 }
 

@@ -13,6 +13,7 @@ type Metrics struct {
 	dropped                                *prometheus.CounterVec
 	commits, deferred, waited              *prometheus.CounterVec
 	spellings                              *prometheus.GaugeVec
+	flushes                                *prometheus.HistogramVec
 	hostFailures                           *prometheus.CounterVec
 	targets                                *prometheus.GaugeVec
 	scrapesFailed, discoveryFailed         prometheus.Counter
@@ -47,6 +48,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "meshd_ingest_spellings",
 			Help: "Accumulators held: one for each spelling (type, name, tags as sent) of a series.",
 		}, []string{"protocol"}),
+		flushes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "meshd_ingest_flush_seconds", Help: "Time that a flush of what was counted waited for the node and its disk: the next one begins after it.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
+		}, []string{"protocol"}),
 		hostFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meshd_ingest_host_failures_total",
 			Help: "Readings of this host that failed, by source.",
@@ -64,7 +69,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.packets, m.bytes, m.lines, m.samples, m.stored, m.rejected, m.ignored, m.lost, m.dropped, m.clamped, m.commits,
-		m.deferred, m.waited, m.spellings, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures, m.kafkaFailures, m.kafkaBehind,
+		m.deferred, m.waited, m.spellings, m.flushes, m.hostFailures, m.targets, m.scrapesFailed, m.discoveryFailed, m.lookupFailures, m.kafkaFailures, m.kafkaBehind,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("ingest: register metrics: %w", err)
@@ -79,6 +84,7 @@ type meter struct {
 	rejected                                                           [numReasons]prometheus.Counter
 	ignored, lost, dropped                                             *prometheus.CounterVec
 	spellings                                                          prometheus.Gauge
+	flushes                                                            prometheus.Observer
 }
 
 func (m *Metrics) meter(protocol string) *meter {
@@ -88,7 +94,7 @@ func (m *Metrics) meter(protocol string) *meter {
 		samples: m.samples.With(own), stored: m.stored.With(own), clamped: m.clamped.With(own),
 		commits: m.commits.With(own), deferred: m.deferred.With(own), spellings: m.spellings.With(own),
 		ignored: m.ignored.MustCurryWith(own), lost: m.lost.MustCurryWith(own),
-		dropped: m.dropped.MustCurryWith(own),
+		dropped: m.dropped.MustCurryWith(own), flushes: m.flushes.With(own),
 	}
 	for r := reasonNone + 1; r < numReasons; r++ {
 		t.rejected[r] = m.rejected.WithLabelValues(protocol, r.String())

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"syscall"
 
@@ -144,6 +145,9 @@ func followDemo(s *sockets) func(context.Context) error {
 // newRegistry holds the metrics of one node, the process' own among them.
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	own := collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^(/cpu/classes/(gc/)?total:cpu-seconds|/cpu/classes/idle:cpu-seconds|/gc/heap/live:bytes)$`)},
+	))
+	r.MustRegister(own, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }

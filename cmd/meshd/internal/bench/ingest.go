@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,6 +104,14 @@ type statsdDetail struct {
 	Total    int64      `json:"total"`    // what the node answers in the end
 	Rejected float64    `json:"rejected"` // must be none
 	Resident resident   `json:"resident"` // of the node, in the end
+	Known    statsdRate `json:"known"`    // while the node got to know all series
+	Heap     heapOf     `json:"heap"`     // of the node, in the end
+}
+
+// heapOf is what a node's collector keeps.
+type heapOf struct {
+	LiveMiB   float64 `json:"live_mib"` // after the last collection
+	PerSeries float64 `json:"bytes_per_series"`
 }
 
 type statsdRate struct {
@@ -115,6 +124,10 @@ type statsdRate struct {
 	Dropped     int64   `json:"dropped_packets"`
 	Unexplained float64 `json:"unexplained"`               // share of the sent packets
 	CPU         float64 `json:"cpu_ns_per_line,omitempty"` // of the node
+	// Collecting is the share of the node's processor time that its collector took, and Flush how long the longest wait was until
+	// what was counted is on disk, in seconds, rounded up to a power of two times 10 ms.
+	Collecting float64 `json:"gc_share,omitempty"`
+	Flush      float64 `json:"longest_flush_seconds,omitempty"`
 }
 
 // statsd measures the door without answers.
@@ -127,7 +140,7 @@ func (b *intake) statsd(ctx context.Context, m *mesh) (*Report, error) {
 		return nil, err
 	}
 	n := &statsdNode{mesh: m, node: m.Nodes()[0]}
-	if err := n.warmUp(ctx, gen); err != nil {
+	if d.Known, err = n.warmUp(ctx, gen); err != nil {
 		return nil, err
 	}
 	m.run.say("into a node for %s", b.seconds)
@@ -148,7 +161,7 @@ func (b *intake) statsd(ctx context.Context, m *mesh) (*Report, error) {
 			return nil, err
 		}
 	}
-	if err := n.finish(ctx, &d); err != nil {
+	if err := n.finish(ctx, &d, b.series); err != nil {
 		return nil, err
 	}
 	return b.statsdReport(&d, n.received), nil
@@ -157,8 +170,9 @@ func (b *intake) statsd(ctx context.Context, m *mesh) (*Report, error) {
 func (b *intake) statsdReport(d *statsdDetail, received int64) *Report {
 	share := round(100*d.Peak.ReceivedPerSecond/d.Raw.ReceivedPerSecond, 1)
 	rep := newReport(
-		Quantity{share, "%", fmt.Sprintf("%.3g million StatsD lines a second counted by one node of what a bare loop receives; %.2f%% lost for %s at %.3g million, %.2f%% at 80%%, %.1f%% of %.3g million",
-			d.Peak.ReceivedPerSecond/1e6, 100*d.Held.Lost, b.hold, d.Held.SentPerSecond/1e6, 100*d.Most.Lost, 100*d.Overload.Lost, d.Overload.SentPerSecond/1e6)},
+		Quantity{share, "%", fmt.Sprintf("%.3g million StatsD lines a second counted by one node of what a bare loop receives; %.2f%% lost for %s at %.3g million, %.2f%% at 80%%, %.1f%% of %.3g million; %.0f MiB resident, %.0f bytes of heap a series, collected in %.0f%% of its processor time while held; flushes took %.2f s at most then, %.2f s while series were new",
+			d.Peak.ReceivedPerSecond/1e6, 100*d.Held.Lost, b.hold, d.Held.SentPerSecond/1e6, 100*d.Most.Lost, 100*d.Overload.Lost, d.Overload.SentPerSecond/1e6,
+			d.Resident.RSS, d.Heap.PerSeries, 100*d.Held.Collecting, d.Held.Flush, d.Known.Flush)},
 		-1, Quantity{d.Raw.ReceivedPerSecond, "lines/s", fmt.Sprintf("the same packets read in batches from %d sockets and forgotten, %.1f%% lost", b.sockets, 100*d.Raw.Lost)}, *d)
 	rep.atLeast(50)
 	rep.miss(d.Held.Lost > 0 || d.Most.Lost > 0.01)
@@ -185,10 +199,9 @@ type statsdNode struct {
 }
 
 // warmUp makes the node know all series: what is new to it takes longer, once.
-func (n *statsdNode) warmUp(ctx context.Context, gen *lineSender) error {
+func (n *statsdNode) warmUp(ctx context.Context, gen *lineSender) (statsdRate, error) {
 	rounds := sending{threads: 1, rate: 500_000, span: max(time.Second, 2*time.Duration(gen.series)*time.Second/500_000)}
-	_, err := n.take(ctx, gen, rounds)
-	return err
+	return n.take(ctx, gen, rounds)
 }
 
 // take sends and compares what was sent with the node's own words.
@@ -201,24 +214,63 @@ func (n *statsdNode) take(ctx context.Context, gen *lineSender, s sending) (stat
 	if err != nil {
 		return statsdRate{}, err
 	}
-	const quietFor = time.Second // ten commits
-	if err := pause(ctx, quietFor); err != nil {
-		return statsdRate{}, err
-	}
-	after, err := n.mesh.metrics(ctx, n.node)
+	after, err := n.settled(ctx)
 	if err != nil {
 		return statsdRate{}, err
 	}
 	rose := func(name string) int64 { return int64(after[name] - before[name]) }
+	spent := func(name string) float64 { return after[name] - before[name] }
 	lines := rose(`meshd_ingest_lines_total{protocol="statsd"}`)
 	n.received += lines
 	rate := sent.rate(lines, rose(`meshd_ingest_packets_total{protocol="statsd"}`), rose(`meshd_ingest_lost_total{protocol="statsd",reason="kernel"}`))
 	rate.CPU = round(1e9*(after["process_cpu_seconds_total"]-before["process_cpu_seconds_total"])/float64(max(lines, 1)), 1)
+	if busy := spent(goTotal) - spent(goIdle); busy > 0 {
+		rate.Collecting = round(spent(goCollecting)/busy, 3)
+	}
+	rate.Flush = longestFlush(before, after)
 	return rate, nil
 }
 
+// What the node's process says of itself: seconds of processors, and bytes.
+const (
+	goTotal, goIdle, goCollecting = "go_cpu_classes_total_cpu_seconds_total", "go_cpu_classes_idle_cpu_seconds_total", "go_cpu_classes_gc_total_cpu_seconds_total"
+	goLive                        = "go_gc_heap_live_bytes"
+)
+
+// settled returns the node's metrics once all that it took in is on its disk: at most settleFor after ten commits.
+func (n *statsdNode) settled(ctx context.Context) (map[string]float64, error) {
+	const quietFor, settleFor = time.Second, time.Minute
+	for began := time.Now(); ; {
+		if err := pause(ctx, quietFor); err != nil {
+			return nil, err
+		}
+		got, err := n.mesh.metrics(ctx, n.node)
+		if err != nil || got[`meshd_ingest_stored_total{protocol="statsd"}`] == got[`meshd_ingest_samples_total{protocol="statsd"}`] || time.Since(began) > settleFor {
+			return got, err
+		}
+	}
+}
+
+// longestFlush returns the upper end of the last bucket in which there is a flush that was not there before.
+func longestFlush(before, after map[string]float64) (seconds float64) {
+	const prefix = `meshd_ingest_flush_seconds_bucket{protocol="statsd",le="`
+	all := after[prefix+`+Inf"}`] - before[prefix+`+Inf"}`]
+	last, seconds := 0.0, math.Inf(1)
+	for name := range after {
+		le, of := strings.CutPrefix(name, prefix)
+		end, err := strconv.ParseFloat(strings.TrimSuffix(le, `"}`), 64)
+		if !of || err != nil || math.IsInf(end, 1) {
+			continue
+		}
+		if last = max(last, end); after[name]-before[name] == all {
+			seconds = min(seconds, end)
+		}
+	}
+	return min(seconds, 2*last) // twice the last: longer than that bucket
+}
+
 // finish reads what the node has in the end.
-func (n *statsdNode) finish(ctx context.Context, d *statsdDetail) error {
+func (n *statsdNode) finish(ctx context.Context, d *statsdDetail, series int) error {
 	got, err := n.mesh.metrics(ctx, n.node)
 	if err != nil {
 		return err
@@ -231,6 +283,8 @@ func (n *statsdNode) finish(ctx context.Context, d *statsdDetail) error {
 	if d.Resident, err = residentOf(n.mesh.pid(n.node.Name)); err != nil {
 		return err
 	}
+	d.Heap.LiveMiB = round(got[goLive]/(1<<20), 1)
+	d.Heap.PerSeries = round(got[goLive]/float64(series), 0)
 	d.Total, _, err = n.mesh.answer(ctx, n.node, ingestMetric)
 	return err
 }
