@@ -30,6 +30,7 @@ type CoreConfig struct {
 	Retry       int64 // frames unacknowledged for this long are sent again; 0 = by Flush, see paceOf: the peer's disk may be full
 	FrameBytes  int   // size that frames to peers aim for; 0 = wire.TargetFrameBytes. Simulations make it small
 	Window      int64 // width of fine windows, see crdt.FineWidth; 0: no windows are kept
+	Publish     int   // windows that one persist publishes; 0 = 16,384: some 200 KB, and a tenth of a second in which nothing is counted. Simulations make it small
 	Inflight    int   // bytes of frames to one peer that may be unacknowledged; 0 = 2 MiB. Simulations make it small
 
 	Downlink     []string // at an edge: patterns of the series that hubs send it; nil = all, not nil and empty = none
@@ -52,6 +53,7 @@ func (c *CoreConfig) defaults() {
 	c.ForgetAfter = cmp.Or(c.ForgetAfter, 30*24*3600*1000)
 	c.CatchUp = cmp.Or(c.CatchUp, 4<<20)
 	c.FrameBytes = cmp.Or(c.FrameBytes, wire.TargetFrameBytes)
+	c.Publish = cmp.Or(c.Publish, usualPublish)
 	c.Inflight = cmp.Or(c.Inflight, defaultInflight)
 	c.Limits.defaults()
 }

@@ -21,8 +21,9 @@ const (
 	// graceMs is how long after its end a window waits for events that are on their way through the door; nodes add up
 	// to as much again, each another part of it, so that not all publish in one instant.
 	graceMs = 1000
-	// maxPublished bounds the cells that one persist publishes, by whole windows: some 2 MB.
-	maxPublished = 200_000
+	// usualPublish bounds the fine windows, or else the wide ones, that one persist publishes: see CoreConfig.Publish. 100,000
+	// series in one persist were a second.
+	usualPublish = 16_384
 	// frameCacheBytes bounds the frames of windows that are kept in memory because sessions want them next.
 	frameCacheBytes = 8 << 20
 )
@@ -41,7 +42,9 @@ type windows struct {
 	published []int64      // by width: the greatest end of any window that was published
 	late      lateBatches
 	nextPass  int64
-	retry     int64 // after a persist that failed
+	turn      bool      // what waits to be counted goes before the next persist of windows
+	read      []openKey // cells that were opened for a late event, until that came or is given up
+	retry     int64     // after a persist that failed
 
 	origins map[crdt.Origin]*windowOrigin
 	order   []*windowOrigin

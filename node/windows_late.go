@@ -142,7 +142,8 @@ func (c *Core) gotLate(in WindowsRead) {
 		if v.Kind == 0 {
 			v = crdt.Bottom(c.windowKind(k.id))
 		}
-		c.win.live.put(k.win, k.id, &openCell{v: v.Clone(), counted: true, since: c.now})
+		c.win.live.put(k.win, k.id, openCell{v: v.Clone(), counted: true, since: c.now})
+		c.win.read = append(c.win.read, k)
 	}
 	l.keys = l.keys[n:]
 	c.queue.batches = append(l.batches, c.queue.batches...)

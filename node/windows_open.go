@@ -14,11 +14,17 @@ import (
 // disk, no more.
 type openTable struct {
 	of      crdt.Origin
-	windows map[crdt.Window]openWindow
+	windows map[crdt.Window]*openWindow
 	cells   int
 }
 
-type openWindow map[reconcile.SeriesID]*openCell
+// openWindow is the cells of one window: side by side, since a map of a million pointers is a million objects to a collector.
+type openWindow struct {
+	at    map[reconcile.SeriesID]uint32 // where in cells
+	cells []openCell
+	free  []uint32             // of cells
+	order []reconcile.SeriesID // ascending, of at and some that were removed since; nil: not known
+}
 
 // openCell is one open window of one series: all that its process counted in it, published or not.
 type openCell struct {
@@ -27,34 +33,62 @@ type openCell struct {
 	// a late event is in them at once.
 	counted bool
 	dirty   bool  // it has something that is not published
-	since   int64 // when it was read from the history
+	since   int64 // when it was read from the history; 0: it was not
 }
 
 func newOpenTable(o crdt.Origin) *openTable {
-	return &openTable{of: o, windows: map[crdt.Window]openWindow{}}
+	return &openTable{of: o, windows: map[crdt.Window]*openWindow{}}
 }
 
-func (t *openTable) get(win crdt.Window, id reconcile.SeriesID) *openCell { return t.windows[win][id] }
+// get returns a cell, nil if there is none. It is valid until the next put.
+func (t *openTable) get(win crdt.Window, id reconcile.SeriesID) *openCell {
+	return t.windows[win].get(id)
+}
 
-func (t *openTable) put(win crdt.Window, id reconcile.SeriesID, c *openCell) {
+func (w *openWindow) get(id reconcile.SeriesID) *openCell {
+	if w == nil {
+		return nil
+	}
+	if at, ok := w.at[id]; ok {
+		return &w.cells[at]
+	}
+	return nil
+}
+
+func (t *openTable) put(win crdt.Window, id reconcile.SeriesID, c openCell) {
 	w := t.windows[win]
 	if w == nil {
-		w = openWindow{}
+		w = &openWindow{at: map[reconcile.SeriesID]uint32{}}
 		t.windows[win] = w
 	}
-	if w[id] == nil {
-		t.cells++
+	if old := w.get(id); old != nil {
+		*old = c
+		return
 	}
-	w[id] = c
+	t.cells++
+	w.order = nil
+	if n := len(w.free); n > 0 {
+		w.at[id], w.free = w.free[n-1], w.free[:n-1]
+		w.cells[w.at[id]] = c
+		return
+	}
+	w.at[id] = uint32(len(w.cells))
+	w.cells = append(w.cells, c)
 }
 
 func (t *openTable) remove(win crdt.Window, id reconcile.SeriesID) {
 	w := t.windows[win]
-	if w[id] == nil {
+	if w.get(id) == nil {
 		return
 	}
 	t.cells--
-	if delete(w, id); len(w) == 0 {
+	at := w.at[id]
+	w.cells[at] = openCell{}
+	w.free = append(w.free, at)
+	if len(w.order) > 0 && w.order[0] == id { // as it is published
+		w.order = w.order[1:]
+	}
+	if delete(w.at, id); len(w.at) == 0 {
 		delete(t.windows, win)
 	}
 }
@@ -64,8 +98,15 @@ func (t *openTable) order() []crdt.Window {
 	return slices.SortedFunc(maps.Keys(t.windows), compareWindows)
 }
 
-// ids returns the series of a window in order.
-func (w openWindow) ids() []reconcile.SeriesID { return slices.Sorted(maps.Keys(w)) }
+// ids returns the series of a window in order. Sorting them is done once for all persists that publish a part of them.
+func (w *openWindow) ids() []reconcile.SeriesID {
+	if w.order == nil {
+		w.order = slices.Sorted(maps.Keys(w.at))
+	} else if len(w.order) > len(w.at) {
+		w.order = slices.DeleteFunc(w.order, func(id reconcile.SeriesID) bool { return w.get(id) == nil })
+	}
+	return w.order
+}
 
 // openKey names one window of one series.
 type openKey struct {
@@ -94,11 +135,7 @@ type openSet struct {
 func (t *openTable) apply(sets []openSet) {
 	for i := range sets {
 		s := &sets[i]
-		if c := t.get(s.win, s.id); c != nil {
-			*c = openCell{v: s.v, counted: s.counted, dirty: true}
-			continue
-		}
-		t.put(s.win, s.id, &openCell{v: s.v, counted: s.counted, dirty: true})
+		t.put(s.win, s.id, openCell{v: s.v, counted: s.counted, dirty: true})
 	}
 }
 
@@ -188,7 +225,7 @@ func (b *builder) windowSets() (sets []openSet) {
 				continue
 			}
 			inc, counted := b.wins[win][id], late
-			if c := open[id]; c != nil {
+			if c := open.get(id); c != nil {
 				counted = c.counted
 			}
 			sets = append(sets, b.grown(openKey{win, id}, inc, counted))

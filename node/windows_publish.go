@@ -18,27 +18,17 @@ type pass struct {
 	gone  []openKey           // published
 	fed   map[openKey]openSet // wider windows that fine ones entered
 	ends  []int64             // by width: the greatest end of any window that is published
+	most  int                 // fine windows, or wide ones, in one persist
+	more  bool                // there was more
 }
 
 // collect takes the windows of a table that due allows. Fine windows enter the wider ones around them first, and wider
 // ones are published only when no fine window in them waits: so each amount enters each width once.
 func (c *Core) collect(t *openTable, due func(crdt.Window) bool) *pass {
-	p := &pass{table: t, cells: map[reconcile.SeriesID][]wire.Cell{}, fed: map[openKey]openSet{}, ends: slices.Clone(c.win.published)}
+	p := &pass{table: t, cells: map[reconcile.SeriesID][]wire.Cell{}, fed: map[openKey]openSet{}, ends: slices.Clone(c.win.published), most: c.cfg.Publish}
 	order := t.order()
-	for _, win := range order {
-		if win.Width != c.win.widths[0] || !due(win) {
-			continue
-		}
-		if p.n >= maxPublished {
-			return p
-		}
-		for _, id := range t.windows[win].ids() {
-			cell := t.windows[win][id]
-			if cell.dirty && (!cell.counted || !mutant.On("late change not published")) {
-				c.widen(p, openKey{win, id}, cell)
-				c.take(p, openKey{win, id}, cell.v)
-			}
-		}
+	if !c.collectFine(p, order, due) && !mutant.On("minute before what is in it") {
+		return p
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(p.fed), compareOpen) {
 		if due(key.win) {
@@ -50,13 +40,44 @@ func (c *Core) collect(t *openTable, due func(crdt.Window) bool) *pass {
 		if win.Width == c.win.widths[0] || !due(win) {
 			continue
 		}
-		for _, id := range t.windows[win].ids() {
-			if cell := t.windows[win][id]; cell.dirty && !p.has(openKey{win, id}) {
+		w := t.windows[win]
+		for _, id := range w.ids() {
+			if p.full() {
+				return p
+			}
+			if cell := w.get(id); cell.dirty && !p.has(openKey{win, id}) {
 				c.take(p, openKey{win, id}, cell.v)
 			}
 		}
 	}
 	return p
+}
+
+// collectFine takes the fine windows and reports whether it took all.
+func (c *Core) collectFine(p *pass, order []crdt.Window, due func(crdt.Window) bool) bool {
+	for _, win := range order {
+		if win.Width != c.win.widths[0] || !due(win) {
+			continue
+		}
+		w := p.table.windows[win]
+		for _, id := range w.ids() {
+			if p.full() {
+				return false
+			}
+			if cell := w.get(id); cell.dirty && (!cell.counted || !mutant.On("late change not published")) {
+				c.widen(p, openKey{win, id}, cell)
+				c.take(p, openKey{win, id}, cell.v)
+			}
+		}
+	}
+	return true
+}
+
+// full reports whether the next persist has to publish what is left. A window of which a part is published is as one of which a
+// late event came: what is left of it is in the table still, and enters the wider ones from there.
+func (p *pass) full() bool {
+	p.more = p.n >= p.most
+	return p.more
 }
 
 // has reports whether a window is among those that p publishes.
@@ -68,9 +89,9 @@ func (p *pass) has(key openKey) bool {
 // write: the record that tells of the publication is needed no longer than something is open, and without it what the
 // checkpoint holds would be open again after a restart.
 func (p *pass) isAll() bool {
-	for win, cells := range p.table.windows {
-		for id, cell := range cells {
-			if cell.dirty && !p.has(openKey{win, id}) {
+	for win, w := range p.table.windows {
+		for id, at := range w.at {
+			if w.cells[at].dirty && !p.has(openKey{win, id}) {
 				return false
 			}
 		}
@@ -112,6 +133,10 @@ func (c *Core) startWindows() bool {
 	if w == nil || c.now < w.retry {
 		return false
 	}
+	if w.turn && len(c.queue.batches)+len(c.queue.frames) > 0 && !mutant.On("publications first") {
+		w.turn = false
+		return false
+	}
 	if len(w.left) > 0 {
 		return c.publishLeft(w.left[0])
 	}
@@ -127,8 +152,10 @@ func (c *Core) startWindows() bool {
 	}
 	c.forgetRead()
 	p := c.collect(w.live, func(win crdt.Window) bool { return win.End()+w.grace <= c.wall })
-	w.nextPass = c.now + publishMs
-	if p.n < maxPublished && w.live.cells < maxOpenCells/2 {
+	switch w.nextPass = c.now + publishMs; {
+	case p.more:
+		w.nextPass = c.now
+	case w.live.cells < maxOpenCells/2:
 		w.nextPass = c.nextPublication()
 	}
 	if p.n == 0 {
@@ -186,6 +213,7 @@ func (c *Core) nextPublication() int64 {
 
 // persistWindows starts a persist that is no commit: frames of window streams, and records of the log.
 func (c *Core) persistWindows(wp *windowPersist, rec *records, after func()) {
+	c.win.turn = true
 	ops := wp.finish()
 	c.persistCheckpoint(append(ops, rec.ops()...), func() {
 		for i, v := range rec.values {
@@ -244,12 +272,17 @@ func seriesBytes(s *crdt.Series) int {
 
 // forgetRead closes windows that were read for a late event which never came to be counted.
 func (c *Core) forgetRead() {
-	t := c.win.live
-	for _, win := range t.order() {
-		for _, id := range t.windows[win].ids() {
-			if cell := t.windows[win][id]; !cell.dirty && c.now >= cell.since+keepReadMs {
-				t.remove(win, id)
-			}
+	w := c.win
+	kept := w.read[:0]
+	for _, key := range w.read {
+		cell := w.live.get(key.win, key.id)
+		switch {
+		case cell == nil || cell.dirty:
+		case c.now >= cell.since+keepReadMs:
+			w.live.remove(key.win, key.id)
+		default:
+			kept = append(kept, key)
 		}
 	}
+	w.read = kept
 }

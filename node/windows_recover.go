@@ -104,7 +104,7 @@ func (wr *windowRecovery) opened(f *wire.Frame) {
 			}
 		}
 		counted := f.Head-f.To == countedHead
-		t.put(cell.Window, id, &openCell{v: v, counted: counted, dirty: true})
+		t.put(cell.Window, id, openCell{v: v, counted: counted, dirty: true})
 	}
 }
 
@@ -208,8 +208,9 @@ func (c *Core) startOpenCheckpoint() bool {
 	}
 	var sets []openSet
 	for _, win := range c.win.live.order() {
-		for _, id := range c.win.live.windows[win].ids() {
-			if cell := c.win.live.windows[win][id]; cell.dirty {
+		w := c.win.live.windows[win]
+		for _, id := range w.ids() {
+			if cell := w.get(id); cell.dirty {
 				sets = append(sets, openSet{openKey{win, id}, cell.v, cell.counted})
 			}
 		}

@@ -12,6 +12,7 @@ const windowSeeds = 12
 func drawPast(seed uint64) *Plan {
 	p := DrawSmall(seed)
 	p.Core.Window = 1000
+	p.Core.Publish = int(seed % 4) // 0: all at once
 	p.Bound = bound(p)
 	return p
 }

@@ -87,4 +87,6 @@ var Directed = map[string]Test{
 	"windows not relayed":                       {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 	"published windows recovered as open":       {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 	"totals of windows forgotten at a crash":    {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
+	"publications first":                        {"node", "TestManyWindowsArePublishedInPartsAndNobodyWaitsForAll"},
+	"minute before what is in it":               {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 }

@@ -87,6 +87,8 @@ var Names = []string{
 	"windows not relayed",
 	"published windows recovered as open",
 	"totals of windows forgotten at a crash",
+	"publications first",
+	"minute before what is in it",
 	"all versions answered at once",
 	"versions are not joined",
 	"what stays is lacking",

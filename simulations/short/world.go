@@ -184,6 +184,7 @@ func (w *World) start(m *machine) {
 		Region: m.regionName(), Node: m.name, Role: m.role, Inc: w.draw(m),
 		Flush: flushEvery, AntiEntropy: compareEvery, Beat: beatEvery, Silence: silentAfter,
 		LogBytes: plan.LogBytes, ColdAfter: plan.ColdAfter, FrameBytes: plan.FrameBytes,
+		Publish: plan.FrameBytes / 30, // 0 to 2
 	}
 	if plan.Forgets {
 		cfg.ForgetAfter = 1
