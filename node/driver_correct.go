@@ -90,12 +90,12 @@ func (c *Core) settledDifferences(id string) (CorrectedRegion, bool, error) {
 	}
 	sides := c.cat.SidesOf(id)
 	for _, t := range append(slices.Clone(c.win.left), c.win.live) {
-		for win, cells := range t.windows {
+		for win, w := range t.windows {
 			if win.End()+c.win.grace > c.wall { // nobody has published it: neither what is corrected in it
 				continue
 			}
 			for sid := range sides {
-				if cell := cells[sid]; cell != nil && cell.dirty {
+				if cell := w.get(sid); cell != nil && cell.dirty {
 					return r, false, nil
 				}
 			}
