@@ -32,6 +32,7 @@ type request struct {
 	listing       int             // how many of them are kept
 	rejectedTotal int
 	rejected      [numReasons]int
+	examples      *examples // of doors without answers
 }
 
 // read takes the body in. Its errors are of the type *httpError.
@@ -128,7 +129,7 @@ func (q *request) takeLine(line []byte) error {
 	if err != nil {
 		return err
 	}
-	q.reject(index, refuse(reasonSyntax, "the line is not one JSON value"))
+	q.refuse(index, line, refuse(reasonSyntax, "the line is not one JSON value"))
 	return nil
 }
 
@@ -152,12 +153,12 @@ func (q *request) take(raw []byte) error {
 	}
 	ev, err := parseEvent(raw)
 	if err != nil {
-		q.reject(index, err)
+		q.refuse(index, raw, err)
 		return nil
 	}
 	item, clamped, err := ev.item(q.now)
 	if err != nil {
-		q.reject(index, err)
+		q.refuse(index, raw, err)
 		return nil
 	}
 	if clamped {
@@ -172,6 +173,12 @@ func (q *request) take(raw []byte) error {
 	q.items = append(q.items, item)
 	q.index = append(q.index, index)
 	return nil
+}
+
+// refuse rejects an event that reads so.
+func (q *request) refuse(index int, raw []byte, err error) {
+	q.examples.note(reasonOf(err), raw)
+	q.reject(index, err)
 }
 
 func (q *request) reject(index int, err error) {

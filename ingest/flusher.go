@@ -38,6 +38,7 @@ type flusher struct {
 	to       Submitter
 	meter    *meter
 	log      *slog.Logger
+	examples *examples
 	interval time.Duration
 	before   func() // each batch, unless nil: it may add to lost
 
@@ -90,6 +91,7 @@ func (f *flusher) flush(ctx context.Context) {
 	if busy {
 		f.meter.flushes.Observe(time.Since(began).Seconds())
 	}
+	f.examples.show(time.Now())
 }
 
 // pending returns how many samples are held that no batch took.
@@ -124,6 +126,7 @@ func (f *flusher) submit(ctx context.Context, items []node.Item, from []taken) b
 	for _, r := range res.Rejected {
 		n := from[r.Index].samples
 		f.meter.rejected[reasonOf(r.Err)].Add(float64(n))
+		f.examples.noteSeries(reasonOf(r.Err), items[r.Index].Series)
 		stored -= n
 	}
 	f.meter.commits.Inc()

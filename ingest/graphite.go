@@ -52,7 +52,7 @@ func NewGraphite(cfg GraphiteConfig) (*Graphite, error) {
 }
 
 func (g *Graphite) newReader(*counts) func(packets [][]byte) {
-	p := &graphiteParser{acc: g.flush.acc}
+	p := &graphiteParser{acc: g.flush.acc, examples: g.examples}
 	return func(packets [][]byte) {
 		now := crdt.HLCFrom(time.Now().UnixMilli(), 0)
 		for _, b := range packets {
@@ -67,6 +67,8 @@ type graphiteParser struct {
 	acc   *accumulators
 	tally tally
 	one   [1]sample
+
+	examples *examples // of lines that are refused
 }
 
 // packet takes in lines, each counted or refused on its own.
@@ -80,6 +82,7 @@ func (p *graphiteParser) packet(b []byte, now crdt.HLC) {
 		p.tally.lines++
 		if r := p.line(line, now); r != reasonNone {
 			p.tally.rejected[r]++
+			p.examples.note(r, line)
 		}
 	}
 }

@@ -49,8 +49,9 @@ const (
 //
 // A record that holds no good event is refused and not read again.
 type Kafka struct {
-	cfg   KafkaConfig
-	meter *meter
+	cfg      KafkaConfig
+	meter    *meter
+	examples *examples // of what is refused
 }
 
 // NewKafka checks that a client can be made. Nothing is read before Run.
@@ -58,7 +59,7 @@ func NewKafka(cfg KafkaConfig) (*Kafka, error) {
 	if _, err := cfg.Rules.options(cfg.Instance); err != nil {
 		return nil, fmt.Errorf("ingest: kafka: %w", err)
 	}
-	return &Kafka{cfg: cfg, meter: cfg.Metrics.meter("kafka")}, nil
+	return &Kafka{cfg: cfg, meter: cfg.Metrics.meter("kafka"), examples: &examples{protocol: "kafka", log: cfg.Logger}}, nil
 }
 
 // Run reads until ctx ends. What cannot be had is tried again.
@@ -110,7 +111,7 @@ func (k *Kafka) session(ctx context.Context) error {
 
 // take counts the events of what was fetched. On an error some of it did not count.
 func (k *Kafka) take(ctx context.Context, fetches kgo.Fetches) error {
-	q := request{now: time.Now(), series: make(map[string]*crdt.Series)}
+	q := request{now: time.Now(), series: make(map[string]*crdt.Series), examples: k.examples}
 	var err error
 	fetches.EachTopic(func(t kgo.FetchTopic) {
 		id := t.Topic
@@ -151,6 +152,7 @@ func (k *Kafka) record(q *request, source string, r *kgo.Record) {
 	if whole, ok := errors.AsType[*httpError](err); ok {
 		q.items, q.index, q.clamped = q.items[:before], q.index[:before], clamped
 		k.meter.rejected[whole.reason].Inc()
+		k.examples.note(whole.reason, r.Value)
 		return
 	}
 	for i := range q.items[before:] {
@@ -179,6 +181,7 @@ func (k *Kafka) submit(ctx context.Context, q *request) error {
 		if res.Err == nil {
 			for _, r := range res.Rejected {
 				k.meter.rejected[reasonOf(r.Err)].Inc()
+				k.examples.noteSeries(reasonOf(r.Err), q.items[r.Index].Series)
 			}
 			k.meter.commits.Inc()
 			k.meter.stored.Add(float64(res.Accepted))
@@ -193,6 +196,7 @@ func (k *Kafka) submit(ctx context.Context, q *request) error {
 			k.meter.rejected[r].Add(float64(n))
 		}
 	}
-	*q = request{now: time.Now(), series: q.series}
+	k.examples.show(time.Now())
+	*q = request{now: time.Now(), series: q.series, examples: k.examples}
 	return nil
 }

@@ -20,6 +20,7 @@ type listeners struct {
 	protocol string
 	meter    *meter
 	log      *slog.Logger
+	examples *examples // of what is refused
 	socks    []*socket // of one address, each with a reader; none: no UDP
 	gram     *unixgram // nil if none
 	streams  []*stream
@@ -31,8 +32,9 @@ type listeners struct {
 
 // newListeners has accumulators for ten spellings of each of so many series.
 func newListeners(protocol string, m *meter, to Submitter, series int, log *slog.Logger) listeners {
-	return listeners{protocol: protocol, meter: m, log: log, flush: flusher{
-		acc: newAccumulators(series * spellingsPerSeries), to: to, meter: m, log: log, interval: flushInterval,
+	x := &examples{protocol: protocol, log: log}
+	return listeners{protocol: protocol, meter: m, log: log, examples: x, flush: flusher{
+		acc: newAccumulators(series * spellingsPerSeries), to: to, meter: m, log: log, examples: x, interval: flushInterval,
 	}}
 }
 
@@ -62,7 +64,7 @@ func (l *listeners) listenTCP(addr string) error {
 }
 
 func (l *listeners) addStream(ln net.Listener, cut cutter) {
-	l.streams = append(l.streams, &stream{ln: ln, cut: cut, meter: l.meter, log: l.log})
+	l.streams = append(l.streams, &stream{ln: ln, cut: cut, meter: l.meter, log: l.log, examples: l.examples})
 }
 
 // Limit holds addresses that send more than s allows back: packets of theirs are lost, and counted, streams read slower.

@@ -49,6 +49,7 @@ type Logs struct {
 	files     []*logFile
 	positions *logPositions
 	refused   map[string]bool // paths that could not be opened, logged once
+	examples  *examples       // of what is refused
 }
 
 // NewLogs reads the positions. The files are looked for when Run begins.
@@ -62,6 +63,7 @@ func NewLogs(cfg LogsConfig) (*Logs, error) {
 	}
 	return &Logs{
 		cfg: cfg, rules: rules, meter: cfg.Metrics.meter("logs"), refused: map[string]bool{},
+		examples:  &examples{protocol: "logs", log: cfg.Logger},
 		positions: loadLogPositions(cfg.Positions, cfg.Logger),
 	}, nil
 }
@@ -180,7 +182,9 @@ func (l *Logs) read(ctx context.Context, f *logFile) (more bool) {
 	if len(lines) == 0 {
 		return true
 	}
-	if !l.submit(ctx, l.items(f, lines)) {
+	took := l.submit(ctx, l.items(f, lines))
+	l.examples.show(time.Now())
+	if !took {
 		return false
 	}
 	f.pos.Offset, f.pos.Path = lines[len(lines)-1].end, f.path
@@ -197,6 +201,7 @@ func (l *Logs) items(f *logFile, lines []logLine) []node.Item {
 		l.meter.bytes.Add(float64(len(line.text)))
 		if line.tooLong {
 			l.meter.rejected[reasonTooLong].Inc()
+			l.examples.noteText(reasonTooLong, line.text)
 			continue
 		}
 		found := false
@@ -206,6 +211,7 @@ func (l *Logs) items(f *logFile, lines []logLine) []node.Item {
 			switch {
 			case err != nil:
 				l.meter.rejected[reasonOf(err)].Inc()
+				l.examples.noteText(reasonOf(err), line.text)
 			case matched:
 				items = append(items, it)
 				if clamped {
@@ -230,6 +236,7 @@ func (l *Logs) submit(ctx context.Context, items []node.Item) bool {
 		if res.Err == nil {
 			for _, r := range res.Rejected {
 				l.meter.rejected[reasonOf(r.Err)].Inc()
+				l.examples.noteSeries(reasonOf(r.Err), items[r.Index].Series)
 			}
 			l.meter.commits.Inc()
 			l.meter.stored.Add(float64(res.Accepted))

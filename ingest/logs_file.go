@@ -27,12 +27,13 @@ type logFile struct {
 	path  string // when last seen
 	rules []*logRule
 
-	key  string // what the file system knows it by: see fileKey
-	pos  logPosition
-	buf  []byte // read, not yet taken
-	base int64  // offset of buf
-	skip bool   // within a line that is too long
-	gone int    // rounds since a path that is followed led to it
+	key   string // what the file system knows it by: see fileKey
+	pos   logPosition
+	buf   []byte // read, not yet taken
+	base  int64  // offset of buf
+	skip  bool   // within a line that is too long
+	start string // of that line
+	gone  int    // rounds since a path that is followed led to it
 }
 
 // logPosition is how far a file was read.
@@ -103,7 +104,7 @@ func (l *logFile) identify(known func(key string) (logPosition, bool)) (bool, er
 	}
 	if l.pos.Head != hash || info.Size() < l.pos.Offset { // emptied, and begun again
 		l.pos = logPosition{Key: l.key, Head: hash, Life: l.pos.Life + 1}
-		l.buf, l.base, l.skip = l.buf[:0], 0, false
+		l.buf, l.base, l.skip, l.start = l.buf[:0], 0, false, ""
 	}
 	return true, nil
 }
@@ -123,8 +124,8 @@ func (l *logFile) fill() (more bool, err error) {
 
 // logLine is a complete line, and where it ends.
 type logLine struct {
-	text    string
-	end     int64 // offset
+	text    string // of one that is too long the beginning
+	end     int64  // offset
 	tooLong bool
 }
 
@@ -137,15 +138,17 @@ func (l *logFile) lines() (all []logLine) {
 			break
 		}
 		l.base += int64(i) + 1
-		line := logLine{end: l.base, tooLong: l.skip}
+		line := logLine{end: l.base, tooLong: l.skip, text: l.start}
 		if !l.skip {
 			line.text = string(bytes.TrimSuffix(rest[:i], []byte("\r")))
 		}
 		all = append(all, line)
-		rest, l.skip = rest[i+1:], false
+		rest, l.skip, l.start = rest[i+1:], false, ""
 	}
 	if len(rest) == cap(l.buf) { // a line as long as the buffer
-		l.base += int64(len(rest))
+		if l.base += int64(len(rest)); !l.skip {
+			l.start = string(rest[:min(len(rest), maxExampleBytes+1)])
+		}
 		rest, l.skip = nil, true
 	}
 	l.buf = append(l.buf[:0], rest...)

@@ -344,7 +344,7 @@ func FuzzLogLines(f *testing.F) {
 				break
 			}
 			if len(line) >= room {
-				want = append(want, fmt.Sprint(end, true, ""))
+				want = append(want, fmt.Sprint(end, true, string(line[:room])))
 				continue
 			}
 			want = append(want, fmt.Sprint(end, false, string(bytes.TrimSuffix(line, []byte("\r")))))

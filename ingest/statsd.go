@@ -118,7 +118,7 @@ func (s *StatsD) listen() (err error) {
 
 // newReader returns a handler of packets for one goroutine, which counts what it can in own, unless that is nil.
 func (s *StatsD) newReader(own *counts) func(packets [][]byte) {
-	p := &packetParser{acc: s.flush.acc, own: own, updown: s.cfg.UpDown}
+	p := &packetParser{acc: s.flush.acc, own: own, updown: s.cfg.UpDown, examples: s.examples}
 	return func(packets [][]byte) {
 		now := crdt.HLCFrom(time.Now().UnixMilli(), 0)
 		p.packets(packets, now)

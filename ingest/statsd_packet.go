@@ -19,6 +19,8 @@ type packetParser struct {
 	updown patterns
 	tally  tally
 
+	examples *examples // of lines that are refused
+
 	line    line
 	samples []sample // of one line
 }
@@ -63,6 +65,7 @@ func (p *packetParser) packet(b []byte, now crdt.HLC) {
 		p.tally.lines++
 		if r := p.takeLine(one, now); r != reasonNone {
 			p.tally.rejected[r]++
+			p.examples.note(r, one)
 		}
 	}
 }

@@ -58,6 +58,8 @@ type stream struct {
 	meter   *meter
 	log     *slog.Logger
 	sources *Sources // nil: no limit
+
+	examples *examples
 }
 
 // run serves connections until ctx ends and returns when their handlers have. messages returns a handler for one
@@ -116,6 +118,7 @@ func (s *stream) read(conn io.Reader, handle func([]byte)) reason {
 		for len(rest) > 0 {
 			msg, cut, bad := s.cut(rest, seen)
 			if bad != nil {
+				s.examples.note(reasonTooLong, rest)
 				return reasonTooLong
 			}
 			if cut == 0 {
@@ -127,10 +130,12 @@ func (s *stream) read(conn io.Reader, handle func([]byte)) reason {
 		buf = append(buf[:0], rest...)
 		switch {
 		case err != nil && len(buf) > 0:
+			s.examples.note(reasonCut, buf)
 			return reasonCut
 		case err != nil:
 			return reasonNone
 		case len(buf) == cap(buf):
+			s.examples.note(reasonTooLong, buf)
 			return reasonTooLong
 		}
 	}

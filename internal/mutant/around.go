@@ -70,6 +70,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"records without tokens", "ingest", "TestKafkaCountsOnceOverACrash"},
 	{"kernel drops not reported", "ingest", "TestTheKernelTellsWhatItDropped"},
 	{"counts that do not fit dropped", "ingest", "TestCountsThatDoNotFitWait"},
+	{"every refused line logged", "ingest", "TestNoSenderFillsTheLog"},
 	{"limited packets not reported", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"limited packets not counted", "ingest", "TestPacketsBeyondTheLimitAreLostAndCounted"},
 	{"sessions turned free of charge", "ingest", "TestSessionsAreHeldToTheLimit"},
