@@ -101,7 +101,7 @@ kafka: ## a real Kafka broker for the slow tests, from its published artifacts; 
 	tools/kafka/fetch.sh
 
 durable: kafka ## KILLS=100 random kills of hubs, logs and replays, half of them with Kafka, and AWAY=60s without a broker, under load
-	MESHD_KAFKA=required go test -count=1 -timeout=1h -tags=slow -v -run='KilledAtRandom|NeverPauses|EveryDisk' ./cmd/meshd -args -kills $$(($(KILLS) / 2)) -away $(AWAY)
+	REQUIRE_KAFKA=1 go test -count=1 -timeout=1h -tags=slow -v -run='KilledAtRandom|NeverPauses|EveryDisk' ./cmd/meshd -args -kills $$(($(KILLS) / 2)) -away $(AWAY)
 
 coverage:
 	@mkdir -p build && go test -timeout=10m -cover $(COVERED) | tee build/coverage.txt

@@ -46,12 +46,7 @@ func TestAHubIsFedWhileItCounts(t *testing.T) {
 	}
 	const own = 300
 	for range own {
-		b := &node.Batch{Items: []node.Item{{
-			Series: &crdt.Series{Name: "own", Kind: crdt.KindCounter}, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)},
-		}}}
-		if res := fresh.node.Submit(t.Context(), b); res.Err != nil {
-			t.Fatal(res.Err)
-		}
+		fresh.countOf("own")
 	}
 	feeding.Wait()
 	series := &crdt.Series{Name: "own", Kind: crdt.KindCounter}

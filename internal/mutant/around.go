@@ -121,5 +121,6 @@ var Around = []struct{ Name, Package, Test string }{
 	{"answers kept under other rules", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
 	{"curves of a sum one by one", "query", "TestCurvesOfOneSumAreAddedWindowByWindow"},
 	{"curves stand on totals of other rules", "query", "TestRulesThatChangeWhileAQuestionIsRead"},
+	{"one round of a log", "internal/archive", "TestAnyOrderOfALogGivesTheSameState"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
