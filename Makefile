@@ -14,7 +14,11 @@ RACE     = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race,$(info no C compil
 # Simulated meshes take ten times as long under the race detector. It looks at the test of what they do on several
 # processors, and at no others.
 RACED    = $(filter-out meshd/simulations meshd/simulations/short,$(shell go list ./...))
-AHEAD    = go test $(RACE) -run=RunAhead ./simulations
+AHEAD    = go test $(RACE) -timeout=25m -run=RunAhead ./simulations
+# These packages run seeds: the more of them, the longer. All others are what `make slow-tests` runs.
+SEEDED  := ./simulations ./simulations/short ./cmd/meshd/internal/simulate
+OTHERS   = $(filter-out $(SEEDED:./%=meshd/%),$(shell go list ./...))
+QUICK   ?= ./...
 # The laws of the system live in these packages: what no test reaches there is a promise nobody checks.
 COVERED := ./crdt ./internal/wire ./reconcile
 FLOOR   := 90
@@ -22,13 +26,13 @@ T       ?= 60s
 N       ?= 200000
 FROM    ?= 1
 
-.PHONY: build test clients check format lint tidy race slow slow-tests slow-seeds slow-mutants browser senders mutants seeds short kafka durable coverage fuzz bench vuln
+.PHONY: build test clients check format lint tidy race slow slow-tests slow-ahead slow-seeds slow-mutants browser senders mutants seeds short kafka durable coverage fuzz bench vuln
 
 build: ## bin/meshd
 	go build -trimpath -o bin/meshd ./cmd/meshd
 
 test: ## all quick tests
-	$(call TESTRUN,test) -timeout=8m ./... && status=0 || status=$$?; $(COUNT) ../build/test.json; exit $$status
+	$(call TESTRUN,test) -timeout=8m $(QUICK) && status=0 || status=$$?; $(COUNT) ../build/test.json; exit $$status
 
 clients: ## the doors with clients that others wrote, and PromQL with Prometheus' own tests, in modules of their own
 	mkdir -p build && status=0; for module in ingest/clients query/conformance; do \
@@ -58,16 +62,21 @@ race: ## all quick tests, under the race detector
 	$(AHEAD)
 	$(call TESTRUN,seeds) -timeout=8m ./simulations ./simulations/short
 
+# Two steps at once: tests with real processes wait much, and others compute meanwhile. Fuzzing keeps all processors busy for as long as
+# it is told to, so that it finds less beside something else.
 slow: ## race detector, scenarios with real processes, 600 large seeds, mutants, the page in a browser, clients of others, real senders, coverage, fuzzing; goes on after a failure
-	status=0; for step in slow-tests slow-seeds slow-mutants browser clients senders coverage; do $(MAKE) --no-print-directory $$step || status=1; done; \
+	status=0; $(MAKE) --no-print-directory --keep-going --jobs=2 slow-tests slow-seeds slow-ahead slow-mutants browser clients senders coverage || status=1; \
 	tools/fuzz.sh 8s || status=1; exit $$status
 
 slow-tests: kafka
-	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=15m $(filter-out meshd/cmd/meshd/internal/simulate,$(RACED)) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
+	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=25m $(OTHERS) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
+
+slow-ahead:
 	$(AHEAD)
 
+# Of lower priority than tests of programs that wait for each other beside it.
 slow-seeds:
-	$(call TESTRUN,slow-seeds) -tags=slow -timeout=25m ./simulations ./simulations/short ./cmd/meshd/internal/simulate && status=0 || status=$$?; $(COUNT) ../build/slow-seeds.json; exit $$status
+	$(call TESTRUN,slow-seeds) -exec='nice -n 5' -tags=slow -timeout=60m $(SEEDED) && status=0 || status=$$?; $(COUNT) ../build/slow-seeds.json; exit $$status
 
 short: ## N=200000 short schedules; FROM is the first seed. With `-tags mutants -run Mutants` its mutants, see docs/testing.md
 	go test -timeout=3h ./simulations/short -run Schedules -v -schedules $(N) -from $(FROM)

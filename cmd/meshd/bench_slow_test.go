@@ -15,15 +15,6 @@ import (
 	"meshd/cmd/meshd/internal/bench"
 )
 
-func buildMeshd(t *testing.T) string {
-	t.Helper()
-	exe := filepath.Join(t.TempDir(), "meshd")
-	if out, err := exec.Command("go", "build", "-o", exe, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return exe
-}
-
 // wantEmpty fails if a measurement left something in dir.
 func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
@@ -34,8 +25,9 @@ func wantEmpty(t *testing.T, dir string) {
 
 // TestInterruptedBenchLeavesNothing presses Ctrl-C while ten nodes run.
 func TestInterruptedBenchLeavesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	cmd := exec.Command(buildMeshd(t), "bench", "truth", "--scenario", "cut", "--dir", dir)
+	cmd := exec.Command(meshd(), "bench", "truth", "--scenario", "cut", "--dir", dir)
 	progress, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +52,7 @@ func TestInterruptedBenchLeavesNothing(t *testing.T) {
 
 // TestEveryBenchCountsRight runs every measurement briefly. What it asserts are counts; times are figures, and no test.
 func TestEveryBenchCountsRight(t *testing.T) {
-	exe := buildMeshd(t)
+	t.Parallel()
 	var runs [][]string
 	for _, b := range bench.List() {
 		if b.Name != "truth" && b.Name != "ingest" {
@@ -75,8 +67,9 @@ func TestEveryBenchCountsRight(t *testing.T) {
 	}
 	for _, args := range runs {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
-			cmd := exec.Command(exe, append(append([]string{"bench"}, args...), "--quick", "--dir", dir)...)
+			cmd := exec.Command(meshd(), append(append([]string{"bench"}, args...), "--quick", "--dir", dir)...)
 			var progress bytes.Buffer
 			cmd.Stderr = &progress
 			out, err := cmd.Output()

@@ -14,6 +14,7 @@ import (
 // TestEveryNodeOfADemoAnswersTheSame asks all ten nodes, two hubs and three edges of two regions, the same expressions by `meshd query`
 // and compares the bytes: once the windows are published, it does not matter whom somebody asks.
 func TestEveryNodeOfADemoAnswersTheSame(t *testing.T) {
+	t.Parallel()
 	m := startDemo(t)
 	first := time.Now().Truncate(10 * time.Second)
 	sum := 0
@@ -34,7 +35,7 @@ func TestEveryNodeOfADemoAnswersTheSame(t *testing.T) {
 	} {
 		args := append([]string{"query", q.args[0], "--time", at.UTC().Format(time.RFC3339)}, q.args[1:]...)
 		ask := func(n demoNode) string {
-			out, err := exec.Command(m.exe, append(args, "--at", n.HTTP)...).CombinedOutput()
+			out, err := exec.Command(meshd(), append(args, "--at", n.HTTP)...).CombinedOutput()
 			if err != nil {
 				return fmt.Sprintf("%v: %s", err, out)
 			}

@@ -31,7 +31,6 @@ const settle = 60 * time.Second
 // mesh is a demo that runs as a process of its own, as users run it.
 type mesh struct {
 	t       *testing.T
-	exe     string
 	env     []string
 	cmd     *exec.Cmd
 	lines   chan string // of its output, closed at its end
@@ -41,21 +40,18 @@ type mesh struct {
 
 type demoNode struct{ Name, Region, Role, HTTP, StatsD string }
 
-// startDemo builds the program, starts a demo with command (by default the program's own) and waits until it has formed.
+// startDemo starts a demo with command (by default the program's own) and waits until it has formed.
 func startDemo(t *testing.T, command ...string) *mesh {
 	t.Helper()
 	dir := t.TempDir()
-	m := &mesh{t: t, exe: filepath.Join(dir, "meshd"), env: append(os.Environ(), "XDG_CACHE_HOME="+dir, "HOME="+dir)}
+	m := &mesh{t: t, env: append(os.Environ(), "XDG_CACHE_HOME="+dir, "HOME="+dir)}
 	if cache, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output(); err == nil {
 		for i, v := range strings.Fields(string(cache)) { // these depend on HOME
 			m.env = append(m.env, []string{"GOCACHE", "GOMODCACHE", "GOPATH"}[i]+"="+v)
 		}
 	}
-	if out, err := exec.Command("go", "build", "-o", m.exe, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
 	if len(command) == 0 {
-		command = []string{m.exe}
+		command = []string{meshd()}
 	}
 	m.start(append(command, "demo"))
 	m.waitLine("the mesh has formed")
@@ -128,7 +124,7 @@ func (m *mesh) waitLine(part string) {
 // order runs `meshd demo ARGS` and returns its output.
 func (m *mesh) order(args ...string) string {
 	m.t.Helper()
-	cmd := exec.Command(m.exe, append([]string{"demo"}, args...)...)
+	cmd := exec.Command(meshd(), append([]string{"demo"}, args...)...)
 	cmd.Env = m.env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -235,9 +231,10 @@ func lives(pid int) bool {
 
 // TestDemoCountsExactly plays what the demo tells its user to try, and counts along.
 func TestDemoCountsExactly(t *testing.T) {
+	t.Parallel()
 	m := startDemo(t)
 
-	second := exec.Command(m.exe, "demo")
+	second := exec.Command(meshd(), "demo")
 	second.Env = m.env
 	if out, err := second.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("running already")) {
 		t.Errorf("a second demo: %v, %s, want a refusal", err, out)
@@ -299,6 +296,7 @@ func TestDemoCountsExactly(t *testing.T) {
 
 // TestNothingOutlivesAKilledDemo ends the supervisor in the one way it cannot react to.
 func TestNothingOutlivesAKilledDemo(t *testing.T) {
+	t.Parallel()
 	m := startDemo(t)
 	pids := m.pids()
 	if err := m.cmd.Process.Kill(); err != nil {
@@ -309,6 +307,7 @@ func TestNothingOutlivesAKilledDemo(t *testing.T) {
 
 // TestNothingOutlivesAKilledGoRun kills `go run`, whose child is the supervisor.
 func TestNothingOutlivesAKilledGoRun(t *testing.T) {
+	t.Parallel()
 	m := startDemo(t, "go", "run", ".")
 	pids := m.pids()
 	if err := m.cmd.Process.Kill(); err != nil {

@@ -19,28 +19,29 @@ var (
 	away     = flag.Duration("away", 15*time.Second, "how long the broker is away")
 )
 
-// TestKilledAtRandomMomentsNothingIsMissingOrTwice kills, at random moments under load, the hub, its log or a replay of it. An embedded log
-// is in the hub's process and dies with it; of Kafka it is the broker that is killed. The replay goes on in the same directory each time.
+// TestKilledAtRandomMomentsNothingIsMissingOrTwice kills, at random moments under load, the hub, its broker or a replay of the log. The
+// replay goes on in the same directory each time.
 func TestKilledAtRandomMomentsNothingIsMissingOrTwice(t *testing.T) {
-	exe := buildMeshd(t)
-	t.Run("embedded", func(t *testing.T) {
-		killAtRandom(t, exe, "embedded:"+filepath.Join(t.TempDir(), "log"), nil)
-	})
-	t.Run("kafka", func(t *testing.T) {
-		b := replaytest.NewBroker(t, "../..")
-		b.Start(t)
-		killAtRandom(t, exe, kafkaLog(b), b)
-	})
+	t.Parallel()
+	b := replaytest.NewBroker(t, "../..")
+	b.Start(t)
+	killAtRandom(t, kafkaLog(b), b)
+}
+
+// TestKilledAtRandomMomentsWithItsLogNothingIsMissingOrTwice does so with an embedded log, which is in the hub's process and dies with it.
+func TestKilledAtRandomMomentsWithItsLogNothingIsMissingOrTwice(t *testing.T) {
+	t.Parallel()
+	killAtRandom(t, "embedded:"+filepath.Join(t.TempDir(), "log"), nil)
 }
 
 func kafkaLog(b *replaytest.Broker) string {
 	return "kafka:" + b.Addr + "/durable?partitions=3&replicas=1"
 }
 
-func killAtRandom(t *testing.T, exe, log string, b *replaytest.Broker) {
+func killAtRandom(t *testing.T, log string, b *replaytest.Broker) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(*killSeed, 0))
-	hub := newProc(t, exe, "hub", "eu", "hub-1", "--archive="+log)
+	hub := newProc(t, "hub", "eu", "hub-1", "--archive="+log)
 	hub.start()
 	l := startLoad(t, *killSeed, 4, hub)
 	dir := filepath.Join(t.TempDir(), "replayed")
@@ -56,7 +57,7 @@ func killAtRandom(t *testing.T, exe, log string, b *replaytest.Broker) {
 		}
 		who := victims[round%len(victims)]
 		killed[who]++
-		r := launch(t, exe, hub.replayArgs(log, dir)...)
+		r := launch(t, hub.replayArgs(log, dir)...)
 		time.Sleep(time.Duration(20+rng.IntN(1500)) * time.Millisecond) // the moment
 		switch who {
 		case "hub":
@@ -91,10 +92,11 @@ func killAtRandom(t *testing.T, exe, log string, b *replaytest.Broker) {
 
 // TestCountingNeverPausesWhileTheBrokerIsAway stops a real broker under load.
 func TestCountingNeverPausesWhileTheBrokerIsAway(t *testing.T) {
+	t.Parallel()
 	b := replaytest.NewBroker(t, "../..")
 	b.Start(t)
 	log := kafkaLog(b)
-	hub := newProc(t, buildMeshd(t), "hub", "eu", "hub-1", "--archive="+log)
+	hub := newProc(t, "hub", "eu", "hub-1", "--archive="+log)
 	hub.start()
 	eventually(t, "the hub", func() error { _, err := hub.client.Status(t.Context()); return err })
 	l := startLoad(t, 1, 4, hub)

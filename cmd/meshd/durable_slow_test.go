@@ -33,7 +33,6 @@ import (
 // proc is a node that runs as users run it, or one that was killed.
 type proc struct {
 	t          *testing.T
-	exe        string
 	name, data string
 	region     string
 	http, mesh string
@@ -43,9 +42,9 @@ type proc struct {
 }
 
 // newProc prepares a node without certificates; its disk is empty.
-func newProc(t *testing.T, exe, role, region, name string, args ...string) *proc {
+func newProc(t *testing.T, role, region, name string, args ...string) *proc {
 	t.Helper()
-	p := &proc{t: t, exe: exe, name: name, region: region, data: filepath.Join(t.TempDir(), "data"), http: freePort(t), mesh: freePort(t)}
+	p := &proc{t: t, name: name, region: region, data: filepath.Join(t.TempDir(), "data"), http: freePort(t), mesh: freePort(t)}
 	p.args = append([]string{
 		"run", "--insecure", "--mesh=t", "--role=" + role, "--region=" + region, "--node=" + name, "--data=" + p.data, "--listen=" + p.mesh,
 		"--http=" + p.http, "--statsd=off", "--host-metrics=off", "--log-level=error",
@@ -78,9 +77,9 @@ func freePort(t *testing.T) string {
 }
 
 // launch starts a process that does not outlive the test.
-func launch(t *testing.T, exe string, args ...string) *exec.Cmd {
+func launch(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(exe, args...)
+	cmd := exec.Command(meshd(), args...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -91,7 +90,7 @@ func launch(t *testing.T, exe string, args ...string) *exec.Cmd {
 
 func (p *proc) start() {
 	p.t.Helper()
-	p.cmd = launch(p.t, p.exe, p.args...)
+	p.cmd = launch(p.t, p.args...)
 }
 
 // kill ends the process as a crash does.
@@ -169,7 +168,7 @@ func (p *proc) replayArgs(log, data string) []string {
 
 func (p *proc) replay(log, data string) {
 	p.t.Helper()
-	if out, err := exec.Command(p.exe, p.replayArgs(log, data)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(meshd(), p.replayArgs(log, data)...).CombinedOutput(); err != nil {
 		p.t.Fatalf("replay of %s: %v\n%s", log, err, out)
 	}
 }

@@ -23,16 +23,16 @@ func replaceDisk(data, by string) error {
 // TestEveryDiskIsDeletedAndReplayed kills all nodes of two regions, deletes every disk, of hubs and edges, and replays each hub's log: what
 // each hub held before, totals and windows, is what it holds then, byte by byte, and all nodes answer as before.
 func TestEveryDiskIsDeletedAndReplayed(t *testing.T) {
-	exe := buildMeshd(t)
+	t.Parallel()
 	logs := t.TempDir()
 	logOf := func(region, name string) string { return "embedded:" + filepath.Join(logs, region+"-"+name) }
 	hub := func(region, name string) *proc {
-		return newProc(t, exe, "hub", region, name, "--archive="+logOf(region, name))
+		return newProc(t, "hub", region, name, "--archive="+logOf(region, name))
 	}
 	hubs := []*proc{hub("eu", "hub-1"), hub("eu", "hub-2"), hub("us", "hub-1")}
 	all := append([]*proc{}, hubs...)
 	for _, p := range []struct{ region, name string }{{"eu", "edge-1"}, {"eu", "edge-2"}, {"us", "edge-1"}} {
-		all = append(all, newProc(t, exe, "edge", p.region, p.name))
+		all = append(all, newProc(t, "edge", p.region, p.name))
 	}
 	for _, p := range all {
 		p.args = append(p.args, joined(hubs...))

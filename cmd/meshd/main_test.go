@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"meshd": main, "job": job})
+	testscript.Main(built{m}, map[string]func(){"meshd": main, "job": job})
 }
 
 // job is a short job that links package client: it counts three clicks at the nodes that it is given, and one distinct user, and ends.
