@@ -81,10 +81,15 @@ func (a *accumulators) hash(s *spelling) uint64 {
 func (a *accumulators) add(h uint64, s *spelling, samples []sample, resolve resolver) (c *accumulator, n int, r reason) {
 	sh := a.shard(h)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if c, r = a.find(sh, h, s, resolve); r != reasonNone {
-		return nil, 0, r
+	if c, r = a.find(sh, h, s, resolve); r == reasonNone {
+		n, r = sh.grow(c, samples)
 	}
+	sh.mu.Unlock() // not deferred, which is a fiftieth of a line's time
+	return c, n, r
+}
+
+// grow grows an accumulator by the samples as add says.
+func (sh *shard) grow(c *accumulator, samples []sample) (n int, r reason) {
 	c.used = sh.round
 	for n < len(samples) && r == reasonNone {
 		if err := samples[n].grow(&c.inc, &c.carry); err != nil {
@@ -97,7 +102,7 @@ func (a *accumulators) add(h uint64, s *spelling, samples []sample, resolve reso
 	if n > 0 {
 		sh.queue(c)
 	}
-	return c, n, r
+	return n, r
 }
 
 // count grows an accumulator of counts by so many samples at once and reports whether they fit.
