@@ -83,6 +83,14 @@ func (l *line) parseCount(b []byte) (digits int) {
 	return 0
 }
 
+// number is parseDecimal for one of the line's values.
+func (l *line) number(value []byte) (decimal, numberForm) {
+	if l.whole {
+		return decimal{man: l.count}, shortNumber
+	}
+	return parseDecimal(value)
+}
+
 // maxCountDigits are what a uint64 holds whatever they are.
 const maxCountDigits = 18
 

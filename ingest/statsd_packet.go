@@ -128,12 +128,9 @@ func (p *packetParser) takeLine(b []byte, now crdt.HLC) reason {
 // takeCount adds a line that is one plain count to what the reader counts by itself. All else it leaves to takeValues, which
 // has a word for each fault.
 func (p *packetParser) takeCount(c *count) bool {
-	d := decimal{man: p.line.count}
-	if !p.line.whole {
-		var form numberForm
-		if d, form = parseDecimal(p.line.values); form != shortNumber || d.neg {
-			return false
-		}
+	d, form := p.line.number(p.line.values)
+	if form != shortNumber || d.neg {
+		return false
 	}
 	amount, ok := divide(d, p.line.rate)
 	return ok && !crdt.MaxSample.Less(amount) && c.grow(amount)
@@ -173,7 +170,7 @@ func (p *packetParser) takeValue(s *sample, kind byte, v []byte) reason {
 		s.hash = hashOf(v)
 		return reasonNone
 	}
-	d, form := parseDecimal(v)
+	d, form := p.line.number(v)
 	if form == notNumber {
 		return reasonNumber
 	}
