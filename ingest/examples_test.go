@@ -85,7 +85,7 @@ func TestDoorsShowWhatTheyRefuse(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.single()([]byte("hits:1|c|#a:1\nhits:x|c\nhits:y|c\n"))
+				s.single(nil)([]byte("hits:1|c|#a:1\nhits:x|c\nhits:y|c\n"))
 				s.flush.flush(t.Context())
 			},
 			`reason=number line=hits:x|c` + "\n" + `reason=series_limit line="counter:hits{a=\"1\"}"` + "\n",
@@ -96,7 +96,7 @@ func TestDoorsShowWhatTheyRefuse(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = s.Close() })
-				s.streams[0].read(strings.NewReader("hits:1|"), s.single())
+				s.streams[0].read(strings.NewReader("hits:1|"), s.single(nil))
 				s.flush.flush(t.Context())
 			},
 			`reason=cut line=hits:1|` + "\n",
@@ -106,7 +106,7 @@ func TestDoorsShowWhatTheyRefuse(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				g.single()([]byte("a.b x 1\na.b y 1\n"))
+				g.single(nil)([]byte("a.b x 1\na.b y 1\n"))
 				g.flush.flush(t.Context())
 			},
 			`reason=number line="a.b x 1"` + "\n",

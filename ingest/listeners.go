@@ -121,7 +121,7 @@ func (l *listeners) Run(ctx context.Context) error {
 	flushing, drained := context.WithCancel(context.WithoutCancel(ctx))
 	var flushed, readers sync.WaitGroup
 	l.flush.before = l.lookForDrops
-	for range l.socks {
+	for range len(l.socks) + 1 { // the last is for gram
 		l.flush.own = append(l.flush.own, newCounts(l.flush.acc))
 	}
 	flushed.Go(func() { l.flush.run(flushing) })
@@ -136,10 +136,10 @@ func (l *listeners) Run(ctx context.Context) error {
 		read(func() error { return sock.read(l.reader(l.flush.own[i])) })
 	}
 	if l.gram != nil {
-		read(func() error { return l.gram.read(l.single()) })
+		read(func() error { return l.gram.read(l.single(l.flush.own[len(l.socks)])) })
 	}
 	for _, st := range l.streams {
-		read(func() error { return st.run(reading, l.single) })
+		read(func() error { return st.run(reading, func() func([]byte) { return l.single(nil) }) })
 	}
 	readers.Go(func() { <-reading.Done() }) // with every socket off there is nobody else to wait for
 	readers.Wait()
@@ -151,9 +151,9 @@ func (l *listeners) Run(ctx context.Context) error {
 	return nil
 }
 
-// single returns a handler of one packet, or of the lines of a stream, for one goroutine.
-func (l *listeners) single() func(packet []byte) {
-	read := l.reader(nil)
+// single is reader for one packet at a time, or the lines of a stream.
+func (l *listeners) single(own *counts) func(packet []byte) {
+	read := l.reader(own)
 	one := make([][]byte, 1)
 	return func(packet []byte) {
 		one[0] = packet
