@@ -33,7 +33,7 @@ type ArchiveStatus struct {
 type held struct {
 	most    int64 // bytes that may wait for it; 0: nothing is archived
 	at      ArchivePosition
-	since   int64  // when everything was archived, or the start
+	since   int64  // when everything was archived last, or the start
 	settled uint64 // records up to here are counted in bytes until they are deleted
 	bytes   int64
 	waiting int64  // bytes of the records on disk that are not archived
@@ -41,7 +41,10 @@ type held struct {
 }
 
 // came notes a record that is on disk.
-func (h *held) came(lsn uint64, bytes int) {
+func (h *held) came(lsn uint64, bytes int, now int64) {
+	if h.at.LSN+1 == lsn && !mutant.On("log behind since it was last written") {
+		h.since = now // until now it had everything
+	}
 	if h.most != 0 && lsn > h.at.LSN {
 		h.waiting += int64(bytes)
 	}

@@ -47,3 +47,36 @@ func TestWhatWaitsForTheArchiveIsCounted(t *testing.T) {
 		}
 	})
 }
+
+// TestAnArchiveIsBehindSinceSomethingCame: however long nothing was written before, and however late after the machine's start the node began.
+func TestAnArchiveIsBehindSinceSomethingCame(t *testing.T) {
+	w := newWindowWorld(t, 3)
+	w.cfg = CoreConfig{ArchiveBytes: 1 << 20}
+	w.run(3600_000)
+	p := w.start("hub", "east", RoleHub)
+	behind := func(when string, least, most int64) {
+		t.Helper()
+		if st := p.core.ArchiveStatus(); st.Records == 0 || st.AgeMs < least || st.AgeMs > most {
+			t.Errorf("%s %d records wait since %d ms, want some and %d to %d ms", when, st.Records, st.AgeMs, least, most)
+		}
+	}
+	w.count("hub", "clicks", 1, Token{})
+	w.run(2000)
+	behind("after a start", 900, 2000)
+	w.step(p, Archived{ArchivePosition{LSN: p.core.disk.lsn}})
+	if st := p.core.ArchiveStatus(); st.Records != 0 || st.AgeMs != 0 {
+		t.Errorf("all is archived, and %+v", st)
+	}
+	at := p.core.disk.lsn
+	w.run(3600_000)
+	if p.core.disk.lsn != at {
+		t.Fatalf("%d records came by themselves", p.core.disk.lsn-at)
+	}
+	w.count("hub", "clicks", 1, Token{})
+	w.run(2000)
+	behind("after an hour in which nothing was written", 900, 2000)
+	w.kill("hub")
+	w.run(3600_000)
+	p = w.start("hub", "east", RoleHub)
+	behind("after another start", 0, 1000)
+}

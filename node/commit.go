@@ -224,7 +224,7 @@ func (c *Core) persisted(in Persisted) {
 	c.Counts.Commits++
 	c.keepEvents(&p.raw)
 	for i, v := range p.records.values {
-		c.disk.committed(p.records.first+uint64(i), len(v))
+		c.disk.committed(p.records.first+uint64(i), len(v), c.now)
 	}
 	c.tokens.commit(p.tokens)
 	for _, f := range p.own {

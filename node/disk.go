@@ -100,11 +100,11 @@ func (d *diskLog) nextToken() uint64 {
 	return d.token
 }
 
-func (d *diskLog) committed(lsn uint64, bytes int) {
+func (d *diskLog) committed(lsn uint64, bytes int, now int64) {
 	d.lsn = lsn
 	d.bytes[lsn] = bytes
 	d.total += int64(bytes)
-	d.held.came(lsn, bytes)
+	d.held.came(lsn, bytes, now)
 }
 
 // dirty records that the record lsn holds a change of r.

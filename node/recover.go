@@ -27,6 +27,7 @@ type Reader interface {
 // are an error: the store checks its own sums, so they were written by another version.
 func (c *Core) Recover(r Reader, at Time) error {
 	c.tell(at)
+	c.disk.held.since = c.now
 	rec := &recovery{c: c, r: r, hot: map[string]*reconcile.Replica{}, thawed: map[crdt.Origin]bool{}}
 	for _, step := range []func() error{
 		rec.dropped, rec.forgotten, rec.progress, rec.touched, rec.cells, rec.sums, rec.log, rec.streams, rec.open, rec.take,
@@ -191,7 +192,7 @@ func (rec *recovery) frames(do func(lsn uint64, f *wire.Frame) error) error {
 			if len(d.bytes) == 0 {
 				d.trimmed = lsn - 1
 			}
-			d.committed(lsn, len(value))
+			d.committed(lsn, len(value), rec.c.now)
 		}
 		return eachLogged(lsn, value, func(raw []byte) error {
 			f, err := wire.ParseFrame(raw)

@@ -217,7 +217,7 @@ func (c *Core) persistWindows(wp *windowPersist, rec *records, after func()) {
 	ops := wp.finish()
 	c.persistCheckpoint(append(ops, rec.ops()...), func() {
 		for i, v := range rec.values {
-			c.disk.committed(rec.first+uint64(i), len(v))
+			c.disk.committed(rec.first+uint64(i), len(v), c.now)
 		}
 		c.windowsStored(wp)
 		after()

@@ -25,7 +25,9 @@ func claim(dir, mesh string, readOnly bool) error {
 	if errors.Is(err, os.ErrNotExist) && !readOnly {
 		return writeIdentity(dir, path, mesh)
 	}
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("no log is there: name the directory that --archive of a node names: %w", err)
+	} else if err != nil {
 		return err
 	}
 	var id identity
@@ -36,7 +38,7 @@ func claim(dir, mesh string, readOnly bool) error {
 	case id.Format > logFormat:
 		return fmt.Errorf("%w: format %d", ErrNewer, id.Format)
 	case mesh != "" && id.Mesh != mesh:
-		return fmt.Errorf("%w: %q, not %q: choose another directory", ErrForeign, id.Mesh, mesh)
+		return fmt.Errorf("%w: %q, not %q: name that mesh, or choose another directory", ErrForeign, id.Mesh, mesh)
 	}
 	return nil
 }

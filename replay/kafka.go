@@ -350,7 +350,7 @@ func (k *Kafka) entry(r *kgo.Record) (Entry, error) {
 	case format != kafkaFormat:
 		return Entry{}, fmt.Errorf("%w: format %s", ErrNewer, format)
 	case k.cfg.Mesh != "" && header(headerMesh) != k.cfg.Mesh:
-		return Entry{}, fmt.Errorf("%w: %q, not %q: choose another topic", ErrForeign, header(headerMesh), k.cfg.Mesh)
+		return Entry{}, fmt.Errorf("%w: %q, not %q: name that mesh, or choose another topic", ErrForeign, header(headerMesh), k.cfg.Mesh)
 	}
 	return Entry{
 		Record:    Record{Kind: Kind(kind[0]), Key: r.Key, Value: r.Value},

@@ -100,6 +100,7 @@ var (
 	ErrForeign = errors.New("log belongs to another mesh")
 	ErrNewer   = errors.New("log was written by a newer version: run that version")
 	ErrLocked  = errors.New("log is in use by another process: stop it, or choose another directory")
+	ErrEvents  = errors.New("this is a log of raw events, of --archive-events: name the one of --archive")
 	ErrBroken  = errors.New("a write failed and what is on disk is unknown: start again")
 )
 

@@ -96,7 +96,7 @@ func (l *Location) parse(text string) error {
 		return errors.New("want embedded:DIR or kafka:HOST:PORT,HOST:PORT/TOPIC")
 	}
 	for name := range settings {
-		return fmt.Errorf("setting %q is unknown", name)
+		return fmt.Errorf("setting %q is unknown: there are keep, and for Kafka partitions, replicas, tls, tls-ca, user, password-file and mechanism", name)
 	}
 	return nil
 }

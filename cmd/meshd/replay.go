@@ -152,6 +152,9 @@ func (c *replayCall) choose() (err error) {
 	if c.from == "" {
 		c.from = c.cfg.Archive
 	}
+	if c.from == "off" {
+		return usagef("replay: name the log to read with --from, as --archive of the hub names it, or the hub's file with --config")
+	}
 	if c.at, err = replay.ParseLocation(c.from); err != nil {
 		return usagef("replay: --from: %w", err)
 	}
@@ -197,7 +200,7 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, into *replayInto, 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d records read, %d of them joined as %d cells; %d were not needed; %d rounds\n\n", end.Records, end.Records-end.Skipped, end.Cells, end.Skipped, end.Round)
+	fmt.Fprintf(out, "%d records read, %d of them joined as %d cells; %d were not needed; rounds: %d\n\n", end.Records, end.Records-end.Skipped, end.Cells, end.Skipped, end.Round)
 	if end.Unnamed > 0 {
 		fmt.Fprintf(out, "%d cells were left out: what they are of is said before --since\n\n", end.Unnamed)
 	}

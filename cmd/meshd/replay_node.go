@@ -140,7 +140,10 @@ func (p *replayProgress) moved(m archive.Moved) {
 	took := max(now.Sub(p.begun), time.Millisecond).Seconds()
 	rate := float64(m.Records-p.first.Records) / took
 	left := "?"
-	if rate > 0 {
+	switch {
+	case m.Records >= m.Of:
+		left = "nothing"
+	case rate > 0:
 		left = time.Duration(float64(m.Of-m.Records) / rate * float64(time.Second)).Round(time.Second).String()
 	}
 	const width = 30

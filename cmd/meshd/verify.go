@@ -114,7 +114,11 @@ func newVerifyCall(args []string, out io.Writer) (*verifyCall, error) {
 	case c.at == "" && c.cfg.Role != "hub":
 		return nil, usagef("verify: an edge has no log: verify its hubs, or name one to compare it with (--with)")
 	}
-	if c.log, err = replay.ParseLocation(cmp.Or(c.from, c.cfg.Archive)); err != nil {
+	from := cmp.Or(c.from, c.cfg.Archive)
+	if from == "off" {
+		return nil, usagef("verify: name what to compare with: --from LOG, as --archive of the hub names it, --config with the hub's file, or --with HOST:PORT, a node that runs")
+	}
+	if c.log, err = replay.ParseLocation(from); err != nil {
 		return nil, usagef("verify: --from: %w", err)
 	}
 	return c, nil

@@ -94,8 +94,12 @@ func (r *Rebuild) survey(ctx context.Context) error {
 	if r.Metrics != nil {
 		r.filter = node.NewReplayFilter(r.Metrics)
 	}
+	events := int64(0)
 	_, err := r.Log.Read(ctx, r.Since, func(e *replay.Entry) error {
 		r.now.Of++
+		if e.Kind == replay.KindEvents {
+			events++
+		}
 		if p := r.Resume.Position; e.Partition < len(p) && e.Offset < p[e.Partition] {
 			r.done++
 		}
@@ -111,6 +115,9 @@ func (r *Rebuild) survey(ctx context.Context) error {
 		}
 		return err
 	})
+	if err == nil && events > 0 && events == r.now.Of {
+		return replay.ErrEvents
+	}
 	return err
 }
 

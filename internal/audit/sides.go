@@ -131,9 +131,14 @@ func (r *reader) pieces(s Side, b []byte) error {
 
 // log reads the log.
 func (r *reader) log(ctx context.Context) error {
+	records, events := 0, 0
 	_, err := r.cfg.Log.Read(ctx, nil, func(e *replay.Entry) error {
+		records++
 		switch e.Kind {
 		case replay.KindFrame, replay.KindPublication, replay.KindSnapshotPart:
+		case replay.KindEvents:
+			events++
+			return nil
 		default:
 			return nil
 		}
@@ -142,6 +147,9 @@ func (r *reader) log(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err == nil && events > 0 && events == records {
+		return replay.ErrEvents
+	}
 	return err
 }
 

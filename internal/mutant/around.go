@@ -87,6 +87,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"doubt is given up", "client", "TestWhatIsCountedArrivesOnce"},
 	{"trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
 	{"archived records wait on", "node", "TestWhatWaitsForTheArchiveIsCounted"},
+	{"log behind since it was last written", "node", "TestAnArchiveIsBehindSinceSomethingCame"},
 	{"publications trimmed before archived", "node", "TestTheLogWaitsForItsArchive"},
 	{"events of repeats kept", "node", "TestEventsAreThoseThatCount"},
 	{"events deleted before they are taken", "node", "TestEventsAreThoseThatCount"},
