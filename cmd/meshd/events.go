@@ -146,7 +146,7 @@ func newEventsCall(args []string, out io.Writer) (*eventsCall, error) {
 		}
 		at, err := time.Parse(time.RFC3339, t.text)
 		if err != nil {
-			return nil, usagef("events: --%s: %w", t.flag, err)
+			return nil, usagef("events: --%s %q: want a time such as 2026-03-14T15:00:00Z", t.flag, t.text)
 		}
 		*t.to = at.UnixMilli()
 	}

@@ -53,7 +53,7 @@ func commands() []command {
 		{"remove", "stop expecting a node that is gone", askRemove},
 		{"replay", "rebuild a hub's data directory from a durable log", runReplay},
 		{"events", "print the raw events that a log of them has", printEvents},
-		{"verify", "compare a hub's data directory with a durable log", runVerify},
+		{"verify", "compare what a node holds with a durable log or another node", runVerify},
 		{"bench", "measure, on this machine", runBench},
 		{"simulate", "try a mesh and its faults in virtual time", runSimulate},
 		{"ca", "make, sign and revoke certificates", runCA},
