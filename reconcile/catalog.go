@@ -2,9 +2,7 @@ package reconcile
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"meshd/crdt"
 	"meshd/internal/wire"
@@ -16,13 +14,15 @@ type SeriesID uint32
 
 const noSeries = ^SeriesID(0)
 
-// MaxSeries bounds the series of one process: about 500 bytes each with name, labels and one cell, so 1 GB at worst.
+// MaxSeries bounds the series of one process: about 350 bytes each with name, labels and one cell, so 700 MB at worst.
 const MaxSeries = 2_000_000
 
 // Catalog numbers series.
 type Catalog struct {
-	byKey  map[string]SeriesID
-	series []*crdt.Series
+	index  *crdt.SeriesIndex
+	pages  [][]crdt.Series // pageSeries each; what is in them stays where it is
+	n      int
+	texts  texts
 	key    []byte
 	sorted []SeriesID
 	drops  []wire.Drop
@@ -36,17 +36,18 @@ type Catalog struct {
 
 // NewCatalog returns an empty catalog.
 func NewCatalog() *Catalog {
-	return &Catalog{
-		byKey: map[string]SeriesID{}, next: map[string]*crdt.Series{},
+	c := &Catalog{
+		next: map[string]*crdt.Series{}, texts: newTexts(),
 		versions: versions{metrics: map[metricKey]*Metric{}, plain: map[SeriesID]*crdt.Series{}},
 	}
+	c.index = crdt.NewSeriesIndex(func(n uint32) *crdt.Series { return c.Series(SeriesID(n)) })
+	return c
 }
 
 // Intern returns the number of s, a new one if s is new. It keeps a copy of s, never s itself. At MaxSeries it
 // refuses new series with an error that wraps crdt.ErrLimit.
 func (c *Catalog) Intern(s *crdt.Series) (SeriesID, error) {
-	c.key = s.AppendKey(c.key[:0])
-	if id, ok := c.byKey[string(c.key)]; ok {
+	if id, ok := c.Find(s); ok {
 		return id, nil
 	}
 	if s.IsSide() {
@@ -58,43 +59,53 @@ func (c *Catalog) Intern(s *crdt.Series) (SeriesID, error) {
 
 // number gives a series that is new a number.
 func (c *Catalog) number(s *crdt.Series) (SeriesID, error) {
-	c.key = s.AppendKey(c.key[:0])
-	if len(c.series) >= MaxSeries {
+	if c.n >= MaxSeries {
 		return noSeries, fmt.Errorf("reconcile: %w: %d series in this process", crdt.ErrLimit, MaxSeries)
 	}
-	id := SeriesID(len(c.series))
-	own := &crdt.Series{Name: strings.Clone(s.Name), Kind: s.Kind, Gen: s.Gen, Labels: slices.Clone(s.Labels)}
-	for i, l := range own.Labels {
-		own.Labels[i] = crdt.Label{Name: strings.Clone(l.Name), Value: strings.Clone(l.Value)}
+	id := SeriesID(c.n)
+	if c.n%pageSeries == 0 {
+		c.pages = append(c.pages, make([]crdt.Series, 0, pageSeries))
 	}
-	c.series = append(c.series, own)
+	page := &c.pages[len(c.pages)-1]
+	*page = append(*page, c.texts.keep(s))
+	c.n++
+	own := c.Series(id)
 	c.gone = append(c.gone, own.Gen < c.generation(own))
-	c.byKey[string(c.key)] = id
+	c.index.Put(own, uint32(id))
 	c.enter(id, own)
 	return id, nil
 }
 
 // Find returns the number of s if it is known.
 func (c *Catalog) Find(s *crdt.Series) (SeriesID, bool) {
-	c.key = s.AppendKey(c.key[:0])
-	id, ok := c.byKey[string(c.key)]
-	return id, ok
+	n, ok := c.index.Find(s)
+	return SeriesID(n), ok
 }
 
 // Series returns the series numbered id. It must not be modified.
-func (c *Catalog) Series(id SeriesID) *crdt.Series { return c.series[id] }
+func (c *Catalog) Series(id SeriesID) *crdt.Series { return &c.pages[id/pageSeries][id%pageSeries] }
+
+// each yields all series in the order of their numbers.
+func (c *Catalog) each(yield func(SeriesID, *crdt.Series) bool) {
+	for id := range SeriesID(c.n) {
+		if !yield(id, c.Series(id)) {
+			return
+		}
+	}
+}
 
 // Sorted returns the numbers of all series in the order of their keys. The slice must not be modified.
 func (c *Catalog) Sorted() []SeriesID {
-	if len(c.sorted) == len(c.series) {
+	if len(c.sorted) == c.n {
 		return c.sorted
 	}
-	c.sorted = make([]SeriesID, 0, len(c.series))
-	for _, key := range slices.Sorted(maps.Keys(c.byKey)) {
-		c.sorted = append(c.sorted, c.byKey[key])
+	c.sorted = make([]SeriesID, c.n)
+	for i := range c.sorted {
+		c.sorted[i] = SeriesID(i)
 	}
+	slices.SortFunc(c.sorted, func(a, b SeriesID) int { return c.Series(a).CompareKey(c.Series(b)) })
 	return c.sorted
 }
 
 // Len returns how many series are numbered: 0 to Len()-1.
-func (c *Catalog) Len() int { return len(c.series) }
+func (c *Catalog) Len() int { return c.n }

@@ -49,7 +49,7 @@ func NewChoice(cat *Catalog) *Choice {
 
 // Counts reports whether a series is of the version that is answered with, or of what all versions say together.
 func (c *Choice) Counts(id SeriesID) bool {
-	t := c.cat.versions.told[id]
+	t := c.cat.versions.of(id)
 	if all := c.together[t.metric]; all != nil {
 		return all[id] != nil
 	}
@@ -58,7 +58,7 @@ func (c *Choice) Counts(id SeriesID) bool {
 
 // Version returns the version of a metric that is answered with.
 func (c *Choice) Version(id SeriesID) string {
-	if m := c.cat.versions.told[id].metric; m != nil {
+	if m := c.cat.versions.of(id).metric; m != nil {
 		return c.chosen[m]
 	}
 	return ""
@@ -66,7 +66,7 @@ func (c *Choice) Version(id SeriesID) string {
 
 // Passed reports whether a series is of a version that was given up, and in which there is nothing that the chosen one lacks.
 func (c *Choice) Passed(id SeriesID) bool {
-	t := c.cat.versions.told[id]
+	t := c.cat.versions.of(id)
 	return t.metric != nil && c.chosen[t.metric] != t.version && !c.open[t.metric] && c.has[t.metric][c.chosen[t.metric]]
 }
 
@@ -75,7 +75,7 @@ func (c *Choice) Turned() bool { return len(c.left) > 0 }
 
 // Left reports whether a series is of a version that another one was chosen over since Forgot.
 func (c *Choice) Left(id SeriesID) bool {
-	t := c.cat.versions.told[id]
+	t := c.cat.versions.of(id)
 	return t.metric != nil && c.left[t.metric][t.version]
 }
 
@@ -164,7 +164,7 @@ func (c *Choice) look(d *Derived, own bool) {
 		if id == noSeries {
 			continue
 		}
-		if t := c.cat.versions.told[id]; t.metric != nil {
+		if t := c.cat.versions.of(id); t.metric != nil {
 			c.hold(t, own)
 		}
 	}

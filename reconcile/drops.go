@@ -65,10 +65,10 @@ func (c *Catalog) Drops() []wire.Drop { return slices.Clip(c.drops) }
 func (c *Catalog) Drop(d wire.Drop) (gone []SeriesID) {
 	c.drops = append(c.drops, d)
 	clear(c.next)
-	for id, s := range c.series {
+	for id, s := range c.each {
 		if !c.gone[id] && s.Gen < d.Gen && matches(&d, s) {
 			c.gone[id] = true
-			gone = append(gone, SeriesID(id))
+			gone = append(gone, id)
 		}
 	}
 	return gone

@@ -105,7 +105,7 @@ func (x *Export) way(id SeriesID) (way, error) {
 		travels = true
 	}
 	*w = way{known: true, travels: travels, to: id}
-	if is := x.cat.versions.told[id].version; !travels || is != "" { // earlier processes said sums: they count if they are of this version
+	if is := x.cat.versions.of(id).version; !travels || is != "" { // earlier processes said sums: they count if they are of this version
 		w.travels = travels && is == version
 		return *w, nil
 	}

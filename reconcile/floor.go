@@ -68,7 +68,7 @@ func (f *Floor) compare(r *Replica, total *Derived) (contained bool, err error) 
 			return
 		}
 		said := v
-		if total.cat.versions.told[id].version != "" {
+		if total.cat.versions.of(id).version != "" {
 			said = additive(v)
 		}
 		have, e := sums.have(id, said.Kind, total)
@@ -90,7 +90,7 @@ type sumsOf map[told]map[string]*crdt.Value
 
 // have returns what totals say of a series that may be a sum without some labels; the value is the caller's.
 func (s sumsOf) have(id SeriesID, k crdt.Kind, total *Derived) (crdt.Value, error) {
-	t := total.cat.versions.told[id]
+	t := total.cat.versions.of(id)
 	if t.version == "" {
 		if v, _ := total.Cell(id); v != nil {
 			return v.Clone(), nil

@@ -38,11 +38,11 @@ func joinable(k crdt.Kind) bool { return k != crdt.KindGauge && k != crdt.KindOb
 
 // Together returns what all versions say together of a series, nil if one version is answered with. It must not be modified.
 func (c *Choice) Together(id SeriesID) *crdt.Value {
-	return c.together[c.cat.versions.told[id].metric][id]
+	return c.together[c.cat.versions.of(id).metric][id]
 }
 
 // Joins reports whether a series is of a metric that is answered with what all versions say together.
-func (c *Choice) Joins(id SeriesID) bool { return c.together[c.cat.versions.told[id].metric] != nil }
+func (c *Choice) Joins(id SeriesID) bool { return c.together[c.cat.versions.of(id).metric] != nil }
 
 // join finds what all versions of a metric say together, unless the chosen one says all of it.
 func (c *Choice) join(m *Metric, value func(SeriesID) (*crdt.Value, error)) error {

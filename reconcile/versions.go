@@ -34,14 +34,13 @@ type metricKey struct {
 // versions is what a catalog knows of metrics with more than one version.
 type versions struct {
 	metrics map[metricKey]*Metric
-	told    []told                    // by SeriesID
+	told    []told                    // by SeriesID; those beyond it have one version
 	plain   map[SeriesID]*crdt.Series // without the label that names the version
 }
 
 // enter takes a new series.
 func (c *Catalog) enter(id SeriesID, s *crdt.Series) {
 	v := &c.versions
-	v.told = append(v.told, told{})
 	version := s.Get(crdt.RollupLabel)
 	if version == "" && len(v.metrics) == 0 {
 		return
@@ -62,16 +61,27 @@ func (c *Catalog) enter(id SeriesID, s *crdt.Series) {
 	}
 	m = &Metric{Name: s.Name, Kind: s.Kind, series: map[string][]SeriesID{}}
 	v.metrics[key] = m
-	for other, o := range c.series {
+	for other, o := range c.each {
 		if o.Name == s.Name && o.Kind == s.Kind {
-			m.add(v, SeriesID(other), o.Get(crdt.RollupLabel))
+			m.add(v, other, o.Get(crdt.RollupLabel))
 		}
 	}
 }
 
 func (m *Metric) add(v *versions, id SeriesID, version string) {
+	if more := int(id) + 1 - len(v.told); more > 0 {
+		v.told = append(v.told, make([]told, more)...)
+	}
 	v.told[id] = told{m, version}
 	m.series[version] = append(m.series[version], id)
+}
+
+// of says of which metric and version a series is.
+func (v *versions) of(id SeriesID) told {
+	if int(id) >= len(v.told) {
+		return told{}
+	}
+	return v.told[id]
 }
 
 // Versioned reports whether any metric has series that count instead of each other.
@@ -82,7 +92,7 @@ func (c *Catalog) Plain(id SeriesID) *crdt.Series {
 	if s := c.versions.plain[id]; s != nil {
 		return s
 	}
-	return c.series[id]
+	return c.Series(id)
 }
 
 // Lacks returns the labels that a sum was made without.
