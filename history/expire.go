@@ -154,7 +154,7 @@ func (t *tables) pruneSeries(e *seriesEntry, keep retentions, now time.Time, ops
 	e.pairs = slices.DeleteFunc(slices.Clone(e.pairs), func(p *pair) bool {
 		for i := range p.tiers {
 			tr := &p.tiers[i]
-			if len(tr.over) > 0 || tr.hasChunks() && tr.last+spanMillis(tr.width) > kept.horizon(tr.width, now) {
+			if tr.over != nil || tr.hasChunks() && tr.last()+spanMillis(tr.width()) > kept.horizon(tr.width(), now) {
 				if p.begin(kept, now) {
 					*ops = append(*ops, Op{Key: idKey(prefixPair, e.id, p.owner.id), Value: p.appendRecord(nil)})
 				}
@@ -173,7 +173,7 @@ func (t *tables) pruneSeries(e *seriesEntry, keep retentions, now time.Time, ops
 		return false
 	}
 	*ops = append(*ops, Op{Key: idKey(prefixSeries, e.id), Delete: true})
-	delete(t.series, string(e.series.AppendKey(nil)))
+	t.series.Remove(e.series)
 	t.byID[e.id] = nil
 	t.gone++
 	return true
@@ -184,8 +184,9 @@ func (t *tables) pruneSeries(e *seriesEntry, keep retentions, now time.Time, ops
 func (p *pair) begin(kept Retention, now time.Time) (changed bool) {
 	for i := range p.tiers {
 		t := &p.tiers[i]
-		if first := floor(kept.horizon(t.width, now), spanMillis(t.width)); t.hasChunks() && first > t.first && !mutant.On("expired spans forgotten") {
-			t.first, changed = first, true
+		if first := floor(kept.horizon(t.width(), now), spanMillis(t.width())); t.hasChunks() && first > t.first() && !mutant.On("expired spans forgotten") {
+			t.setChunks(first, t.last())
+			changed = true
 		}
 	}
 	return changed && p.stored
@@ -195,7 +196,7 @@ func (p *pair) begin(kept Retention, now time.Time) (changed bool) {
 func (s *Store) reindex() {
 	s.mu.RLock()
 	entries := slices.Clone(s.tables.byID)
-	needed := s.tables.gone > 1024 && s.tables.gone > len(s.tables.series)/3
+	needed := s.tables.gone > 1024 && s.tables.gone > s.tables.known()/3
 	s.mu.RUnlock()
 	if !needed {
 		return

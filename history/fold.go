@@ -93,7 +93,7 @@ func (s *Store) foldBatch(refs []ref) (rest []ref, err error) {
 	for ; n < len(refs) && size < foldBytes && len(ops) < foldOps; n++ {
 		r := refs[n]
 		left := s.freeze(r)
-		more, newest, l, err := s.fold.foldSpan(s.cfg.KV, r.key(), &r.overlay.fold)
+		more, newest, l, err := s.fold.foldSpan(s.cfg.KV, r.key(), r.overlay.fold)
 		if err != nil {
 			return refs, err
 		}
@@ -103,7 +103,7 @@ func (s *Store) foldBatch(refs []ref) (rest []ref, err error) {
 		ops, late = append(ops, more...), late+l
 		s.mu.Lock() // before it is on disk: a reader must look there then
 		t := r.pair.tier(r.overlay.width)
-		t.newest = max(t.newest, newest)
+		t.reached(newest)
 		s.mu.Unlock()
 		if left {
 			again = append(again, r)
@@ -125,16 +125,17 @@ func (s *Store) freeze(r ref) (left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := r.overlay
-	if o.fold.empty() {
-		o.fold, o.now = o.now, run{}
+	if o.fold == nil {
+		now := o.now
+		o.fold, o.now = &now, run{}
 	}
 	t := r.pair.tier(o.width)
 	if !t.hasChunks() {
-		t.first, t.last = o.span, o.span
+		t.setChunks(o.span, o.span)
 		r.pair.stored = false
 	}
-	if o.span < t.first || o.span > t.last {
-		t.first, t.last = min(t.first, o.span), max(t.last, o.span)
+	if o.span < t.first() || o.span > t.last() {
+		t.setChunks(min(t.first(), o.span), max(t.last(), o.span))
 		r.pair.stored = false
 	}
 	return !o.now.empty()
@@ -177,9 +178,10 @@ func (s *Store) letGo(done, again []ref, stored []*bool) {
 	for _, r := range done {
 		o := r.overlay
 		s.overlay -= o.fold.size()
-		o.fold = run{}
+		o.fold = nil
 		switch {
 		case o.now.empty():
+			s.overlay -= overlayBytes
 			r.pair.tier(o.width).drop(o)
 		case !slices.Contains(again, r):
 			s.dirty = append(s.dirty, r)

@@ -118,7 +118,6 @@ func (t *tables) loadSeries(blocks [][]record) error {
 		return err
 	}
 	last := blocks[len(blocks)-1]
-	t.series = make(map[string]*seriesEntry, len(blocks)*loadBlock)
 	t.byID = make([]*seriesEntry, last[len(last)-1].ids[0]+1)
 	var indexing sync.WaitGroup
 	indexing.Go(func() {
@@ -131,7 +130,8 @@ func (t *tables) loadSeries(blocks [][]record) error {
 	for i := range entries {
 		for j := range entries[i] {
 			e := &entries[i][j]
-			t.byID[e.id], t.series[blocks[i][j].value] = e, e
+			t.byID[e.id] = e
+			t.number(e)
 		}
 	}
 	indexing.Wait()

@@ -90,5 +90,5 @@ func (s *Store) OverlaySize() int64 {
 func (s *Store) SeriesCount() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return len(s.tables.series)
+	return s.tables.known()
 }

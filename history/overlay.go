@@ -11,8 +11,13 @@ import (
 // beside what came since, until it is on disk.
 type overlay struct {
 	place
-	now, fold run
+	now  run
+	fold *run     // nil: no fold is at it
+	next *overlay // of the same width
 }
+
+// overlayBytes is what an overlay takes with nothing in it, and its place among those that a fold is to write.
+const overlayBytes = 80 + 16
 
 // place is a span of windows of one width.
 type place struct{ width, span int64 }

@@ -21,14 +21,14 @@ func (s *Store) Spans() (out []Span) {
 		for _, p := range e.pairs {
 			for i := range p.tiers {
 				first, last := p.tiers[i].reach()
-				if first = max(first, floor(keep.horizon(p.tiers[i].width, now), spanMillis(p.tiers[i].width))); first > last {
+				if first = max(first, floor(keep.horizon(p.tiers[i].width(), now), spanMillis(p.tiers[i].width()))); first > last {
 					continue
 				}
-				r, known := widths[p.tiers[i].width]
+				r, known := widths[p.tiers[i].width()]
 				if !known {
 					r = reach{first, last}
 				}
-				widths[p.tiers[i].width] = reach{min(first, r.first), max(last, r.last)}
+				widths[p.tiers[i].width()] = reach{min(first, r.first), max(last, r.last)}
 			}
 		}
 	})
@@ -50,10 +50,10 @@ func (sp Span) Compare(o Span) int {
 func (t *tier) reach() (first, last int64) {
 	first, last = math.MaxInt64, math.MinInt64
 	if t.hasChunks() {
-		first, last = t.first, t.last
+		first, last = t.first(), t.last()
 	}
-	if n := len(t.over); n > 0 {
-		first, last = min(first, t.over[0].span), max(last, t.over[n-1].span)
+	for o := range t.overlays {
+		first, last = min(first, o.span), max(last, o.span)
 	}
 	return first, last
 }
@@ -152,8 +152,13 @@ func (s *Store) page(sp Span, from string) []keyed {
 // mayHave reports whether a pair may have windows in a span.
 func (p *pair) mayHave(sp Span) bool {
 	for i := range p.tiers {
-		if t := &p.tiers[i]; t.width == sp.Width {
-			return t.first <= sp.Start && sp.Start <= t.last || slices.ContainsFunc(t.over, func(o *overlay) bool { return o.span == sp.Start })
+		if t := &p.tiers[i]; t.width() == sp.Width {
+			for o := range t.overlays {
+				if o.span == sp.Start {
+					return true
+				}
+			}
+			return t.first() <= sp.Start && sp.Start <= t.last()
 		}
 	}
 	return false

@@ -231,12 +231,15 @@ func (s *Store) tiersOf(p *pair, from, to int64) []held {
 	out := make([]held, len(p.tiers))
 	for i := range p.tiers {
 		t := &p.tiers[i]
-		out[i] = held{width: t.width, first: t.first, last: t.last, newest: t.newest, begin: t.begin()}
-		for _, o := range t.over {
-			if o.span >= to || o.span+spanMillis(t.width) <= from {
+		out[i] = held{width: t.width(), first: t.first(), last: t.last(), newest: t.newest(), begin: t.begin()}
+		for o := range t.overlays {
+			if o.span >= to || o.span+spanMillis(t.width()) <= from {
 				continue
 			}
-			for _, run := range [...]*run{&o.fold, &o.now} {
+			for _, run := range [...]*run{o.fold, &o.now} {
+				if run == nil {
+					continue
+				}
 				if c := run.copy(from, to); !c.empty() {
 					out[i].over = append(out[i].over, heldRun{place: o.place, run: c})
 				}

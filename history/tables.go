@@ -11,16 +11,16 @@ import (
 	"meshd/internal/mutant"
 )
 
-// tables are what is known of series and owners: about 400 bytes a series with one owner, its names and labels aside, and 250
+// tables are what is known of series and owners: about 230 bytes a series with one owner, its names and labels aside, and 130
 // for each further owner. Ids are local to the directory and never used again.
 type tables struct {
-	series  map[string]*seriesEntry // by crdt.Series.AppendKey
-	byID    []*seriesEntry          // nil where a series went
+	series  *crdt.SeriesIndex // of ids; nil: there are none
+	byID    []*seriesEntry    // nil where a series went
 	index   index
 	gone    int // series that went since index was made
 	owners  map[crdt.Origin]*ownerEntry
 	ownerID []*ownerEntry
-	key     []byte // scratch
+	blocks  blocks
 }
 
 // seriesEntry is one series and whose windows of it there are.
@@ -40,8 +40,11 @@ type ownerEntry struct {
 	stored bool
 }
 
-// usualTiers are the widths that a writer keeps.
-const usualTiers = 3
+// usualTiers are the widths that a writer keeps, usualOwners who has a series at a hub: its node, and the region.
+const (
+	usualTiers  = 3
+	usualOwners = 2
+)
 
 // pair is one series of one owner.
 type pair struct {
@@ -50,16 +53,6 @@ type pair struct {
 	tiers  []tier // narrowest first
 	stored bool   // its record on disk is as it is
 }
-
-// tier is the windows of one width of a pair.
-type tier struct {
-	width       int64
-	first, last int64      // spans that may have a chunk; none if last < first
-	newest      int64      // no window that begins later is in a chunk
-	over        []*overlay // ascending by span
-}
-
-func (t *tier) hasChunks() bool { return t.first <= t.last }
 
 // ownerOf drops what does not tell owners apart: the totals of a region are one, whatever hub wrote them.
 func ownerOf(from crdt.Origin) crdt.Origin {
@@ -90,27 +83,47 @@ func (t *tables) addOwner(o *ownerEntry) {
 
 // find returns the entry of s, nil if there is none.
 func (t *tables) find(s *crdt.Series) *seriesEntry {
-	return t.series[string(s.AppendKey(nil))]
+	if t.series == nil {
+		return nil
+	}
+	id, ok := t.series.Find(s)
+	if !ok {
+		return nil
+	}
+	return t.byID[id]
+}
+
+// known returns how many series there are.
+func (t *tables) known() int {
+	if t.series == nil {
+		return 0
+	}
+	return t.series.Len()
 }
 
 func (t *tables) entry(s *crdt.Series) *seriesEntry {
-	t.key = s.AppendKey(t.key[:0])
-	e := t.series[string(t.key)]
+	e := t.find(s)
 	if e == nil {
-		e = &seriesEntry{series: s, id: uint32(len(t.byID)), bucket: nameBucket(s.Name)}
-		t.addSeries(string(t.key), e)
+		e = t.blocks.entry()
+		*e = seriesEntry{series: s, id: uint32(len(t.byID)), bucket: nameBucket(s.Name)}
+		t.addSeries(e)
 	}
 	return e
 }
 
-func (t *tables) addSeries(key string, e *seriesEntry) {
-	if t.series == nil {
-		t.series = make(map[string]*seriesEntry)
-	}
-	t.series[key] = e
+func (t *tables) addSeries(e *seriesEntry) {
 	t.byID = append(t.byID, make([]*seriesEntry, int(e.id)+1-len(t.byID))...)
 	t.byID[e.id] = e
+	t.number(e)
 	t.index.add(e)
+}
+
+// number lets find find an entry.
+func (t *tables) number(e *seriesEntry) {
+	if t.series == nil {
+		t.series = crdt.NewSeriesIndex(func(id uint32) *crdt.Series { return t.byID[id].series })
+	}
+	t.series.Put(e.series, e.id)
 }
 
 // pair returns where the pair of e and o is, or would be.
@@ -123,46 +136,22 @@ func (t *tables) pair(s *crdt.Series, o *ownerEntry) *pair {
 	e := t.entry(s)
 	i, held := e.pair(o)
 	if !held {
-		e.pairs = slices.Insert(e.pairs, i, &pair{series: e, owner: o, tiers: make([]tier, 0, usualTiers)})
+		if e.pairs == nil {
+			e.pairs = t.blocks.owners()
+		}
+		e.pairs = slices.Insert(e.pairs, i, t.blocks.pair(e, o))
 		o.pairs++
 	}
 	return e.pairs[i]
-}
-
-func (p *pair) tier(width int64) *tier {
-	i, held := slices.BinarySearchFunc(p.tiers, width, func(t tier, width int64) int { return cmp.Compare(t.width, width) })
-	if !held {
-		p.tiers = slices.Insert(p.tiers, i, tier{width: width, last: -1})
-	}
-	return &p.tiers[i]
-}
-
-// add joins a cell into the overlay of its span and returns by how many bytes it grew, and the overlay if it is new.
-func (t *tier) add(c *codec, cell *Cell) (grown int64, fresh *overlay, err error) {
-	at := place{width: t.width, span: floor(cell.Window.Start, spanMillis(t.width))}
-	i, held := slices.BinarySearchFunc(t.over, at.span, func(o *overlay, span int64) int { return cmp.Compare(o.span, span) })
-	if !held {
-		fresh = &overlay{place: at}
-		t.over = slices.Insert(t.over, i, fresh)
-	}
-	grown, err = t.over[i].now.add(c, at, Point{Window: cell.Window, Value: cell.Value})
-	return grown, fresh, err
-}
-
-// drop removes an overlay that is empty.
-func (t *tier) drop(o *overlay) {
-	if i := slices.Index(t.over, o); i >= 0 {
-		t.over = slices.Delete(t.over, i, i+1)
-	}
 }
 
 // appendRecord appends what the disk has of a pair.
 func (p *pair) appendRecord(dst []byte) []byte {
 	for i := range p.tiers {
 		if t := &p.tiers[i]; t.hasChunks() {
-			dst = binary.AppendUvarint(dst, uint64(t.width))
-			dst = binary.AppendUvarint(dst, uint64(t.first))
-			dst = binary.AppendUvarint(dst, uint64(t.last))
+			dst = binary.AppendUvarint(dst, uint64(t.width()))
+			dst = binary.AppendUvarint(dst, uint64(t.first()))
+			dst = binary.AppendUvarint(dst, uint64(t.last()))
 		}
 	}
 	return dst
@@ -171,9 +160,13 @@ func (p *pair) appendRecord(dst []byte) []byte {
 func (p *pair) parseRecord(b []byte) error {
 	r := column.Reader{B: b}
 	for len(r.B) > 0 {
-		t := p.tier(int64(r.Uvarint()))
-		t.first, t.last = int64(r.Uvarint()), int64(r.Uvarint())
-		t.newest = t.last + spanMillis(max(t.width, minWidth))
+		width, first, last := r.Uvarint(), r.Uvarint(), r.Uvarint()
+		if width < uint64(minWidth) || width > uint64(maxWidth) || first > last || last >= uint64(maxStart) {
+			return fmt.Errorf("%w: record of a pair", errChunk)
+		}
+		t := p.tier(int64(width))
+		t.setChunks(int64(first), int64(last))
+		t.reached(t.last() + spanMillis(t.width()))
 	}
 	if r.Err != nil {
 		return fmt.Errorf("history: record of a pair: %w", r.Err)
