@@ -24,8 +24,8 @@ type spelling struct {
 type accumulator struct {
 	kind   byte
 	queued bool   // in shard.changed
-	text   string // name and tags, as they are compared; the series' labels are parts of them
-	name   int    // bytes of text
+	name   uint32 // bytes of text
+	text   string // name and tags, as they are compared; the series' labels are parts of them until the node has it
 	at     int64
 	hash   uint64
 	next   *accumulator // in the same bucket
@@ -139,7 +139,7 @@ func (a *accumulators) find(sh *shard, h uint64, s *spelling, resolve resolver) 
 		return nil, reasonLimit
 	}
 	text := string(slices.Concat(s.name, s.tags))
-	c := &accumulator{kind: s.kind, text: text, name: len(s.name), at: s.at, hash: h}
+	c := &accumulator{kind: s.kind, text: text, name: uint32(len(s.name)), at: s.at, hash: h}
 	var r reason
 	c.series, r = resolve(text[:c.name], text[c.name:])
 	if r != reasonNone {
@@ -210,6 +210,15 @@ func (t *taken) giveBack(inc crdt.Value) {
 		c.held = &heldIncrement{inc, t.samples}
 	}
 	t.shard.queue(c)
+}
+
+// share takes the node's copy of a series for the accumulator's own if they are equal: of a million series with three tags that is
+// 150 MB. It is not if a rule changed it on its way.
+func (t *taken) share(s *crdt.Series) {
+	c := t.from
+	if s != nil && s.Equal(c.series) {
+		c.series = s // nobody but who flushes looks at it
+	}
 }
 
 // settle lets go of an accumulator of one time once the node has what it held: the next one is of another time.

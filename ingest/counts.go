@@ -82,7 +82,7 @@ func (t *counts) enter(at *accumulator) {
 	if len(t.entries) == maxCounts {
 		return
 	}
-	t.entries = append(t.entries, count{hash: at.hash, text: at.text, name: at.name, at: at})
+	t.entries = append(t.entries, count{hash: at.hash, text: at.text, name: int(at.name), at: at})
 	if 2*len(t.entries) <= len(t.index) {
 		t.place(len(t.entries) - 1)
 		return

@@ -109,7 +109,7 @@ func (f *flusher) submit(ctx context.Context, items []node.Item, from []taken) b
 	if len(items) == 0 && lost == 0 {
 		return true
 	}
-	res := f.to.Submit(ctx, &node.Batch{Items: items, Lost: lost})
+	res := f.to.Submit(ctx, &node.Batch{Items: items, Lost: lost, Share: true})
 	if res.Err != nil {
 		f.keep(items, from, lost, res.Err)
 		return false
@@ -121,6 +121,7 @@ func (f *flusher) submit(ctx context.Context, items []node.Item, from []taken) b
 	var stored uint64
 	for i := range from {
 		stored += from[i].samples
+		from[i].share(items[i].Series)
 		f.acc.settle(&from[i])
 	}
 	for _, r := range res.Rejected {

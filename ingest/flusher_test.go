@@ -41,3 +41,41 @@ func TestManyIncrementsAreSeveralBatches(t *testing.T) {
 		}
 	}
 }
+
+// TestADoorHoldsTheNodesSeries: of a series that the node has the door keeps no copy, and goes on counting on its own where a rule changed it.
+func TestADoorHoldsTheNodesSeries(t *testing.T) {
+	d := newDoor(t, 10)
+	nodes := map[string]*crdt.Series{}
+	var came []*crdt.Series
+	d.node.answer = func(b *node.Batch) node.Result {
+		if !b.Share {
+			t.Fatal("the batch wants no series of the node")
+		}
+		for i := range b.Items {
+			it := &b.Items[i]
+			came = append(came, it.Series)
+			own := *it.Series
+			if own.Name == "renamed" {
+				own.Name = "other"
+			}
+			if nodes[it.Series.Name] == nil {
+				nodes[it.Series.Name] = &own
+			}
+			it.Series = nodes[it.Series.Name]
+		}
+		return node.Result{Accepted: len(b.Items)}
+	}
+	for range 2 {
+		came = nil
+		d.parser.packet([]byte("kept:1|c|#a:b\nrenamed:1|c"), crdt.HLCFrom(1000, 0))
+		d.flush.flush(t.Context())
+	}
+	for _, s := range came {
+		switch own := nodes[s.Name]; {
+		case s.Name == "kept" && s != own:
+			t.Error("the door holds a copy of a series that the node has")
+		case s.Name != "kept" && s.Name != "renamed":
+			t.Errorf("the door counts on %s, which a rule made", s)
+		}
+	}
+}

@@ -1,7 +1,7 @@
 package ingest
 
 func (a *accumulator) is(s *spelling) bool {
-	return a.kind == s.kind && a.at == s.at && a.name == len(s.name) && a.text[:a.name] == string(s.name) && a.text[a.name:] == string(s.tags)
+	return a.kind == s.kind && a.at == s.at && int(a.name) == len(s.name) && a.text[:a.name] == string(s.name) && a.text[a.name:] == string(s.tags)
 }
 
 // spellings is a hash table of accumulators, chained in themselves. A map would hash the hash again and take more memory:

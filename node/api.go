@@ -38,6 +38,10 @@ type Batch struct {
 	AckHub int64
 	Chain  *Chain // nil: none; see there
 
+	// Share lets the node put its own copy of an item's series, which nobody ever modifies, in the place of the equal one that came:
+	// who counts on it again and again need not hold another. What is rejected stays.
+	Share bool
+
 	// Corrects says that the items are differences of a correction, on sides of series: nobody else may count on those.
 	Corrects bool
 }

@@ -71,6 +71,9 @@ func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
 		}
 		ids[i] = id
 		b.place(id, it)
+		if own := b.c.cat.Series(id); batch.Share && own != it.Series && own.Equal(it.Series) {
+			it.Series = own
+		}
 		tc.mark(it.Token, b.c.wall)
 		res.Accepted++
 	}
