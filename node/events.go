@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
+	"meshd/crdt"
 	"meshd/internal/eventlog"
 	"meshd/internal/mutant"
 	"meshd/reconcile"
@@ -75,6 +77,7 @@ func (b *builder) events(p *pending, ops []Op) []Op {
 			}
 			p.raw.number++
 			ev := eventlog.Event{Number: p.raw.number, Time: b.c.eventTime(it), Series: it.Raw, Inc: it.Inc, Token: it.Token.raw()}
+			ev.Counted, ev.Dropped = b.countedAs(id, it.Raw), id == eventsNoCells
 			if full || ev.Check() != nil {
 				p.raw.lost++
 				continue
@@ -111,6 +114,23 @@ func (b *builder) counted(id reconcile.SeriesID) bool {
 		return true
 	}
 	return id == eventsNoCells || id != ^reconcile.SeriesID(0) && b.failed[id] == nil
+}
+
+// countedAs returns the series that an item went to, nil if it is as it was received or none.
+func (b *builder) countedAs(id reconcile.SeriesID, raw *crdt.Series) *crdt.Series {
+	if id == eventsNoCells {
+		return nil
+	}
+	s := b.c.cat.Series(id)
+	if s.Name == raw.Name && slices.Equal(s.Labels, raw.Labels) || s.Name == OverflowMetric && mutant.On("overflow not told of events") {
+		return nil
+	}
+	if s.Gen != 0 { // since it was dropped last: of events nobody asks
+		plain := *s
+		plain.Gen = 0
+		return &plain
+	}
+	return s
 }
 
 func (t *Token) raw() eventlog.Token {

@@ -70,6 +70,7 @@ func (d *Decoder) parse(r *column.Reader) *Batch {
 		d.readShape(r, s, out.Events)
 	}
 	d.readTokens(r, out.Events)
+	d.readCounted(r, out.Events)
 	return out
 }
 

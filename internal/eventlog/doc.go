@@ -4,7 +4,7 @@
 // A batch holds events of one process. Strings follow their length (uvarint); a column is one of internal/column, with as many
 // values as the count before it says.
 //
-//	byte       version, 1
+//	byte       version, 2
 //	string     region; string node; 16 bytes incarnation of the process that counted
 //	uvarint    events, 1 to 65536
 //	ints       numbers of the events, ascending: a process counts them from 1
@@ -15,6 +15,10 @@
 //	ints       token of each event: 0 none, 1 source and number, 2 idempotency key, 3 one that is a UUID in lower case
 //	           of those with 1: uvarint sources, blobs of them, ints the source of each, ints how far its number is above the last one
 //	           of that source; of those with 2: blobs; of those with 3: blobs of 16 bytes
+//	ints       what each event was counted as: 0 as received, 1 not at all, 2 otherwise; if there are any of 2:
+//	           uvarint changes; blob that has of each: metric (string), uvarint labels, of each its name (string) and a byte, 1 if the event
+//	           has it with the same value, which is not empty; ints the change of each such event; per change, of its events, per label with 0:
+//	           words as above
 //
 // Values are a byte and columns:
 //

@@ -70,6 +70,7 @@ func (e *Encoder) Append(dst []byte, o crdt.Origin, events []Event) []byte {
 		dst = e.appendValues(dst, s, events)
 	}
 	dst = e.appendTokens(dst, events)
+	dst = e.appendCounted(dst, events)
 	e.shapes = e.shapes[:0] // so that no series of this batch stays in memory
 	clear(e.known)
 	return dst

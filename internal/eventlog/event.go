@@ -3,6 +3,7 @@ package eventlog
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"meshd/crdt"
 )
@@ -21,6 +22,11 @@ type Event struct {
 	Series *crdt.Series // shared, not to be changed
 	Inc    crdt.Value   // the increment
 	Token  Token        // what the client told repetitions apart by
+
+	// Counted is what it was counted as, of the kind of Series and of no generation: rules for labels changed it, or the node had no room for one
+	// more series. It is shared, and not to be changed. Nil: as Series, or, with Dropped, not at all: a rule dropped it.
+	Counted *crdt.Series
+	Dropped bool
 }
 
 // Token is zero if the client sent none.
@@ -40,7 +46,7 @@ type Batch struct {
 var ErrBytes = errors.New("malformed batch of events")
 
 // formVersion is the first byte of a batch.
-const formVersion = 1
+const formVersion = 2
 
 // Classes of tokens.
 const (
@@ -68,14 +74,42 @@ func (e *Event) Check() error {
 	if e.Number == 0 || e.Number > 1<<62 || e.Series == nil || e.Series.Gen != 0 || e.Inc.Kind != e.Series.Kind || e.Token.Seq > 1<<62 {
 		return fmt.Errorf("eventlog: event %d is of no series, of another kind than its series, or out of range", e.Number)
 	}
+	if c := e.Counted; c != nil {
+		if e.Dropped || c.Kind != e.Series.Kind || c.Gen != 0 || equal(c, e.Series) {
+			return fmt.Errorf("eventlog: event %d is counted as what it cannot be", e.Number)
+		}
+		if err := c.Check(); err != nil {
+			return err
+		}
+	}
 	return e.Series.Check()
 }
+
+// CountedAs returns what an event was counted as, nil if it was not.
+func (e *Event) CountedAs() *crdt.Series {
+	switch {
+	case e.Dropped:
+		return nil
+	case e.Counted != nil:
+		return e.Counted
+	}
+	return e.Series
+}
+
+// equal reports whether two series of one kind have one name and the same labels.
+func equal(a, b *crdt.Series) bool { return a.Name == b.Name && slices.Equal(a.Labels, b.Labels) }
 
 // Size is what an event takes before it is packed, in bytes.
 func (e *Event) Size() int {
 	n := 64 + len(e.Series.Name) + len(e.Token.Source) + len(e.Token.Key)
 	for i := range e.Series.Labels {
 		n += len(e.Series.Labels[i].Name) + len(e.Series.Labels[i].Value)
+	}
+	if e.Counted != nil {
+		n += len(e.Counted.Name)
+		for i := range e.Counted.Labels {
+			n += len(e.Counted.Labels[i].Name) + len(e.Counted.Labels[i].Value)
+		}
 	}
 	if e.Inc.X != nil {
 		n += e.Inc.X.Size()

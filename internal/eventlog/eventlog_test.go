@@ -93,6 +93,26 @@ func genEvents(t *rapid.T) []Event {
 		for j := range rapid.IntRange(0, 3).Draw(t, "labels") {
 			e.Series.Labels = append(e.Series.Labels, crdt.Label{Name: string(rune('p' + j)), Value: rapid.StringN(0, 5, 40).Draw(t, "value")})
 		}
+		switch rapid.IntRange(0, 3).Draw(t, "counted") {
+		case 1:
+			e.Dropped = true
+		case 2: // as rules do: a label more, one less, another value
+			c := &crdt.Series{Name: rapid.SampledFrom([]string{e.Series.Name, "overflow"}).Draw(t, "counted as"), Kind: e.Series.Kind}
+			for _, l := range e.Series.Labels {
+				switch rapid.IntRange(0, 2).Draw(t, "label") {
+				case 0:
+					c.Labels = append(c.Labels, l)
+				case 1:
+					c.Labels = append(c.Labels, crdt.Label{Name: l.Name, Value: rapid.StringN(0, 3, 9).Draw(t, "instead")})
+				}
+			}
+			if rapid.Bool().Draw(t, "more") {
+				c.Labels = append(c.Labels, crdt.Label{Name: "z", Value: rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "more of it")})
+			}
+			if !equal(c, e.Series) {
+				e.Counted = c
+			}
+		}
 		e.Inc = genInc(t, e.Series.Kind)
 		switch rapid.IntRange(0, 2).Draw(t, "token") {
 		case 1:
@@ -109,7 +129,7 @@ func genEvents(t *rapid.T) []Event {
 
 // describe writes an event out, with all that it says.
 func describe(e *Event) string {
-	return fmt.Sprintf("%d at %d: %s %x %d %+v", e.Number, e.Time, e.Series, e.Inc.AppendBinary(nil), gaugeFlags(&e.Inc), e.Token)
+	return fmt.Sprintf("%d at %d: %s %x %d %+v, counted as %v", e.Number, e.Time, e.Series, e.Inc.AppendBinary(nil), gaugeFlags(&e.Inc), e.Token, e.CountedAs())
 }
 
 func mustEqual(t interface{ Fatalf(string, ...any) }, want, got []Event) {
@@ -179,13 +199,17 @@ func golden() []Event {
 		{Number: 9, Time: 1_773_500_000_040, Series: sold, Inc: crdt.Value{Kind: crdt.KindUpDown, N: price}},
 		{Number: 11, Time: 1_773_500_000_060, Series: temp, Inc: crdt.Value{Kind: crdt.KindGauge, X: &crdt.Gauge{Time: crdt.HLCFrom(1_773_500_000_060, 0), Value: 21.5, Dated: true}}},
 		{Number: 12, Time: 1_773_500_000_080, Series: took, Inc: crdt.Value{Kind: crdt.KindDistribution, X: d}, Token: Token{Key: "k-1"}},
+		{Number: 13, Time: 1_773_500_000_100, Series: counter, Inc: one, Counted: &crdt.Series{
+			Name: "page.view", Kind: crdt.KindCounter, Labels: []crdt.Label{{Name: "country", Value: "de"}, {Name: "site", Value: "shop"}},
+		}},
+		{Number: 14, Time: 1_773_500_000_120, Series: other, Inc: one, Dropped: true},
 	}
 }
 
 // TestGoldenBatch: these bytes are on people's disks.
 func TestGoldenBatch(t *testing.T) {
 	raw := new(Encoder).Append(nil, process, golden())
-	file := filepath.Join("testdata", "batch_v1.hex")
+	file := filepath.Join("testdata", "batch_v2.hex")
 	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +238,7 @@ func TestWhatIsNoBatchIsRefused(t *testing.T) {
 	if _, err := new(Decoder).Parse(append(slices.Clone(raw), 0)); !errors.Is(err, ErrBytes) {
 		t.Errorf("a byte behind the end: %v", err)
 	}
-	raw[0] = 2
+	raw[0] = 3
 	if _, err := new(Decoder).Parse(raw); !errors.Is(err, ErrBytes) {
 		t.Errorf("another version: %v", err)
 	}
@@ -260,7 +284,7 @@ func TestClicksAreSmall(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(new(Encoder).Append(nil, process, golden()))
-	f.Add([]byte{1})
+	f.Add([]byte{formVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var dec Decoder
 		got, err := dec.Parse(b)
