@@ -272,10 +272,12 @@ func newestCorrection(a, b wire.Correction) int {
 
 // overlap reports whether two corrections may be about the same counts. Of patterns nobody knows.
 func overlap(a, b *wire.Correction) bool {
-	if a.From >= b.To || b.From >= a.To {
-		return false
-	}
-	return a.Metric == b.Metric || strings.ContainsAny(a.Metric+b.Metric, "*?[{")
+	return Overlap(&Correction{Metric: a.Metric, From: a.From, To: a.To}, &Correction{Metric: b.Metric, From: b.From, To: b.To})
+}
+
+// Overlap reports whether two corrections may be about the same counts, as times and patterns of metrics say.
+func Overlap(a, b *Correction) bool {
+	return a.From < b.To && b.From < a.To && (a.Metric == b.Metric || strings.ContainsAny(a.Metric+b.Metric, `*?[{\`))
 }
 
 // Corrections returns which of them count now; nil if there never was a side.

@@ -52,6 +52,7 @@ func commands() []command {
 		{"drop", "drop what was counted on some series, everywhere", askDrop},
 		{"remove", "stop expecting a node that is gone", askRemove},
 		{"replay", "rebuild a hub's data directory from a durable log", runReplay},
+		{"recompute", "correct what was counted by a wrong rule, from raw events", runRecompute},
 		{"events", "print the raw events that a log of them has", printEvents},
 		{"verify", "compare what a node holds with a durable log or another node", runVerify},
 		{"bench", "measure, on this machine", runBench},
@@ -116,7 +117,7 @@ func usagef(format string, args ...any) error {
 func printUsage(out io.Writer) {
 	fmt.Fprint(out, "meshd counts, exactly, across sites that are far apart and badly connected.\n\nusage: meshd COMMAND [FLAGS]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(out, "  %-8s  %s\n", c.name, c.summary)
+		fmt.Fprintf(out, "  %-9s  %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(out, `
 meshd help COMMAND shows the flags of one command. To begin with: meshd demo.

@@ -17,44 +17,65 @@ type EventsRead struct {
 	Missing  int64 // numbers between the first and the last of each process that no event has: they found no room, or their part of the log is gone
 }
 
-// ReadEvents calls f for every event that a log has from a position on, each once: a writer that crashed appends some again.
-// Events of one process come in the order in which they counted, as far as the log keeps it.
+// ReadEvents reads one log with an EventsReader.
 func ReadEvents(ctx context.Context, log replay.Log, from replay.Position, f func(o crdt.Origin, ev *eventlog.Event) error) (EventsRead, error) {
-	var st EventsRead
-	var dec eventlog.Decoder
-	seen := map[crdt.Incarnation]*numbers{}
+	var r EventsReader
+	err := r.Read(ctx, log, from, f)
+	return r.Done(), err
+}
+
+// EventsReader reads logs of raw events, each event once: a writer that crashed appends some again, and logs may have some in common. The zero
+// EventsReader is ready.
+type EventsReader struct {
+	st   EventsRead
+	dec  eventlog.Decoder
+	seen map[crdt.Incarnation]*numbers
+}
+
+// Done returns what was read.
+func (r *EventsReader) Done() EventsRead {
+	st := r.st
+	for _, n := range r.seen {
+		st.Missing += n.missing()
+	}
+	return st
+}
+
+// Read calls f for every event that a log has from a position on and that was not read before.
+// Events of one process come in the order in which they counted, as far as the log keeps it.
+func (r *EventsReader) Read(ctx context.Context, log replay.Log, from replay.Position, f func(o crdt.Origin, ev *eventlog.Event) error) error {
+	if r.seen == nil {
+		r.seen = map[crdt.Incarnation]*numbers{}
+	}
 	_, err := log.Read(ctx, from, func(e *replay.Entry) error {
 		if e.Kind != replay.KindEvents {
 			return fmt.Errorf("record %d of partition %d is of another kind: this is no log of raw events", e.Offset, e.Partition)
 		}
-		b, err := dec.Parse(e.Value)
+		b, err := r.dec.Parse(e.Value)
 		if err != nil {
 			return fmt.Errorf("record %d of partition %d: %w", e.Offset, e.Partition, err)
 		}
-		known := seen[b.Origin.Inc]
+		known := r.seen[b.Origin.Inc]
 		if known == nil {
 			known = &numbers{}
-			seen[b.Origin.Inc] = known
+			r.seen[b.Origin.Inc] = known
 		}
 		for i := range b.Events {
 			if !known.add(b.Events[i].Number) && !mutant.On("events read twice") {
-				st.Repeated++
+				r.st.Repeated++
 				continue
 			}
-			st.Events++
+			r.st.Events++
 			if err := f(b.Origin, &b.Events[i]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	for _, n := range seen {
-		st.Missing += n.missing()
-	}
 	if err != nil {
 		err = fmt.Errorf("archive: read events: %w", err)
 	}
-	return st, err
+	return err
 }
 
 // numbers is a set of numbers that come in order, but for gaps and repeats: as long as its gaps are many.
