@@ -208,3 +208,43 @@ func TestLargeRequestsAreCutIntoPieces(t *testing.T) {
 		t.Errorf("%d events in %d pieces, the next is %d", len(log.seen), pieces, next)
 	}
 }
+
+// TestEventsSayWhatTheyWereCountedAs: as received, as rules made of them, as the series for what finds no room, or not at all.
+func TestEventsSayWhatTheyWereCountedAs(t *testing.T) {
+	w := newWorld(t, 8)
+	w.cfg.EventBytes, w.cfg.Limits.Series = 1<<20, 2
+	p := w.start("hub", "east", RoleHub)
+	w.run(100)
+	of := func(name, ad string) *crdt.Series {
+		return &crdt.Series{Name: name, Kind: crdt.KindCounter, Labels: []crdt.Label{{Name: "ad", Value: ad}}}
+	}
+	one := crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}
+	w.ids++
+	w.step(p, Submit{ID: w.ids, Batch: &Batch{Items: []Item{
+		{Series: of("clicks", "1"), Raw: of("clicks", "1"), Inc: one},
+		{Series: of("clicks", "2"), Raw: of("clicks", "x"), Inc: one},
+		{Series: of("clicks", "3"), Raw: of("clicks", "3"), Inc: one},
+		{Raw: of("clicks", "4"), Inc: one},
+	}}})
+	w.run(100)
+	var got []string
+	if _, err := ReadEvents(p, 0, 10, func(raw []byte) (int, error) {
+		b, err := new(eventlog.Decoder).Parse(raw)
+		if err != nil {
+			return 0, err
+		}
+		for i := range b.Events {
+			got = append(got, fmt.Sprintf("%s as %v", b.Events[i].Series, b.Events[i].CountedAs()))
+		}
+		return 1, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`counter:clicks{ad="1"} as counter:clicks{ad="1"}`, `counter:clicks{ad="x"} as counter:clicks{ad="2"}`,
+		`counter:clicks{ad="3"} as counter:meshd.overflow`, `counter:clicks{ad="4"} as <nil>`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -2,17 +2,21 @@ package query
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"meshd/crdt"
+	"meshd/history"
 	"meshd/node"
 )
 
@@ -103,5 +107,63 @@ func TestCorrectionsOverHTTP(t *testing.T) {
 	_, err = client.SettleDifferences(t.Context(), correctionID, 1, 2, func(SettleAnswer) {})
 	if err == nil || !strings.Contains(err.Error(), "nothing corrected") {
 		t.Errorf("%v", err)
+	}
+}
+
+// correctedSource answers with corrections.
+type correctedSource struct {
+	*fakeSource
+	counts *crdt.Corrections
+}
+
+func (c *correctedSource) Totals(ctx context.Context, sel node.Select) (*node.Totals, error) {
+	t, err := c.fakeSource.Totals(ctx, sel)
+	if err == nil {
+		t.Corrections = c.counts
+	}
+	return t, err
+}
+
+// TestAnswersAreKeptByCorrections: what was answered before a correction counted is not answered afterwards.
+func TestAnswersAreKeptByCorrections(t *testing.T) {
+	now := cacheBegin.Add(8 * time.Hour)
+	store, err := history.Open(history.Config{KV: noDisk{}, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clicks := series(crdt.KindCounter, "clicks")
+	hub := crdt.Origin{Class: crdt.ClassRegion, Region: "eu", Node: "h", Inc: crdt.Incarnation{1}}
+	window := crdt.Window{Start: cacheBegin.UnixMilli(), Width: 10_000}
+	if err := store.Apply(1, hub, []history.Cell{
+		{Series: clicks, Window: window, Value: counter("7")},
+		{Series: clicks.Beside(crdt.Side{ID: correctionID, Minus: true, Node: "n"}), Window: window, Value: counter("5")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	source := &correctedSource{fakeSource: everyKind(), counts: &crdt.Corrections{Number: 1}}
+	s, err := New(Config{Source: source, Registry: prometheus.NewRegistry(), History: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() string {
+		w := httptest.NewRecorder()
+		v := url.Values{"metric": {"clicks"}, "start": {cacheBegin.Format(time.RFC3339)}, "end": {cacheBegin.Add(time.Minute).Format(time.RFC3339)}, "step": {"1m"}}
+		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/total?"+v.Encode(), nil))
+		var a TotalAnswer
+		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || len(a.Periods) != 1 || len(a.Periods[0].Results) != 1 {
+			t.Fatalf("%s: %v", w.Body, err)
+		}
+		return a.Periods[0].Results[0].ValueExact
+	}
+	for range 2 {
+		if got := ask(); got != "7" {
+			t.Fatalf("%s before anything counts", got)
+		}
+	}
+	source.counts = &crdt.Corrections{Number: 2, IDs: []string{correctionID}}
+	for range 2 {
+		if got := ask(); got != "2" {
+			t.Fatalf("%s, want what is corrected", got)
+		}
 	}
 }

@@ -24,7 +24,7 @@ import (
 const eventsUsage = `events --from LOG [flags]
 
 Prints the raw events that a log of them has, one JSON object a line: what POST /v1/events takes, and in "of" and "number"
-which process counted it as which. Each is printed once. At the end it says, on standard error, how many are missing.
+which process counted it as which; "counted" is the series that it was counted as if rules for labels changed it, "dropped" that one dropped it. Each is printed once. At the end it says, on standard error, how many are missing.
 
 With --sum it adds them up by series instead, with --labels as those rules for labels make them, and with --instead
 prints the series that other rules would have counted otherwise.`
@@ -166,6 +166,23 @@ type shown struct {
 	State  []byte            `json:"state,omitempty"` // canonical bytes of such an increment
 	Of     string            `json:"of"`
 	Number uint64            `json:"number"`
+
+	Counted *shownSeries `json:"counted,omitempty"` // as what, if not as it was received
+	Dropped bool         `json:"dropped,omitempty"` // a rule dropped it: it counted nothing
+}
+
+// shownSeries is a series for people and programs.
+type shownSeries struct {
+	Metric string            `json:"metric"`
+	Labels map[string]string `json:"labels"`
+}
+
+func labelsOf(s *crdt.Series) map[string]string {
+	out := make(map[string]string, len(s.Labels))
+	for _, l := range s.Labels {
+		out[l.Name] = l.Value
+	}
+	return out
 }
 
 func shownEvent(o crdt.Origin, ev *eventlog.Event) *shown {
@@ -173,11 +190,12 @@ func shownEvent(o crdt.Origin, ev *eventlog.Event) *shown {
 		Event: ev.Series.Name, Type: ev.Series.Kind.String(), TS: ev.Time, Source: ev.Token.Source, Seq: ev.Token.Seq, Key: ev.Token.Key,
 		Of: o.Region + "/" + o.Node + "/" + o.Inc.String(), Number: ev.Number,
 	}
-	for _, l := range ev.Series.Labels {
-		if s.Labels == nil {
-			s.Labels = make(map[string]string, len(ev.Series.Labels))
-		}
-		s.Labels[l.Name] = l.Value
+	if len(ev.Series.Labels) > 0 {
+		s.Labels = labelsOf(ev.Series)
+	}
+	s.Dropped = ev.Dropped
+	if ev.Counted != nil {
+		s.Counted = &shownSeries{ev.Counted.Name, labelsOf(ev.Counted)}
 	}
 	switch x := ev.Inc.X.(type) {
 	case nil:

@@ -99,6 +99,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"clients write sides", "node", "TestNobodyElseWritesSides"},
 	{"edges write sides", "node", "TestNobodyElseWritesSides"},
 	{"sides in curves", "history", "TestCorrectedCurvesAreThoseOfTheRightRule"},
+	{"overflow not told of events", "node", "TestEventsSayWhatTheyWereCountedAs"},
+	{"answers kept under other corrections", "query", "TestAnswersAreKeptByCorrections"},
 	{"events without a bound", "node", "TestEventsThatFindNoRoomLeaveAHole"},
 	{"events let go of before append", "internal/archive", "TestEventsReachTheirLogOnce"},
 	{"events read twice", "internal/archive", "TestEventsReachTheirLogOnce"},
