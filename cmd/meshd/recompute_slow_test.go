@@ -147,7 +147,8 @@ func (c *clicks) watch(ctx context.Context, p *proc, reads *atomic.Uint64) {
 
 // TestAnHourIsCorrectedUnderLoad counts an hour by a wrong rule in two regions and corrects it while all nodes count on and are read.
 func TestAnHourIsCorrectedUnderLoad(t *testing.T) {
-	exe, dir := buildMeshd(t), t.TempDir()
+	t.Parallel()
+	dir := t.TempDir()
 	rules := func(name, text string) string {
 		file := filepath.Join(dir, name)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -160,7 +161,7 @@ func TestAnHourIsCorrectedUnderLoad(t *testing.T) {
 	var logs, recompute []string
 	add := func(role, region, name string) *proc {
 		log := "embedded:" + filepath.Join(dir, region+"-"+name)
-		p := newProc(t, exe, role, region, name, "--labels="+wrong, "--archive-events="+log, "--archive-events-match=click.*")
+		p := newProc(t, role, region, name, "--labels="+wrong, "--archive-events="+log, "--archive-events-match=click.*")
 		logs = append(logs, "--log="+log)
 		c.nodes = append(c.nodes, p)
 		return p
@@ -189,7 +190,7 @@ func TestAnHourIsCorrectedUnderLoad(t *testing.T) {
 	defer stop()
 	working := c.live(ctx)
 	call := func(args ...string) (string, error) {
-		out, err := exec.Command(exe, append([]string{"recompute"}, args...)...).CombinedOutput()
+		out, err := exec.Command(meshd(), append([]string{"recompute"}, args...)...).CombinedOutput()
 		return string(out), err
 	}
 	recompute = append(logs, "--from="+c.hour.Format(time.RFC3339), "--to="+c.hour.Add(time.Hour).Format(time.RFC3339), "--relabel="+right)

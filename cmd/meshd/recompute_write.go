@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -163,13 +164,17 @@ func (c *recomputeCall) writeRegion(ctx context.Context, id, region string, ds [
 		return node.CorrectedRegion{}, err
 	}
 	said := 0
+	var last query.SettleAnswer
 	at, err := client.SettleDifferences(ctx, id, c.begin.UnixMilli(), c.end.UnixMilli(), func(a query.SettleAnswer) {
-		if a.Uncovered > 0 && a.Uncovered != said {
+		if last = a; a.Uncovered > 0 && a.Uncovered != said {
 			said = a.Uncovered
 			fmt.Fprintf(os.Stderr, "waiting for %d windows of region %s that are not there yet\n", a.Uncovered, region)
 		}
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && last.Uncovered > 0:
+		return at, fmt.Errorf("%d windows have less than is to be taken off, after %s: nodes that are cut off have not told them yet, or their series were dropped since", last.Uncovered, c.wait)
+	case err != nil:
 		return at, err
 	}
 	for i := range ds {
