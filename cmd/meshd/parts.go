@@ -208,7 +208,7 @@ func (p *parts) close() error {
 // actors lists what runs, in the order in which it ends: first the doors, so that nothing new comes in and what came
 // is committed; then the node; then its sessions. The store is closed after all of them.
 func (p *parts) actors(cfg *config.Config, s *sockets) []actor {
-	var list []actor
+	list := []actor{{"garbage collector", paceCollector}}
 	if cfg.DemoChild {
 		list = append(list, actor{"demo", followDemo(s)})
 	}

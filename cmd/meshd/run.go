@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"regexp"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,18 +53,6 @@ func runNode(args []string, out io.Writer) error {
 	log.Info("meshd runs", "version", version, "mesh", cfg.Mesh, "region", cfg.Region, "node", cfg.Node, "role", cfg.Role,
 		"listen", s.mesh.LocalAddr(), "http", s.http.Addr(), "statsd", cfg.StatsD, "data", cfg.Data, "security", security(cfg))
 	return errors.Join(runActors(log, p.actors(cfg, s)), p.store.Close())
-}
-
-// limitMemory makes the garbage collector work for --memory. A quarter is left for what it does not manage: the
-// store's mapped files, stacks and the program itself. Collecting at half growth instead of double costs little CPU
-// here, where most of the heap lives long, and keeps an idle node small.
-func limitMemory(bytes int64) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(bytes / 4 * 3)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
 }
 
 // security is how the start line describes who can reach the node.
