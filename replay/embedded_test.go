@@ -156,10 +156,14 @@ func TestDamageIsReportedAndLosesNothingElse(t *testing.T) {
 	}
 }
 
+// TestDamageInTheLastSegmentIsNoTornEnd damages every byte before the last batch, lengths and counts of records too: in no case is what
+// is whole behind it cut off.
 func TestDamageInTheLastSegmentIsNoTornEnd(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, replay.EmbeddedConfig{Dir: dir, Mesh: "m"})
-	add(t, l, 0, 3)
+	add(t, l, 0, 2)
+	before := l.Bytes()
+	add(t, l, 2, 3)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,12 +172,21 @@ func TestDamageInTheLastSegmentIsNoTornEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all[40] ^= 1 // in the body of the first batch
-	if err := os.WriteFile(path, all, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := replay.OpenEmbedded(replay.EmbeddedConfig{Dir: dir, Mesh: "m"}); err == nil {
-		t.Error("opened, and would have cut off two whole batches")
+	for at := range before {
+		for _, by := range []byte{1, 0x80, 0xff} {
+			damaged := slices.Clone(all)
+			damaged[at] ^= by
+			if err := os.WriteFile(path, damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if l, err := replay.OpenEmbedded(replay.EmbeddedConfig{Dir: dir, Mesh: "m"}); err == nil {
+				_ = l.Close()
+				t.Fatalf("byte %d changed by %#x: opened, and cut off whole batches", at, by)
+			}
+			if left, err := os.ReadFile(path); err != nil || !slices.Equal(left, damaged) {
+				t.Fatalf("byte %d changed by %#x: the file was changed: %v", at, by, err)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"meshd/internal/mutant"
 )
 
 const segmentSuffix = ".log"
@@ -98,7 +100,7 @@ func (l *Embedded) scan(s *segment, next int64) error {
 }
 
 // scanLast checks every batch of the last segment and ends it behind the last whole one. A batch that does not check
-// although another one begins behind it is damage: a crash tears only the end.
+// although another one begins behind it is damage: a crash tears only the end, since each append is one batch and waits for the disk.
 func (l *Embedded) scanLast(s *segment) error {
 	file, err := os.Open(s.path)
 	if err != nil {
@@ -121,15 +123,52 @@ func (l *Embedded) scanLast(s *segment) error {
 		switch {
 		case err == nil:
 			s.grow(h.length, h.end(), h.time)
+			continue
 		case !errors.Is(err, errBatch):
 			return err
 		case h.length > 0 && s.size+h.length < info.Size() && beginsBatch(file, s.size+h.length, h.end()):
-			return fmt.Errorf("%s is damaged at byte %d, with whole batches behind it: restore it, or move the log away: %w", s.path, s.size, err)
-		default:
-			return nil
+			return damagedBefore(s, err)
 		}
+		whole, failed := l.wholeBehind(file, s.size, info.Size(), s.end)
+		if whole && !mutant.On("damaged length ends the log") {
+			return damagedBefore(s, err)
+		}
+		return failed
 	}
 	return nil
+}
+
+func damagedBefore(s *segment, err error) error {
+	return fmt.Errorf("%s is damaged at byte %d, with whole batches behind it: restore it, or move the log away: %w", s.path, s.size, err)
+}
+
+// wholeBehind looks for a whole batch behind the damaged one at a byte, of which not even the length can be trusted. It begins behind that
+// one's offset. What a crash leaves to look through is one append.
+func (l *Embedded) wholeBehind(file *os.File, at, limit, offset int64) (bool, error) {
+	var batch []byte
+	chunk := make([]byte, markBytes)
+	for at++; limit-at >= batchHeader; at += int64(len(chunk)) - batchHeader + 1 { // headers that begin in one chunk may end in the next
+		chunk = chunk[:min(int64(len(chunk)), limit-at)]
+		if _, err := file.ReadAt(chunk, at); err != nil {
+			return false, err
+		}
+		for i := range len(chunk) - batchHeader + 1 {
+			h, err := parseHead(chunk[i:])
+			if err != nil || h.first <= offset || at+int64(i)+h.length > limit {
+				continue
+			}
+			if _, batch, err = readBatch(file, batch, at+int64(i), limit); err == nil {
+				err = l.codec.parseBatch(batch, 0, func(*Entry) error { return nil })
+			}
+			if err == nil {
+				return true, nil
+			}
+			if !errors.Is(err, errBatch) {
+				return false, err
+			}
+		}
+	}
+	return false, nil
 }
 
 // beginsBatch reports whether a header lies at a byte of a file that fits behind the offset.

@@ -116,6 +116,7 @@ var Around = []struct{ Name, Package, Test string }{
 	{"lag told as damage", "internal/audit", "TestLagIsNoDamage"},
 	{"windows on their way told as damage", "internal/audit", "TestWhatIsOnItsWayIsNoDamage"},
 	{"what was spilled is replaced", "internal/audit", "TestAnySingleChangeIsFound"},
+	{"damaged length ends the log", "replay", "TestDamageInTheLastSegmentIsNoTornEnd"},
 	{"topic not waited for", "replay", "TestATopicThatBrokersDoNotKnowYetIsWaitedFor"},
 	{"windows of what stays", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
 	{"windows with labels that totals lack", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
