@@ -174,7 +174,7 @@ func (b *builder) finish(p *pending) {
 	head := b.c.live.Progress[crdt.StreamLifetime].Cursor
 	ref := uint32(b.c.live.Refs())
 	var f *wire.Frame
-	size := 0
+	size, room := 0, len(b.incs)
 	for _, id := range slices.Sorted(maps.Keys(b.incs)) {
 		v := *b.incs[id]
 		if v.Kind != crdt.KindGauge {
@@ -190,7 +190,7 @@ func (b *builder) finish(p *pending) {
 		}
 		if f == nil {
 			head++
-			f = &wire.Frame{Origin: b.c.own, From: head - 1, To: head, Head: head}
+			f = &wire.Frame{Origin: b.c.own, From: head - 1, To: head, Head: head, Cells: make([]wire.Cell, 0, room)}
 			p.own, size = append(p.own, f), 0
 		}
 		r, ok := b.c.live.Ref(id)
@@ -207,7 +207,7 @@ func (b *builder) finish(p *pending) {
 			size += v.X.Size()
 		}
 		if size >= seqBytes {
-			f = nil
+			f, room = nil, min(room, len(f.Cells)) // of about the same size as this one
 		}
 	}
 	b.reject(p)

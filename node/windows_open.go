@@ -305,14 +305,22 @@ func (c *Core) openFrames(of crdt.Origin, sets []openSet, ref func(reconcile.Ser
 			head = cursor + countedHead
 		}
 		var f *wire.Frame
-		size := 0
+		size, room := 0, 0
+		for i := range sets {
+			if sets[i].counted == counted {
+				room++
+			}
+		}
 		for i := range sets {
 			s := &sets[i]
 			if s.counted != counted {
 				continue
 			}
-			if f == nil || size >= recordBytes {
-				f, size = &wire.Frame{Origin: of, Stream: crdt.StreamWindow, From: cursor, To: cursor, Head: head}, 0
+			if f != nil && size >= recordBytes {
+				f, room = nil, min(room, len(f.Cells)) // of about the same size as this one
+			}
+			if f == nil {
+				f, size = &wire.Frame{Origin: of, Stream: crdt.StreamWindow, From: cursor, To: cursor, Head: head, Cells: make([]wire.Cell, 0, room)}, 0
 				out = append(out, f)
 			}
 			f.Cells = append(f.Cells, wire.Cell{Ref: ref(s.id), Window: s.win, Seq: head, Value: s.v})
