@@ -69,21 +69,21 @@ slow: ## race detector, scenarios with real processes, 600 large seeds, mutants,
 	tools/fuzz.sh 8s || status=1; exit $$status
 
 slow-tests: kafka
-	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=25m $(OTHERS) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
+	$(call TESTRUN,slow) $(RACE) -tags=slow -timeout=45m $(OTHERS) && status=0 || status=$$?; $(COUNT) ../build/slow.json; exit $$status
 
 slow-ahead:
 	$(AHEAD)
 
 # Of lower priority than tests of programs that wait for each other beside it.
 slow-seeds:
-	$(call TESTRUN,slow-seeds) -exec='nice -n 5' -tags=slow -timeout=60m $(SEEDED) && status=0 || status=$$?; $(COUNT) ../build/slow-seeds.json; exit $$status
+	$(call TESTRUN,slow-seeds) -exec='nice -n 2' -tags=slow -timeout=90m $(SEEDED) && status=0 || status=$$?; $(COUNT) ../build/slow-seeds.json; exit $$status
 
 short: ## N=200000 short schedules; FROM is the first seed. With `-tags mutants -run Mutants` its mutants, see docs/testing.md
 	go test -timeout=3h ./simulations/short -run Schedules -v -schedules $(N) -from $(FROM)
 
 slow-mutants: ## every planted fault must be noticed once; shows by what
 	mkdir -p build && rm -f build/mutants-*.md
-	export MESHD_MUTANT_TABLES=$(CURDIR)/build; $(call TESTRUN,mutants) -tags=mutants -count=1 -timeout=15m -run='Mutants|TestShrink' \
+	export MESHD_MUTANT_TABLES=$(CURDIR)/build; $(call TESTRUN,mutants) -tags=mutants -count=1 -timeout=30m -run='Mutants|TestShrink' \
 		./simulations ./simulations/short ./internal/mutant && status=0 || status=$$?; \
 		cat build/mutants-*.md; $(COUNT) ../build/mutants.json; exit $$status
 

@@ -56,7 +56,7 @@ func (s *Server) protect(need Role, next http.Handler) http.Handler {
 				w.Header().Add("WWW-Authenticate", `Bearer realm="meshd"`)
 				w.Header().Add("WWW-Authenticate", `Basic realm="meshd"`)
 				writeError(w, http.StatusUnauthorized, errors.New(
-					`token is missing or wrong: send "Authorization: Bearer TOKEN" with a token of the file given by --http-token-file`))
+					`token is missing or wrong: send "Authorization: Bearer TOKEN" with a token of the file given by --http-token-file; commands send that in --token-file FILE`))
 				return
 			case roles&need != need:
 				s.refused.WithLabelValues("role").Inc()

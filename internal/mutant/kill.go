@@ -91,7 +91,7 @@ func (b *Bench) build(ctx context.Context, pkg string) error {
 }
 
 func (b *Bench) run(ctx context.Context, t Test, name string) (string, error) {
-	cmd := exec.CommandContext(ctx, b.program(t.Package), "-test.run=^"+t.Name+"$", "-test.v", "-test.timeout=2m")
+	cmd := exec.CommandContext(ctx, b.program(t.Package), "-test.run=^"+t.Name+"$", "-test.v", "-test.timeout=4m")
 	cmd.Env = append(os.Environ(), Variable+"="+name)
 	cmd.Dir = filepath.Join(b.Root, t.Package)
 	out, err := cmd.CombinedOutput()
