@@ -224,6 +224,9 @@ func checkKind(c *Cell) error {
 // Crowded reports whether there is little room in memory before a fold begins by itself.
 func (s *Store) Crowded() bool { return s.OverlaySize() > s.cfg.OverlayBytes/4*3 }
 
+// Full reports whether the next cells may have to wait in Apply for a fold: a quarter of the bound is left for those that are on their way.
+func (s *Store) Full() bool { return s.OverlaySize() > s.cfg.OverlayBytes*(4*hardOverlay-1)/4 }
+
 // Folded returns the tag up to which every applied cell is in chunks.
 func (s *Store) Folded() uint64 {
 	s.mu.RLock()

@@ -197,6 +197,9 @@ func (n *Node) load(o crdt.Origin) Event {
 // made durable is answered.
 func (n *Node) loop(ctx context.Context) {
 	out := Output{Room: n.cfg.Transport.Room}
+	if n.cfg.History != nil {
+		out.Full = n.cfg.History.Full
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var pendingLoads []func() Event

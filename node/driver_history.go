@@ -15,6 +15,9 @@ type History interface {
 	// Apply takes what a frame that is on disk says. Tags ascend; values are absolute, so repeats are harmless. It is called
 	// on the core's goroutine. What it keeps of cells nobody modifies.
 	Apply(tag uint64, owner crdt.Origin, cells []PublishedCell) error
+	// Full reports whether Apply would have to write much before it returns: nothing is counted meanwhile. It is asked before
+	// windows are published, which then wait where they are.
+	Full() bool
 	// Folded returns up to which tag everything that was applied survives the end of the process.
 	Folded() uint64
 	// Cells returns what an origin itself published of each window, Sums the sum over all node origins, in the order of

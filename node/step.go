@@ -98,6 +98,8 @@ type Output struct {
 
 	// Room says what the transport takes for a session and class. The caller sets it once; nil: all there is.
 	Room func(peer uint64, bulk bool) Room
+	// Full reports whether the history takes no more windows before it has written some. The caller sets it once; nil: it always does.
+	Full func() bool
 }
 
 // Idle reports whether nothing is wanted but to be woken.
@@ -108,7 +110,7 @@ func (o *Output) Idle() bool {
 
 func (o *Output) reset() {
 	*o = Output{
-		Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0], Room: o.Room,
+		Sends: o.Sends[:0], Replies: o.Replies[:0], Loads: o.Loads[:0], Close: o.Close[:0], Room: o.Room, Full: o.Full,
 		WindowReads: o.WindowReads[:0], FrameReads: o.FrameReads[:0], OldFrames: o.OldFrames[:0], Published: o.Published[:0],
 	}
 }

@@ -144,10 +144,11 @@ func (c *Core) startWindows() bool {
 		c.dropLeft()
 		return true
 	}
-	if c.hub != nil && c.startTotals() || c.startTrim() {
+	full := c.historyFull()
+	if c.hub != nil && !full && c.startTotals() || c.startTrim() {
 		return true
 	}
-	if c.now < w.nextPass {
+	if full || c.now < w.nextPass {
 		return false
 	}
 	c.forgetRead()
@@ -199,6 +200,12 @@ func (c *Core) startWindows() bool {
 		}
 	})
 	return true
+}
+
+// historyFull reports whether windows have to wait until the history has written others: one that is over stays open, and at the limit of
+// those a new one is lost and counted. Counting does not wait.
+func (c *Core) historyFull() bool {
+	return c.out.Full != nil && c.out.Full() && !mutant.On("windows to a full history")
 }
 
 // nextPublication returns when to look for windows that are over again: on a line that is used seldom just before each use, so

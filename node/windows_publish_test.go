@@ -74,3 +74,41 @@ func TestManyWindowsArePublishedInPartsAndNobodyWaitsForAll(t *testing.T) {
 		t.Errorf("%d series in %d parts are published, want %d in %d", len(published), parts, series, want)
 	}
 }
+
+// TestWindowsWaitForAFullHistory: while it writes, what is over stays open and counting goes on; then all of it is published.
+func TestWindowsWaitForAFullHistory(t *testing.T) {
+	c, err := NewCore(CoreConfig{Region: "east", Node: "hub", Role: RoleHub, Inc: crdt.Incarnation{1}, Window: crdt.FineMillis, AntiEntropy: 1 << 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, full, published, answers := int64(crdt.HourMillis), true, 0, 0
+	step := func(in Event) {
+		for in != nil {
+			out := Output{Full: func() bool { return full }}
+			c.Step(Time{Mono: now, Wall: now}, in, &out)
+			answers += len(out.Replies)
+			for _, p := range out.Published {
+				published += len(p.Cells)
+			}
+			if in = nil; out.Persist != nil {
+				in = Persisted{Token: out.Persist.Token}
+			}
+		}
+	}
+	for i := range 3 {
+		item := Item{Series: &crdt.Series{Name: "m", Kind: crdt.KindCounter}, Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}}
+		step(Submit{ID: uint64(i), Batch: &Batch{Items: []Item{item}}})
+		if now += 2*crdt.FineMillis + 2*graceMs; answers != i+1 {
+			t.Fatalf("%d batches are answered of %d", answers, i+1)
+		}
+	}
+	step(Tick{})
+	if published != 0 {
+		t.Errorf("%d windows are published to a history that is full", published)
+	}
+	full = false
+	step(Tick{})
+	if published < 3 {
+		t.Errorf("%d windows are published once there is room, want 3", published)
+	}
+}

@@ -277,7 +277,7 @@ func (c *Core) storeWindows(p *pending, q *queuedFrame) {
 		p.win.add(s, q.frame, q.raw)
 		p.win.cursors[s] = at
 		return
-	case q.frame.From > at && !mutant.On("publication over a gap"), c.win.totals.full():
+	case q.frame.From > at && !mutant.On("publication over a gap"), c.win.totals.full(), c.historyFull():
 		c.Counts.FramesDropped++
 		return
 	}

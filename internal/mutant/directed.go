@@ -88,5 +88,6 @@ var Directed = map[string]Test{
 	"published windows recovered as open":       {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 	"totals of windows forgotten at a crash":    {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 	"publications first":                        {"node", "TestManyWindowsArePublishedInPartsAndNobodyWaitsForAll"},
+	"windows to a full history":                 {"node", "TestWindowsWaitForAFullHistory"},
 	"minute before what is in it":               {"simulations", "TestWindowsOfEveryHubAreTheTruth"},
 }

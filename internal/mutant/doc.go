@@ -88,6 +88,7 @@ var Names = []string{
 	"published windows recovered as open",
 	"totals of windows forgotten at a crash",
 	"publications first",
+	"windows to a full history",
 	"minute before what is in it",
 	"all versions answered at once",
 	"versions are not joined",
