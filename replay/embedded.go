@@ -30,6 +30,10 @@ type EmbeddedConfig struct {
 	// FreeSpace measures the disk under a directory; required with ReserveBytes.
 	FreeSpace func(dir string) (free, total uint64, err error)
 
+	// Damaged is told what is damaged in the segment that is appended to; nil = nobody is. What was appended before stays as it is, but for
+	// an end that makes no batch, which is cut off.
+	Damaged func(error)
+
 	// ReadOnly opens a log beside the process that writes it: it takes no lock, cuts nothing off and cannot append.
 	ReadOnly bool
 	// Now is the clock that stamps batches. nil = time.Now.
@@ -97,6 +101,7 @@ func (l *Embedded) open() (err error) {
 		return l.roll(0)
 	}
 	last := l.segments[len(l.segments)-1]
+	last.tail = tail{} // it is cut off
 	if l.file, err = os.OpenFile(last.path, os.O_WRONLY, 0o600); err != nil {
 		return err
 	}

@@ -42,8 +42,8 @@ type Entry struct {
 	Time      int64 // when it was appended, milliseconds since the Unix epoch
 }
 
-// Position is where to go on reading: per partition the offset of the next record. A nil Position is the oldest record.
-// It stays valid while the log exists; what was trimmed in between is missing.
+// Position is where to go on reading: per partition the offset of the next record. A nil Position, and an offset of 0, is the oldest
+// record. It stays valid while the log exists; who reads from it when records behind it were trimmed is told so (ErrTrimmed).
 type Position []int64
 
 // offset returns the offset for a partition, 0 for one that is not named: a log may have grown one.
@@ -75,7 +75,7 @@ type Log interface {
 
 	// Read calls f for the records from a position to what was the end when Read was called, and returns the position
 	// after the last record for which f returned nil. Records of one key come in the order of their Append. An error
-	// of f ends the reading and is returned as it is. A *DamageError says where reading can go on.
+	// of f ends the reading and is returned as it is. A *DamageError says what cannot be read, and where reading can go on.
 	Read(ctx context.Context, from Position, f func(*Entry) error) (Position, error)
 
 	// Bounds returns the position of the oldest record and the one after the newest.
@@ -102,21 +102,8 @@ var (
 	ErrLocked  = errors.New("log is in use by another process: stop it, or choose another directory")
 	ErrEvents  = errors.New("this is a log of raw events, of --archive-events: name the one of --archive")
 	ErrBroken  = errors.New("a write failed and what is on disk is unknown: start again")
+	ErrTrimmed = errors.New("the log keeps them no longer: what a later snapshot does not hold, windows, is missing")
 )
-
-// DamageError reports bytes that do not check.
-type DamageError struct {
-	Where string   // file and byte
-	Next  Position // the first position behind the damage
-	Lost  int64    // records between, at most
-	Err   error
-}
-
-func (e *DamageError) Error() string {
-	return fmt.Sprintf("damaged at %s, up to %d records lost: restore that file, or go on behind it: %v", e.Where, e.Lost, e.Err)
-}
-
-func (e *DamageError) Unwrap() error { return e.Err }
 
 // checkRecords refuses what no engine takes.
 func checkRecords(records []Record) error {

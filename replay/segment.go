@@ -26,6 +26,7 @@ type segment struct {
 	size   int64 // bytes of whole batches
 	newest int64 // when its last batch was appended, milliseconds since the Unix epoch
 	marks  []mark
+	tail   tail // of the last segment
 }
 
 // mark is where a batch begins.
@@ -90,6 +91,9 @@ func (l *Embedded) scan(s *segment, next int64) error {
 	}
 	// A damaged header hides the ones behind it; whoever reads there gets the error.
 	if err := eachHead(s.path, 0, info.Size(), func(at int64, h *batchHead) bool {
+		if h.first != s.end {
+			return false
+		}
 		s.grow(h.length, h.end(), h.time)
 		return true
 	}); err != nil && !errors.Is(err, errBatch) {
@@ -99,8 +103,8 @@ func (l *Embedded) scan(s *segment, next int64) error {
 	return nil
 }
 
-// scanLast checks every batch of the last segment and ends it behind the last whole one. A batch that does not check
-// although another one begins behind it is damage: a crash tears only the end, since each append is one batch and waits for the disk.
+// scanLast checks every batch of the last segment and ends it behind the last whole one. What does not check although whole batches lie
+// behind it is damage, and so is an end that no crash leaves: whoever reads there gets the error, and whoever appends is told now.
 func (l *Embedded) scanLast(s *segment) error {
 	file, err := os.Open(s.path)
 	if err != nil {
@@ -115,70 +119,40 @@ func (l *Embedded) scanLast(s *segment) error {
 	for s.size < info.Size() {
 		var h batchHead
 		if h, buf, err = readBatch(file, buf, s.size, info.Size()); err == nil {
-			err = l.codec.parseBatch(buf, 0, func(*Entry) error { return nil })
+			err = l.codec.parseBatch(buf, h.end(), nil)
 		}
 		if err == nil && h.first != s.end {
 			err = fmt.Errorf("%w: it begins at offset %d, not %d", errBatch, h.first, s.end)
 		}
-		switch {
-		case err == nil:
+		if err == nil {
 			s.grow(h.length, h.end(), h.time)
 			continue
-		case !errors.Is(err, errBatch):
+		}
+		if !errors.Is(err, errBatch) {
 			return err
-		case h.length > 0 && s.size+h.length < info.Size() && beginsBatch(file, s.size+h.length, h.end()):
-			return damagedBefore(s, err)
 		}
-		whole, failed := l.wholeBehind(file, s.size, info.Size(), s.end)
-		if whole && !mutant.On("damaged length ends the log") {
-			return damagedBefore(s, err)
+		to, offset, found, failed := l.behind(file, s.size, s.end, info.Size(), -1)
+		if failed != nil {
+			return failed
 		}
-		return failed
+		if !found || mutant.On("damaged length ends the log") {
+			s.tail, failed = tailOf(file, s.size, info.Size(), s.end, err)
+			l.tell(s.damage())
+			return failed
+		}
+		l.tell(&DamageError{
+			Where: fmt.Sprintf("%s, byte %d", s.path, s.size), Bytes: to - s.size, From: Position{s.end}, Next: Position{offset}, Lost: offset - s.end, Err: err,
+		})
+		s.size, s.end = to, offset
 	}
 	return nil
 }
 
-func damagedBefore(s *segment, err error) error {
-	return fmt.Errorf("%s is damaged at byte %d, with whole batches behind it: restore it, or move the log away: %w", s.path, s.size, err)
-}
-
-// wholeBehind looks for a whole batch behind the damaged one at a byte, of which not even the length can be trusted. It begins behind that
-// one's offset. What a crash leaves to look through is one append.
-func (l *Embedded) wholeBehind(file *os.File, at, limit, offset int64) (bool, error) {
-	var batch []byte
-	chunk := make([]byte, markBytes)
-	for at++; limit-at >= batchHeader; at += int64(len(chunk)) - batchHeader + 1 { // headers that begin in one chunk may end in the next
-		chunk = chunk[:min(int64(len(chunk)), limit-at)]
-		if _, err := file.ReadAt(chunk, at); err != nil {
-			return false, err
-		}
-		for i := range len(chunk) - batchHeader + 1 {
-			h, err := parseHead(chunk[i:])
-			if err != nil || h.first <= offset || at+int64(i)+h.length > limit {
-				continue
-			}
-			if _, batch, err = readBatch(file, batch, at+int64(i), limit); err == nil {
-				err = l.codec.parseBatch(batch, 0, func(*Entry) error { return nil })
-			}
-			if err == nil {
-				return true, nil
-			}
-			if !errors.Is(err, errBatch) {
-				return false, err
-			}
-		}
+// tell says what is damaged where this process appends.
+func (l *Embedded) tell(damage error) {
+	if damage != nil && l.cfg.Damaged != nil && !l.cfg.ReadOnly {
+		l.cfg.Damaged(damage)
 	}
-	return false, nil
-}
-
-// beginsBatch reports whether a header lies at a byte of a file that fits behind the offset.
-func beginsBatch(file *os.File, at, offset int64) bool {
-	head := make([]byte, batchHeader)
-	if _, err := file.ReadAt(head, at); err != nil {
-		return false
-	}
-	h, err := parseHead(head)
-	return err == nil && h.first == offset
 }
 
 // readBatch reads the batch at a byte of a file whose whole batches end at limit.
