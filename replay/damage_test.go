@@ -50,7 +50,9 @@ func readOn(t testing.TB, l replay.Log, from replay.Position) (got []int, damage
 }
 
 // without returns pairs without those of one batch.
-func without(n, batch int) []int { return slices.DeleteFunc(pairs(n), func(i int) bool { return i == batch }) }
+func without(n, batch int) []int {
+	return slices.DeleteFunc(pairs(n), func(i int) bool { return i == batch })
+}
 
 // TestDamageCostsOneBatch turns bits all over every segment, the last one too: what is lost is one batch, which is said; all the others are
 // read, and who appends goes on where the log ended.

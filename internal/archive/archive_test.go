@@ -48,7 +48,7 @@ func openHub(t testing.TB, dir string) *hub {
 	}
 	h.node, h.stop = nodetest.Start(t, node.Config{
 		Core: node.CoreConfig{
-			Region: "eu", Node: "h", Role: node.RoleHub, Inc: node.NewIncarnation(), Nonce: node.NewIncarnation(), ArchiveBytes: 64 << 20, LogBytes: 20_000,
+			Region: "eu", Node: "h", Role: node.RoleHub, Inc: node.NewIncarnation(), Nonce: node.NewIncarnation(), ArchiveBytes: 64 << 20, LogBytes: 4_000,
 		},
 		Store: bridge.Disk{Store: h.store}, History: bridge.History{Store: h.past}, Logger: slog.New(slog.DiscardHandler),
 	})

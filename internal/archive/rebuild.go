@@ -55,17 +55,21 @@ type Rebuild struct {
 
 	Metrics func(name string) bool // only of these; nil = all. What comes then moves no cursor, see node.ReplayFilter
 
+	// Damaged is told of each place where the log cannot be read, once, and may end the replay with an error; nil = damage ends it.
+	Damaged func(*replay.DamageError) error
+
 	Keep  func(Resume) error // is told from where to go on after a crash; nil = nobody is
 	Moved func(Moved)        // is told now and then how far it came; nil = nobody is
 
-	covered map[[8]byte]uint32 // by writer, the generation of its last whole snapshot
-	filter  *node.ReplayFilter // nil: all is wanted
-	msgs    []node.Decoded
-	bytes   int   // of them
-	unkept  int   // bytes since the position was kept
-	step    int   // in tests, instead of rebuildBytes and settleBytes
-	done    int64 // records that were joined before a crash
-	now     Moved
+	snaps  *snapshots
+	told   map[string]bool    // places of damage
+	filter *node.ReplayFilter // nil: all is wanted
+	msgs   []node.Decoded
+	bytes  int   // of them
+	unkept int   // bytes since the position was kept
+	step   int   // in tests, instead of rebuildBytes and settleBytes
+	done   int64 // records that were joined before a crash
+	now    Moved
 }
 
 // Run replays until all of the log is joined, and returns how far it came.
@@ -90,12 +94,12 @@ func (r *Rebuild) Run(ctx context.Context) (Moved, error) {
 
 // survey counts the records and finds the snapshots that are whole.
 func (r *Rebuild) survey(ctx context.Context) error {
-	r.covered = map[[8]byte]uint32{}
+	r.snaps, r.told = newSnapshots(), map[string]bool{}
 	if r.Metrics != nil {
 		r.filter = node.NewReplayFilter(r.Metrics)
 	}
 	events := int64(0)
-	_, err := r.Log.Read(ctx, r.Since, func(e *replay.Entry) error {
+	err := r.read(ctx, r.Since, func(e *replay.Entry) error {
 		r.now.Of++
 		if e.Kind == replay.KindEvents {
 			events++
@@ -103,9 +107,7 @@ func (r *Rebuild) survey(ctx context.Context) error {
 		if p := r.Resume.Position; e.Partition < len(p) && e.Offset < p[e.Partition] {
 			r.done++
 		}
-		if w, ok := parseKey(e.Key); ok && e.Kind == replay.KindSnapshotEnd {
-			r.covered[w.ID] = max(r.covered[w.ID], w.Generation)
-		}
+		r.snaps.add(e)
 		if r.filter == nil || e.Kind != replay.KindFrame && e.Kind != replay.KindSnapshotPart {
 			return nil
 		}
@@ -118,6 +120,24 @@ func (r *Rebuild) survey(ctx context.Context) error {
 	if err == nil && events > 0 && events == r.now.Of {
 		return replay.ErrEvents
 	}
+	r.snaps.judge()
+	return err
+}
+
+// read calls f for all of the log from a position on that can be read.
+func (r *Rebuild) read(ctx context.Context, from replay.Position, f func(*replay.Entry) error) error {
+	var damaged func(*replay.DamageError) error
+	if r.Damaged != nil {
+		damaged = func(d *replay.DamageError) error {
+			place := fmt.Sprint(d.Where, d.Next)
+			if r.told[place] {
+				return nil
+			}
+			r.told[place] = true
+			return r.Damaged(d)
+		}
+	}
+	_, err := replay.ReadOn(ctx, r.Log, from, f, damaged)
 	return err
 }
 
@@ -134,7 +154,7 @@ func (r *Rebuild) round(ctx context.Context) error {
 	r.Resume.Position = make(replay.Position, max(len(first), len(at)))
 	copy(r.Resume.Position, first)
 	copy(r.Resume.Position, at)
-	if _, err = r.Log.Read(ctx, at, func(e *replay.Entry) error { return r.take(ctx, e) }); err != nil {
+	if err := r.read(ctx, at, func(e *replay.Entry) error { return r.take(ctx, e) }); err != nil {
 		return err
 	}
 	if err := r.flush(ctx); err != nil {
@@ -179,14 +199,16 @@ func (r *Rebuild) take(ctx context.Context, e *replay.Entry) error {
 
 // wantedOf returns what of a record goes to the hub.
 func (r *Rebuild) wantedOf(e *replay.Entry) ([]node.Decoded, error) {
-	if !r.wanted(e) {
+	w, ok := parseKey(e.Key)
+	if !ok || !r.wanted(w, e.Kind) {
 		return nil, nil
 	}
 	d, err := decode(e)
 	switch {
 	case err != nil:
 		return nil, err
-	case d.Frame != nil && r.Region != "" && d.Frame.Origin.Region != r.Region:
+	case d.Frame != nil && r.Region != "" && d.Frame.Origin.Region != r.Region,
+		e.Kind == replay.KindSnapshotPart && !r.snaps.vouches(w, &d):
 		return nil, nil
 	case r.filter == nil:
 		return []node.Decoded{d}, nil
@@ -205,15 +227,14 @@ func decode(e *replay.Entry) (node.Decoded, error) {
 }
 
 // wanted reports whether a record has what no whole snapshot has.
-func (r *Rebuild) wanted(e *replay.Entry) bool {
-	w, ok := parseKey(e.Key)
-	switch {
-	case !ok || e.Kind == replay.KindSnapshotEnd:
-		return false
-	case e.Kind == replay.KindFrame, e.Kind == replay.KindSnapshotPart:
-		return w.Generation >= r.covered[w.ID]
+func (r *Rebuild) wanted(w writer, k replay.Kind) bool {
+	switch k {
+	case replay.KindFrame, replay.KindSnapshotPart:
+		return !r.snaps.contains(w)
+	case replay.KindPublication:
+		return true
 	}
-	return e.Kind == replay.KindPublication
+	return false
 }
 
 // flush gives the hub what was collected.

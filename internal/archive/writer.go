@@ -208,8 +208,10 @@ func (w *Writer) snapshot(ctx context.Context) error {
 		return err
 	}
 	var lsn uint64
+	var all tally
 	err = w.cfg.Disk.View(func(r node.Reader) (err error) {
 		lsn, err = node.ReadSnapshot(r, w.cfg.Region, func(rec node.ArchiveRecord) error {
+			all.add(rec.Message)
 			w.append(replay.KindSnapshotPart, rec)
 			if w.bytes >= batchBytes {
 				return w.flush(ctx)
@@ -219,7 +221,7 @@ func (w *Writer) snapshot(ctx context.Context) error {
 		return err
 	})
 	if err == nil {
-		w.append(replay.KindSnapshotEnd, node.ArchiveRecord{})
+		w.append(replay.KindSnapshotEnd, node.ArchiveRecord{Message: all.appendBinary(nil)})
 		err = w.flush(ctx)
 	}
 	if err != nil {
