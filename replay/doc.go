@@ -22,5 +22,6 @@
 //	rest          per record: kind (1 byte), length of the key (uvarint), key, length of the value (uvarint), value
 //
 // A batch is written with one write and synced before Append returns. A crash can leave a torn batch at the end of
-// the last segment only: opening cuts it off. Anything else that does not check is damage, and is said to be.
+// the last segment only: opening cuts it off. Anything else that does not check is damage, and is said to be: a reader is told, and
+goes on with the next whole batch.
 package replay

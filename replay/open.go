@@ -29,6 +29,7 @@ type Options struct {
 	Mesh      string
 	ReadOnly  bool                                             // open a log beside the process that writes it
 	FreeSpace func(dir string) (free, total uint64, err error) // measures the disk of an embedded log; nil = no reserve
+	Warn      func(error)                                      // is told what is wrong and no reason to refuse the log; nil = nobody is
 }
 
 // Location says where a log is, as people write it: see ParseLocation.
@@ -154,7 +155,7 @@ func parseKeep(v string) (time.Duration, error) {
 func (l *Location) Open(ctx context.Context, o Options) (Log, error) {
 	if l.embedded != nil {
 		cfg := *l.embedded
-		cfg.Mesh, cfg.ReadOnly = o.Mesh, o.ReadOnly
+		cfg.Mesh, cfg.ReadOnly, cfg.Damaged = o.Mesh, o.ReadOnly, o.Warn
 		if o.FreeSpace != nil {
 			cfg.ReserveBytes, cfg.FreeSpace = embeddedReserve, o.FreeSpace
 		}

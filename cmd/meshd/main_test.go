@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"hold": hold, "free": free, "ready": ready, "count": count, "post": post, "totals": totals, "ago": ago, "answers": answers, "archived": archived, "flip": flip, "target": target,
+			"hold": hold, "free": free, "ready": ready, "count": count, "post": post, "totals": totals, "ago": ago, "answers": answers, "archived": archived, "flip": flip, "turn": turn, "code": code, "target": target,
 		},
 	})
 }

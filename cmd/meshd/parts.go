@@ -149,7 +149,7 @@ func (p *parts) openMesh(cfg *config.Config, s *sockets, identity *pki.Identity,
 
 // openArchive makes what copies the disk into the durable log. That itself is opened when it can be had: it may be away.
 func (p *parts) openArchive(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) (*archive.Writer, error) {
-	open, err := opener(cfg, cfg.Archive)
+	open, err := opener(cfg, cfg.Archive, log)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (p *parts) openArchive(cfg *config.Config, log *slog.Logger, registry prome
 
 // openEvents makes what copies raw events into their log.
 func (p *parts) openEvents(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) (*archive.EventWriter, error) {
-	open, err := opener(cfg, cfg.ArchiveEvents)
+	open, err := opener(cfg, cfg.ArchiveEvents, log)
 	if err != nil {
 		return nil, err
 	}
@@ -171,13 +171,15 @@ func (p *parts) openEvents(cfg *config.Config, log *slog.Logger, registry promet
 }
 
 // opener returns what opens a log to append to.
-func opener(cfg *config.Config, location string) (func(context.Context) (replay.Log, error), error) {
+func opener(cfg *config.Config, location string, log *slog.Logger) (func(context.Context) (replay.Log, error), error) {
 	at, err := replay.ParseLocation(location)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) (replay.Log, error) {
-		return at.Open(ctx, replay.Options{Mesh: cfg.Mesh, FreeSpace: buffer.FreeSpace})
+		return at.Open(ctx, replay.Options{Mesh: cfg.Mesh, FreeSpace: buffer.FreeSpace, Warn: func(err error) {
+			log.Warn("the durable log is not as it should be, and is used all the same", "log", location, "err", err)
+		}})
 	}, nil
 }
 

@@ -27,7 +27,8 @@ const replayUsage = `replay --from LOG --data DIR [flags]
 
 Joins what a durable log holds into the data directory of a hub that is stopped, or with --to into a hub that runs, at its
 pace: an empty one is rebuilt, one that lacks something gets it, and what it has already changes nothing. Edges need none: their hubs
-hold what they counted. A replay that was ended goes on where it was when it is called again.`
+hold what they counted. A replay that was ended goes on where it was when it is called again. Where the log is damaged it goes on behind
+that, says what is missing, and ends with exit code 3.`
 
 // replayCall is a call of `meshd replay`.
 type replayCall struct {
@@ -35,6 +36,7 @@ type replayCall struct {
 	to, token         string // a hub that runs; "": one that is stopped
 	progress          string // the file that says how far it came
 	metric            string // only metrics that this pattern matches; "": all
+	strict            bool   // damage ends it
 	wants             func(string) bool
 	cfg               *config.Config
 	at                *replay.Location
@@ -119,6 +121,7 @@ func newReplayCall(args []string, out io.Writer) (*replayCall, error) {
 	fs.StringVar(&c.since, "since", "", "`time` such as 2026-03-14T15:00:00Z: only what was appended from then on")
 	fs.StringVar(&c.only, "only-region", "", "only what was counted in this `region`")
 	fs.StringVar(&c.metric, "only-metric", "", "only metrics that this `pattern` matches, such as 'shop.*'; windows of others may come with theirs")
+	fs.BoolVar(&c.strict, "stop-at-damage", false, "end where the log is damaged, instead of going on behind it")
 	pass := newPassed(fs, "config", "data", "node", "region", "mesh", "memory", "window", "retention", "log-level")
 	if err := parse(fs, replayUsage, args, out); err != nil {
 		return nil, err
@@ -191,6 +194,10 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, into *replayInto, 
 	}
 	show := newReplayProgress(os.Stderr, tty.Is(os.Stderr))
 	r.Moved = show.moved
+	missing := &replayMissing{out: os.Stderr}
+	if !c.strict {
+		r.Damaged = missing.add
+	}
 	end, err := r.Run(ctx)
 	show.end()
 	if err != nil {
@@ -207,10 +214,10 @@ func (c *replayCall) run(ctx context.Context, log replay.Log, into *replayInto, 
 	if err := renderTotals(out, before, after, !into.running); err != nil {
 		return err
 	}
-	if err := os.Remove(c.progress); !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(c.progress); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return nil
+	return missing.err()
 }
 
 // resume reads how far an earlier call for the same came.

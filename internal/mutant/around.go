@@ -125,6 +125,10 @@ var Around = []struct{ Name, Package, Test string }{
 	{"answers kept under other rules", "simulations/bubble", "TestTimeFollowsRollupRulesAsLifetimesDo"},
 	{"curves of a sum one by one", "query", "TestCurvesOfOneSumAreAddedWindowByWindow"},
 	{"curves stand on totals of other rules", "query", "TestRulesThatChangeWhileAQuestionIsRead"},
+	{"snapshots whole by their end", "internal/archive", "TestASnapshotThatIsNotWholeReplacesNothing"},
+	{"parts of a snapshot vouch for others", "internal/archive", "TestASnapshotThatIsNotWholeReplacesNothing"},
+	{"damage ends its segment", "replay", "TestDamageCostsOneBatch"},
+	{"trimmed in silence", "replay", "TestWhoReadsWhatIsTrimmedIsTold"},
 	{"one round of a log", "internal/archive", "TestAnyOrderOfALogGivesTheSameState"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
