@@ -95,12 +95,11 @@ func TestDamageCostsOneBatch(t *testing.T) {
 
 // TestWhoAppendsGoesOnBehindDamage: bits turn in the last segment, and the process that appends is told and takes what comes.
 func TestWhoAppendsGoesOnBehindDamage(t *testing.T) {
+	root, n := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		const batches = 6
-		dir, err := os.MkdirTemp(t.TempDir(), "log")
-		if err != nil {
-			rt.Fatal(err)
-		}
+		n++
+		dir := filepath.Join(root, fmt.Sprint(n))
 		var told []error
 		cfg := replay.EmbeddedConfig{Dir: dir, Mesh: "m", Damaged: func(err error) { told = append(told, err) }}
 		l := open(t, cfg)

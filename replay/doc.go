@@ -23,5 +23,5 @@
 //
 // A batch is written with one write and synced before Append returns. A crash can leave a torn batch at the end of
 // the last segment only: opening cuts it off. Anything else that does not check is damage, and is said to be: a reader is told, and
-goes on with the next whole batch.
+// goes on with the next whole batch.
 package replay

@@ -34,6 +34,7 @@ func lastSnapshot(t *testing.T, records []replay.Record) (begin, end int) {
 // TestASnapshotThatIsNotWholeReplacesNothing: the process that wrote the newest one crashed in the middle, or parts of it are gone though its
 // end is there. Then the one before is used, with all that came after it, and the state is the same.
 func TestASnapshotThatIsNotWholeReplacesNothing(t *testing.T) {
+	t.Parallel()
 	w := writeLog(t, 23)
 	all := slices.Concat(w.segments...)
 	begin, end := lastSnapshot(t, all)
@@ -89,6 +90,7 @@ func TestASnapshotThatIsNotWholeReplacesNothing(t *testing.T) {
 // TestAReplayGoesOnBehindDamage turns bits in the log, in its snapshots and frames and publications. What is replayed then is less or all, the
 // hub says of none of it that it has what it lacks, and all that is missing was told.
 func TestAReplayGoesOnBehindDamage(t *testing.T) {
+	t.Parallel()
 	w := writeLog(t, 25)
 	names, err := filepath.Glob(filepath.Join(w.dir, "*.log"))
 	if err != nil {

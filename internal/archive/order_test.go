@@ -194,6 +194,7 @@ func (w *written) compared(t *testing.T, dir string) *audit.Report {
 // TestAnyOrderOfALogGivesTheSameState writes the records of a log in other orders, more than once and with overlaps, replays each twice into
 // a new directory, and finds there what the hub holds that wrote the log, byte by byte.
 func TestAnyOrderOfALogGivesTheSameState(t *testing.T) {
+	t.Parallel()
 	w := writeLog(t, 21)
 	inOrder := slices.Concat(w.segments...)
 	backwards := slices.Clone(w.segments)

@@ -228,13 +228,10 @@ func decode(e *replay.Entry) (node.Decoded, error) {
 
 // wanted reports whether a record has what no whole snapshot has.
 func (r *Rebuild) wanted(w writer, k replay.Kind) bool {
-	switch k {
-	case replay.KindFrame, replay.KindSnapshotPart:
+	if k == replay.KindFrame || k == replay.KindSnapshotPart {
 		return !r.snaps.contains(w)
-	case replay.KindPublication:
-		return true
 	}
-	return false
+	return k == replay.KindPublication
 }
 
 // flush gives the hub what was collected.
