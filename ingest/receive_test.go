@@ -13,6 +13,7 @@ func TestPacketsAreReadWithTheirSenders(t *testing.T) {
 		{"127.0.0.1:0", "127.0.0.1"}, {"[::1]:0", "::1"}, {"[::]:0", "127.0.0.1"}, {"[::]:0", "::1"},
 	} {
 		t.Run(c.listen+" from "+c.from, func(t *testing.T) {
+			listenPackets(t, net.JoinHostPort(c.from, "0")) // skips what this machine does not have
 			conn := listenPackets(t, c.listen)
 			to := netip.AddrPortFrom(netip.MustParseAddr(c.from), conn.LocalAddr().(*net.UDPAddr).AddrPort().Port())
 			r, err := newReceiver(conn, true)
