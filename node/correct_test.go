@@ -407,3 +407,56 @@ func TestALogRemembersCorrections(t *testing.T) {
 		t.Errorf("%d decisions kept, %+v come back", len(kept), l)
 	}
 }
+
+// TestCorrectionsFollowRollupRules: what other regions get as sums without a label is corrected as a sum, also after rules change.
+func TestCorrectionsFollowRollupRules(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		w := newWorld(t, 28)
+		mesh(w)
+		w.run(3000)
+		rules := func() { w.configure("east-edge0", `{"rollup":[{"match":"*","drop":["till"]}]}`) }
+		if first {
+			rules()
+		}
+		for _, p := range w.sorted() {
+			w.hit(p.name, "wrong", 10)
+		}
+		w.run(5000)
+		b := &Batch{Corrects: true}
+		for _, name := range []string{"east-edge0", "east-edge1"} {
+			for _, side := range []crdt.Side{{ID: correctionA, Minus: true, Node: name}, {ID: correctionA, Node: name}} {
+				s := &crdt.Series{Name: "right", Kind: crdt.KindCounter, Labels: []crdt.Label{{Name: "till", Value: name}}}
+				if side.Minus {
+					s.Name = "wrong"
+				}
+				b.Items = append(b.Items, Item{Series: s.Beside(side), At: w.now, Inc: amountOf(4)})
+			}
+		}
+		w.ids++
+		w.step(w.procs["east-hub0"], Submit{ID: w.ids, Batch: b})
+		w.run(1000)
+		if err := w.correct("east-hub0", wire.Correction{ID: correctionA, Regions: []wire.CorrectedRegion{w.settled("east-hub0", correctionA)}}); err != nil {
+			t.Fatal(err)
+		}
+		check := func() {
+			for range 100 {
+				w.run(200)
+				for _, p := range w.sorted() {
+					if got := w.total(p.name, "wrong") + " " + w.total(p.name, "right"); got != "100 0" && got != "92 8" {
+						t.Fatalf("rules first: %v: at %d %s answers %s", first, w.now, p.name, got)
+					}
+				}
+			}
+			w.mustTotal("wrong", 92)
+			w.mustTotal("right", 8)
+		}
+		check()
+		if !first {
+			rules()
+			check()
+		}
+		if own, far := w.series("west-edge1", "right", "west"), w.series("west-edge1", "right", "east"); own != 0 || far != 1 {
+			t.Errorf("rules first: %v: %d and %d series, want none of the own region and a sum of the other", first, own, far)
+		}
+	}
+}

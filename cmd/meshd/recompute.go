@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
 	"meshd/cmd/meshd/internal/config"
 	"meshd/crdt"
-	"meshd/ingest"
 	"meshd/internal/archive"
 	"meshd/internal/eventlog"
 	"meshd/internal/glob"
@@ -43,24 +40,25 @@ const appendedBefore = time.Hour
 
 // recomputeCall is a call of `meshd recompute`.
 type recomputeCall struct {
-	from, to      string
-	logs, hubs    []string
-	metric, rules string
-	mesh, token   string
-	undo          string
-	dry, list     bool
-	holes, all    bool
-	wait          time.Duration
-	begin, end    time.Time
-	at            []*replay.Location
-	wanted        func(string) bool
-	clients       map[string]*query.Client // by region
-	known         []*query.CorrectionsAnswer
-	first         *query.Client // who takes orders
-	width         int64         // of windows, ms
-	reader        archive.EventsReader
-	sums          *recompute.Recompute
-	replaces      []string
+	from, to    string
+	logs, hubs  []string
+	metric      string
+	rules       []string
+	mesh, token string
+	undo        string
+	dry, list   bool
+	holes, all  bool
+	wait        time.Duration
+	begin, end  time.Time
+	at          []*replay.Location
+	wanted      func(string) bool
+	clients     map[string]*query.Client // by region
+	known       []*query.CorrectionsAnswer
+	first       *query.Client // who takes orders
+	width       int64         // of windows, ms
+	reader      archive.EventsReader
+	sums        *recompute.Recompute
+	replaces    []string
 }
 
 // runRecompute is `meshd recompute`.
@@ -101,7 +99,7 @@ func newRecomputeCall(args []string, out io.Writer) (*recomputeCall, error) {
 	fs.StringVar(&c.to, "to", "", "`time`: what happened before it")
 	fs.StringArrayVar(&c.logs, "log", nil, "`log` of raw events, as --archive-events of meshd run names it; may repeat")
 	fs.StringArrayVar(&c.hubs, "at", nil, "`host:port` of the HTTP API of a hub; one of each region whose counts change")
-	fs.StringVar(&c.rules, "relabel", "", "YAML `file` of rules for labels, as --labels of meshd run (default: as events were received)")
+	fs.StringArrayVar(&c.rules, "relabel", nil, "YAML `[REGION[/NODE]=]file` of rules for labels, as --labels of meshd run; may repeat, the most exact one counts (default: as events were received)")
 	fs.StringVar(&c.metric, "metric", "*", "`pattern` of the metrics, as they were received")
 	fs.BoolVar(&c.dry, "dry-run", false, "show what would change, and write nothing; needs no hub")
 	fs.BoolVar(&c.all, "all", false, fmt.Sprintf("show all series that change, not %d", shownChanges))
@@ -193,29 +191,9 @@ func (c *recomputeCall) connect(ctx context.Context) error {
 	return nil
 }
 
-// rule returns what events are counted as from now on.
-func (c *recomputeCall) rule() (recompute.Rule, error) {
-	if c.rules == "" {
-		return func(s *crdt.Series) (*crdt.Series, error) { return s, nil }, nil
-	}
-	rules, err := ingest.LoadLabelRules(c.rules)
-	if err != nil {
-		return nil, fmt.Errorf("--relabel: %w", err)
-	}
-	metrics, err := ingest.NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		return nil, err
-	}
-	labeller, err := ingest.NewLabeller(rules, nil, metrics, slog.Default())
-	if err != nil {
-		return nil, fmt.Errorf("--relabel: %w", err)
-	}
-	return labeller.Series, nil
-}
-
 // read counts the events of all logs anew.
 func (c *recomputeCall) read(ctx context.Context) error {
-	rule, err := c.rule()
+	rule, err := loadRules(c.rules)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,8 @@ const MaxCells = 1_000_000
 // ErrTooMany says that events changed more than MaxCells.
 var ErrTooMany = errors.New("too much changes at once: choose a shorter time, or fewer metrics")
 
-// Rule says what a series is counted as, nil if not at all. An error says that it would be refused, and why.
-type Rule func(*crdt.Series) (*crdt.Series, error)
+// Rule says what a series that a process receives is counted as, nil if not at all. An error says that it would be refused, and why.
+type Rule func(crdt.Origin, *crdt.Series) (*crdt.Series, error)
 
 // Recompute adds up events that are counted otherwise by another rule. Events are taken once each, in any order: what comes out depends on
 // nothing but which they are.
@@ -62,7 +62,7 @@ func New(rule Rule, width int64) *Recompute {
 func (r *Recompute) Add(o crdt.Origin, ev *eventlog.Event) error {
 	r.Events++
 	was := ev.CountedAs()
-	is, err := r.rule(ev.Series)
+	is, err := r.rule(o, ev.Series)
 	switch {
 	case err != nil:
 		r.Refused++

@@ -35,7 +35,7 @@ func (c counts) add(t *rapid.T, region, name string, s *crdt.Series, start int64
 func TestWhatWasCountedAndTheDifferencesAreWhatTheRuleCounts(t *testing.T) {
 	const width = 10_000
 	rapid.Check(t, func(t *rapid.T) {
-		rule := func(s *crdt.Series) (*crdt.Series, error) { // as it came but for some
+		rule := func(_ crdt.Origin, s *crdt.Series) (*crdt.Series, error) { // as it came but for some
 			switch s.Get("ad") {
 			case "1":
 				return series(s.Kind, 0), nil
@@ -84,7 +84,7 @@ func TestWhatWasCountedAndTheDifferencesAreWhatTheRuleCounts(t *testing.T) {
 			if c := ev.CountedAs(); c != nil {
 				was.add(t, o.Region, o.Node, c, start, &ev.Inc)
 			}
-			is, err := rule(ev.Series)
+			is, err := rule(o, ev.Series)
 			if err != nil {
 				is = ev.CountedAs() // it stays
 			}
@@ -169,7 +169,7 @@ func text(by map[string][]node.Difference) (out []string) {
 }
 
 func TestWhatCannotBeTakenBackIsLeft(t *testing.T) {
-	r := New(func(*crdt.Series) (*crdt.Series, error) { return nil, nil }, 10_000)
+	r := New(func(crdt.Origin, *crdt.Series) (*crdt.Series, error) { return nil, nil }, 10_000)
 	r.most = 2
 	g := eventlog.Event{Number: 1, Series: &crdt.Series{Name: "g", Kind: crdt.KindGauge}, Inc: crdt.Value{Kind: crdt.KindGauge, X: &crdt.Gauge{Value: 1}}}
 	if err := r.Add(crdt.Origin{}, &g); err != nil || r.Left[crdt.KindGauge] != 1 || r.Changed != 0 {
@@ -186,7 +186,7 @@ func TestWhatCannotBeTakenBackIsLeft(t *testing.T) {
 }
 
 func TestChangesAreSumsBySeries(t *testing.T) {
-	r := New(func(s *crdt.Series) (*crdt.Series, error) { return series(s.Kind, 9), nil }, 10_000)
+	r := New(func(_ crdt.Origin, s *crdt.Series) (*crdt.Series, error) { return series(s.Kind, 9), nil }, 10_000)
 	for i := range 6 {
 		ev := eventlog.Event{Number: uint64(i), Time: int64(i) * 7000, Series: series(crdt.KindCounter, i%2), Inc: crdt.Value{Kind: crdt.KindCounter, P: crdt.FixedFromUint(1)}}
 		if err := r.Add(crdt.Origin{Region: "eu", Node: fmt.Sprint(i)}, &ev); err != nil {
