@@ -11,7 +11,7 @@ import (
 	"meshd/internal/mutant"
 )
 
-// tables are what is known of series and owners: about 230 bytes a series with one owner, its names and labels aside, and 130
+// tables are what is known of series and owners: about 250 bytes a series with one owner, its names and labels aside, and 130
 // for each further owner. Ids are local to the directory and never used again.
 type tables struct {
 	series  *crdt.SeriesIndex // of ids; nil: there are none

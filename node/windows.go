@@ -14,7 +14,7 @@ import (
 const (
 	// maxOpenCells bounds the windows of this process that are not published: 100,000 series in two fine windows, one of
 	// them over and waiting for what is late by less than a second or two, a minute and an hour, and half as much again
-	// for late events. They take 150 bytes each: 90 MB.
+	// for late events. They take 90 to 150 bytes each: 90 MB at most.
 	maxOpenCells = 600_000
 	// publishMs is how often windows that are over are looked for: late events of a second are published together.
 	publishMs = 1000
