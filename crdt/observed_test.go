@@ -137,3 +137,31 @@ func TestObservedRefusesMalformedBytes(t *testing.T) {
 		}
 	}
 }
+
+// The first increment, or the first copy, is taken whole: what is changed afterwards must not reach into it.
+func TestFirstReadingsAreNotShared(t *testing.T) {
+	five, seven := FixedFromUint(5), FixedFromUint(7)
+	first := observation(t, Sample{"x", 100, 1000, five})
+	grown, cell, sum := Bottom(KindObserved), Bottom(KindObserved), Bottom(KindObserved)
+	if err := grown.Grow(first); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cell.Join(&grown, 3, &sum, 4); err != nil {
+		t.Fatal(err)
+	}
+	if err := grown.Grow(observation(t, Sample{"x", 100, 2000, seven})); err != nil {
+		t.Fatal(err)
+	}
+	want := Sample{"x", 100, 1000, five}
+	for name, v := range map[string]*Value{"the increment": first, "the cell": &cell, "the sum": &sum} {
+		if got := slices.Collect(v.X.(*Observed).Samples()); !slices.Equal(got, []Sample{want}) {
+			t.Errorf("%s became %v, want %v", name, got, want)
+		}
+	}
+	if d, tag, ok := cell.Delta(2, 3, 3); !ok || tag != 3 || d.X == nil {
+		t.Errorf("the cell's reading is not stamped 3: tag %d, %v", tag, ok)
+	}
+	if d, tag, ok := sum.Delta(3, 4, 4); !ok || tag != 4 || d.X == nil {
+		t.Errorf("the sum's reading is not stamped 4: tag %d, %v", tag, ok)
+	}
+}

@@ -64,9 +64,14 @@ func (s runSet[R]) missing(in runSet[R]) int {
 	return n
 }
 
+// fits reports whether s with the runs of in has at most limit. It searches only where it may not have.
+func (s runSet[R]) fits(in runSet[R], limit int) bool {
+	return len(s)+len(in) <= limit || len(s)+s.missing(in) <= limit
+}
+
 // join is State.Join. ErrLimit: nothing was changed.
 func (s *runSet[R]) join(in runSet[R], stamp uint64, sum *runSet[R], sumStamp uint64, limit int) (bool, error) {
-	if len(*s)+s.missing(in) > limit || sum != nil && len(*sum)+sum.missing(in) > limit {
+	if !s.fits(in, limit) || sum != nil && !sum.fits(in, limit) {
 		return false, errManyRuns(limit)
 	}
 	rose := s.raise(in, stamp)
@@ -78,6 +83,13 @@ func (s *runSet[R]) join(in runSet[R], stamp uint64, sum *runSet[R], sumStamp ui
 
 // raise joins in. What it holds is raised in place, and all that is new is merged in at once.
 func (s *runSet[R]) raise(in runSet[R], stamp uint64) (rose bool) {
+	if len(*s) == 0 { // as of every cell and increment that begins
+		*s = slices.Clone(in)
+		for i := range *s {
+			(*s)[i].stamp = stamp
+		}
+		return len(in) > 0
+	}
 	var fresh runSet[R]
 	for i := range in {
 		at, held := s.find(in[i].run)
@@ -106,7 +118,7 @@ func (s *runSet[R]) raise(in runSet[R], stamp uint64) (rose bool) {
 
 // next is State.Next: the runs of the increment in that are above what s holds.
 func (s runSet[R]) next(in runSet[R], limit int) (runSet[R], error) {
-	if len(s)+s.missing(in) > limit {
+	if !s.fits(in, limit) {
 		return nil, errManyRuns(limit)
 	}
 	var out runSet[R]

@@ -224,6 +224,10 @@ func (v *Value) Grow(inc *Value) error {
 		v.P, v.N = d.P, d.N
 		return nil
 	}
+	if x, ok := d.X.(*Observed); ok && v.X == nil {
+		v.X = x // made by Next, and nobody else's
+		return nil
+	}
 	_, err = v.Join(&d, 0, nil, 0)
 	return err
 }

@@ -40,10 +40,19 @@ func newBodies(door, metric string, client, series, batch int) *bodies {
 	default:
 		b.path, b.kind, lay = "/v1/events", "application/x-ndjson", layEvents
 	}
-	for from := 0; from < series; from += batch {
-		b.laid = append(b.laid, lay(metric, client, from, min(from+batch, series)))
+	for _, span := range evenly(series, batch) {
+		b.laid = append(b.laid, lay(metric, client, span[0], span[1]))
 	}
 	return b
+}
+
+// evenly cuts so many series into as few requests as hold them with at most batch each, of sizes that differ by one at most.
+func evenly(series, batch int) (spans [][2]int) {
+	requests := (series + batch - 1) / batch
+	for i := range requests {
+		spans = append(spans, [2]int{i * series / requests, (i + 1) * series / requests})
+	}
+	return spans
 }
 
 // take returns the next body, which is valid until the next call, and what an answer to it adds to the metric's total.
