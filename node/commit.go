@@ -135,6 +135,7 @@ func (c *Core) commitOwn(p *pending, rec *records) {
 		return
 	}
 	b := newBuilder(c)
+	defer b.close()
 	for _, s := range c.queue.batches {
 		if err := p.tokens.room(s.Batch.Items, c.wall); err != nil { // all of it or nothing: its sender tries again
 			c.Counts.Overfull++

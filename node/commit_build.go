@@ -2,8 +2,6 @@ package node
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"meshd/crdt"
 	"meshd/internal/mutant"
@@ -14,19 +12,15 @@ import (
 // builder collects the increments of a commit.
 type builder struct {
 	c      *Core
-	incs   map[reconcile.SeriesID]*crdt.Value // what is added; for gauges the value that results
+	incs   *tally // what is added; for gauges the value that results
 	failed map[reconcile.SeriesID]error
-	wins   map[crdt.Window]map[reconcile.SeriesID]*crdt.Value // what is added to fine windows
-	placed int                                                // how many of these there are
+	wins   map[crdt.Window]*tally // what is added to fine windows
+	placed int                    // how many of these there are
 	refs   map[reconcile.SeriesID]uint32
 	added  []addedBatch
-	room   int // items to make room for
 
 	corrects bool // the batch at hand is of a correction
 }
-
-// maxBuilderRoom bounds the room that is made before it is known how many series the items are of.
-const maxBuilderRoom = 16 << 10
 
 // addedBatch remembers which series the items of a batch went to, should a cell turn out to be full.
 type addedBatch struct {
@@ -34,14 +28,14 @@ type addedBatch struct {
 	ids   []reconcile.SeriesID
 }
 
-// newBuilder makes room for what waits: growing maps is a tenth of a commit.
+// newBuilder returns a builder, of which there is one at a time: close ends it.
 func newBuilder(c *Core) *builder {
-	room := min(c.queue.items, maxBuilderRoom)
 	return &builder{
-		c: c, room: room, incs: make(map[reconcile.SeriesID]*crdt.Value, room), failed: map[reconcile.SeriesID]error{},
-		wins: map[crdt.Window]map[reconcile.SeriesID]*crdt.Value{}, refs: map[reconcile.SeriesID]uint32{},
+		c: c, incs: c.tallies.next(), failed: map[reconcile.SeriesID]error{}, wins: map[crdt.Window]*tally{}, refs: map[reconcile.SeriesID]uint32{},
 	}
 }
+
+func (b *builder) close() { b.c.tallies.clear() }
 
 // add merges a batch. Items that cannot be counted are rejected one by one.
 func (b *builder) add(batch *Batch, tc *tokenChanges) Result {
@@ -118,7 +112,7 @@ func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
 	}
 	s = b.c.cat.Writable(s)
 	if id, ok := b.c.cat.Find(s); ok {
-		if v, _ := b.c.live.Cell(id); v != nil || b.incs[id] != nil {
+		if v, _ := b.c.live.Cell(id); v != nil || b.incs.get(id) != nil {
 			return id, nil
 		}
 	}
@@ -128,7 +122,7 @@ func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
 	if s.Get(crdt.RollupLabel) != "" {
 		return 0, fmt.Errorf("node: %w: the label %s says what a sum lacks, nobody counts on it", crdt.ErrSeries, crdt.RollupLabel)
 	}
-	if b.c.live.Len()+len(b.incs) >= b.c.cfg.Limits.Series && !b.corrects {
+	if b.c.live.Len()+b.incs.len() >= b.c.cfg.Limits.Series && !b.corrects {
 		b.c.Counts.Overflowed++
 		s = &crdt.Series{Name: OverflowMetric, Kind: s.Kind}
 	}
@@ -139,26 +133,31 @@ func (b *builder) grow(id reconcile.SeriesID, inc *crdt.Value) error {
 	if kind := b.c.cat.Series(id).Kind; inc.Kind != kind {
 		return fmt.Errorf("node: %w: a %s increment for a %s series", crdt.ErrKind, inc.Kind, kind)
 	}
-	cur := b.incs[id]
+	cur := b.incs.get(id)
 	if inc.Kind == crdt.KindGauge { // a setting replaces and an adjustment builds on the last value: order matters
-		if cur == nil {
-			cur = b.cell(id)
+		from := cur
+		if from == nil {
+			from = b.cell(id)
 		}
-		next, err := cur.Next(inc)
-		if err == nil && next.X != nil { // a setting that comes late changes nothing
-			b.incs[id] = &next
+		next, err := from.Next(inc)
+		switch {
+		case err != nil || next.X == nil: // a setting that comes late changes nothing
+		case cur == nil:
+			b.incs.put(id, next)
+		default:
+			*cur = next
 		}
 		return err
 	}
-	if cur == nil {
-		v := crdt.Bottom(inc.Kind)
-		cur = &v
+	if cur != nil {
+		return cur.Grow(inc)
 	}
-	if err := cur.Grow(inc); err != nil {
-		return err
+	v := crdt.Bottom(inc.Kind)
+	err := v.Grow(inc)
+	if err == nil {
+		b.incs.put(id, v)
 	}
-	b.incs[id] = cur
-	return nil
+	return err
 }
 
 func (b *builder) cell(id reconcile.SeriesID) *crdt.Value {
@@ -174,9 +173,9 @@ func (b *builder) finish(p *pending) {
 	head := b.c.live.Progress[crdt.StreamLifetime].Cursor
 	ref := uint32(b.c.live.Refs())
 	var f *wire.Frame
-	size, room := 0, len(b.incs)
-	for _, id := range slices.Sorted(maps.Keys(b.incs)) {
-		v := *b.incs[id]
+	size, room := 0, b.incs.len()
+	for _, id := range b.incs.sorted() {
+		v := *b.incs.get(id)
 		if v.Kind != crdt.KindGauge {
 			next, err := b.cell(id).Next(&v)
 			if err != nil {

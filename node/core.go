@@ -90,6 +90,7 @@ type Core struct {
 	budget   budget
 	hubs     map[crdt.Incarnation]int // sessions with processes of hubs
 	queue    queue
+	tallies  tallies // of the commit that is built
 	pending  *pending
 	disk     diskLog
 	raw      rawEvents

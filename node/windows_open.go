@@ -180,18 +180,16 @@ func (b *builder) place(id reconcile.SeriesID, it *Item) {
 	}
 	in := b.wins[key.win]
 	if in == nil {
-		in = make(map[reconcile.SeriesID]*crdt.Value, b.room/(1+len(b.wins)))
+		in = b.c.tallies.next()
 		b.wins[key.win] = in
 	}
-	v := in[id]
+	v := in.get(id)
 	if v == nil {
 		if w.live.cells+len(w.widths)*b.placed >= b.c.cfg.Limits.Windows {
 			b.c.Counts.WindowsFull++
 			return
 		}
-		bottom := crdt.Bottom(it.Inc.Kind.WindowKind())
-		v = &bottom
-		in[id] = v
+		v = in.put(id, crdt.Bottom(it.Inc.Kind.WindowKind()))
 		b.placed++
 	}
 	inc := it.Inc
@@ -205,7 +203,7 @@ func (b *builder) place(id reconcile.SeriesID, it *Item) {
 // the last.
 func (b *builder) setting(id reconcile.SeriesID, g *crdt.Gauge, at int64) crdt.Value {
 	set := crdt.Gauge{Time: crdt.HLCFrom(at, 0), Value: g.Value}
-	if v := b.incs[id]; g.Adjust && v != nil {
+	if v := b.incs.get(id); g.Adjust && v != nil {
 		set.Value = v.X.(*crdt.Gauge).Value
 	}
 	return set.Sample()
@@ -217,18 +215,18 @@ func (b *builder) windowSets() (sets []openSet) {
 		return nil
 	}
 	sets = make([]openSet, 0, b.placed)
-	wide := make(map[openKey]int, b.placed) // places in sets of the windows that several fine ones may enter
+	wide := map[openKey]int{} // places in sets of the windows that several fine ones may enter
 	for _, win := range slices.SortedFunc(maps.Keys(b.wins), compareWindows) {
-		late, open := b.c.late(win), b.c.win.live.windows[win]
-		for _, id := range slices.Sorted(maps.Keys(b.wins[win])) {
+		late, open, in := b.c.late(win), b.c.win.live.windows[win], b.wins[win]
+		for _, id := range in.sorted() {
 			if b.failed[id] != nil || !b.numbered(id) {
 				continue
 			}
-			inc, counted := b.wins[win][id], late
-			if c := open.get(id); c != nil {
-				counted = c.counted
+			inc, counted, held := in.get(id), late, open.get(id)
+			if held != nil {
+				counted = held.counted
 			}
-			sets = append(sets, b.grown(openKey{win, id}, inc, counted))
+			sets = append(sets, b.grown(openKey{win, id}, held, inc, counted))
 			for _, width := range b.c.win.widths[1:] {
 				if counted {
 					sets = b.widen(sets, wide, openKey{crdt.WindowAt(win.Start, width), id}, inc)
@@ -239,11 +237,11 @@ func (b *builder) windowSets() (sets []openSet) {
 	return sets
 }
 
-// grown returns an open window with inc in it.
-func (b *builder) grown(key openKey, inc *crdt.Value, counted bool) openSet {
+// grown returns an open window with inc in it. held is what is held of it, nil if nothing is.
+func (b *builder) grown(key openKey, held *openCell, inc *crdt.Value, counted bool) openSet {
 	s := openSet{openKey: key, v: crdt.Bottom(inc.Kind), counted: counted}
-	if c := b.c.win.live.get(key.win, key.id); c != nil {
-		s.v = c.v.Clone()
+	if held != nil {
+		s.v = held.v.Clone()
 	}
 	b.c.addWindow(&s.v, inc)
 	return s
@@ -256,7 +254,7 @@ func (b *builder) widen(sets []openSet, wide map[openKey]int, key openKey, inc *
 		return sets
 	}
 	wide[key] = len(sets)
-	return append(sets, b.grown(key, inc, true))
+	return append(sets, b.grown(key, b.c.win.live.get(key.win, key.id), inc, true))
 }
 
 // addWindow adds inc to a window. What does not fit is counted.
