@@ -162,7 +162,13 @@ func (c *Core) startWindows() bool {
 	if p.n == 0 {
 		return false
 	}
-	wp := c.newWindowPersist()
+	c.publishPass(p)
+	return true
+}
+
+// publishPass writes what is published of this process' windows, and what became of those that stay open by it.
+func (c *Core) publishPass(p *pass) {
+	w, wp := c.win, c.newWindowPersist()
 	s := w.origin(c.own)
 	from := s.cursor
 	c.publish(wp, s, crdt.Incarnation{}, p.cells)
@@ -199,7 +205,6 @@ func (c *Core) startWindows() bool {
 			c.disk.opened(rec.first)
 		}
 	})
-	return true
 }
 
 // historyFull reports whether windows have to wait until the history has written others: one that is over stays open, and at the limit of
