@@ -24,6 +24,18 @@ type Broker struct {
 // NewBroker prepares a broker from what tools/kafka/fetch.sh fetched into root/build, and skips the test where there is nothing.
 func NewBroker(t *testing.T, root string) *Broker {
 	t.Helper()
+	return prepare(t, root, setup{})
+}
+
+// setup is what a broker has that not all have.
+type setup struct {
+	listener string   // behind the others', from its comma on
+	settings string   // lines of server.properties
+	format   []string // arguments of the tool that formats its disk
+}
+
+func prepare(t *testing.T, root string, more setup) *Broker {
+	t.Helper()
 	lib, err := filepath.Abs(filepath.Join(root, "build/kafka"))
 	if err != nil {
 		t.Fatal(err)
@@ -40,19 +52,20 @@ func NewBroker(t *testing.T, root string) *Broker {
 	if err := os.WriteFile(b.file("server.properties"), fmt.Appendf(nil, `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@%[2]s
-listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
-advertised.listeners=PLAINTEXT://%[1]s
+listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s%[4]s
+advertised.listeners=PLAINTEXT://%[1]s%[4]s
 controller.listener.names=CONTROLLER
 log.dirs=%[3]s
 offsets.topic.replication.factor=1
 auto.create.topics.enable=false
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
-`, b.Addr, controller, b.file("data")), 0o600); err != nil {
+%[5]s`, b.Addr, controller, b.file("data"), more.listener, more.settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	id := base64.RawURLEncoding.EncodeToString([]byte("a mesh of tests!"))
-	if out, err := exec.Command("java", "-cp", b.libs, "kafka.tools.StorageTool", "format", "-t", id, "-c", b.file("server.properties")).CombinedOutput(); err != nil {
+	format := append([]string{"-cp", b.libs, "kafka.tools.StorageTool", "format", "-t", id, "-c", b.file("server.properties")}, more.format...)
+	if out, err := exec.Command("java", format...).CombinedOutput(); err != nil {
 		t.Fatalf("format the broker's disk: %v\n%s", err, out)
 	}
 	t.Cleanup(b.Kill)
