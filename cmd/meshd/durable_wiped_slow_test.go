@@ -42,11 +42,7 @@ func TestEveryDiskIsDeletedAndReplayed(t *testing.T) {
 	l := startLoad(t, 7, 6, all...)
 	time.Sleep(5 * time.Second) // of load
 	acked := l.stop()
-	past := func(metric string) query.TotalRequest {
-		return query.TotalRequest{
-			Metric: metric, Start: time.UnixMilli(to - 3*crdt.HourMillis).UTC().Format(time.RFC3339), End: time.UnixMilli(to).UTC().Format(time.RFC3339),
-		}
-	}
+	past := pastTo(to)
 	counted := untilPublished(t, all, acked, past)
 	for _, h := range hubs {
 		h.archived()
@@ -79,6 +75,15 @@ func TestEveryDiskIsDeletedAndReplayed(t *testing.T) {
 				}
 				return nil
 			})
+		}
+	}
+}
+
+// pastTo asks for what happened of a metric in the three hours before a time, ms.
+func pastTo(to int64) func(metric string) query.TotalRequest {
+	return func(metric string) query.TotalRequest {
+		return query.TotalRequest{
+			Metric: metric, Start: time.UnixMilli(to - 3*crdt.HourMillis).UTC().Format(time.RFC3339), End: time.UnixMilli(to).UTC().Format(time.RFC3339),
 		}
 	}
 }
