@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
@@ -102,6 +103,94 @@ func TestKafkaRefusesTopicsThatLoseRecords(t *testing.T) {
 		if _, err := replay.OpenKafka(t.Context(), replay.KafkaConfig{Brokers: brokers, Topic: topic, Mesh: "m"}); err == nil || !strings.Contains(err.Error(), row.key) {
 			t.Errorf("%s: %v", topic, err)
 		}
+	}
+}
+
+// TestRiskyTopicsAreWarnedOf: each by its setting, and a sound one by nothing.
+func TestRiskyTopicsAreWarnedOf(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, row := range []struct {
+		name, key, value string
+		replicas         int16
+		keep             time.Duration
+		want             string
+	}{
+		{"sound", "min.insync.replicas", "2", 3, 0, ""},
+		{"single", "min.insync.replicas", "1", 1, 0, ""},
+		{"short", "retention.ms", "3600000", 1, 0, "retention.ms is 3600000 (1h0m0s)"},
+		{"shorter", "retention.ms", "604800000", 1, 400 * 24 * time.Hour, "set it to 34560000000"},
+		{"forever", "retention.ms", "-1", 1, 400 * 24 * time.Hour, ""},
+		{"small", "retention.bytes", "1000000", 1, 0, "retention.bytes is 1000000"},
+		{"alone", "min.insync.replicas", "1", 3, 0, "min.insync.replicas is 1 of 3"},
+		{"none", "min.insync.replicas", "2", 1, 0, "nothing can be appended"},
+	} {
+		settings := map[string]*string{"max.message.bytes": new("10000000"), "min.insync.replicas": new("1"), row.key: &row.value}
+		if row.replicas > 1 && row.key != "min.insync.replicas" {
+			settings["min.insync.replicas"] = new("2")
+		}
+		if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, row.replicas, settings, row.name); err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		openKafka(t, replay.KafkaConfig{Brokers: c.ListenAddrs(), Topic: row.name, Mesh: "m", KeepFor: row.keep, Warn: func(err error) { told = append(told, err.Error()) }})
+		if got := strings.Join(told, "; "); row.want == "" && got != "" || !strings.Contains(got, row.want) || len(told) > 1 {
+			t.Errorf("%s: %q, want one with %q", row.name, told, row.want)
+		}
+	}
+}
+
+// TestWhoReadsWhatATopicKeepsNoLongerIsTold: before it begins to, and while it reads.
+func TestWhoReadsWhatATopicKeepsNoLongerIsTold(t *testing.T) {
+	brokers := fake(t)
+	k := openKafka(t, replay.KafkaConfig{Brokers: brokers, Topic: "t", Mesh: "m", Partitions: 1})
+	const records = 20
+	value := make([]byte, 4<<20) // that does not compress: some are fetched at a time
+	rand.Read(value)
+	for range records {
+		if _, err := k.Append(t.Context(), []replay.Record{{Kind: replay.KindFrame, Value: value}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	keep := func(from int64) {
+		if _, err := kadm.NewClient(client).DeleteRecords(t.Context(), kadm.Offsets{"t": {0: {Topic: "t", At: from}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := int64(0)
+	pos, err := k.Read(t.Context(), nil, func(*replay.Entry) error {
+		if read++; read == 1 {
+			keep(records - 1)
+		}
+		return nil
+	})
+	damage, ok := errors.AsType[*replay.DamageError](err)
+	if !ok || !errors.Is(err, replay.ErrTrimmed) || pos[0] != read || damage.Next[0] != records-1 || damage.Lost != records-1-read {
+		t.Fatalf("%d read, to %v: %v", read, pos, err)
+	}
+	var told []int64
+	read = 0
+	if _, err := replay.ReadOn(t.Context(), k, pos, func(*replay.Entry) error { read++; return nil }, func(d *replay.DamageError) error {
+		told = append(told, d.Lost)
+		return nil
+	}); err != nil || read != 1 || len(told) != 1 || told[0] != damage.Lost {
+		t.Errorf("%d read, %v told: %v", read, told, err)
+	}
+	if _, err := k.Read(t.Context(), nil, func(*replay.Entry) error { return nil }); err != nil {
+		t.Error("from the oldest on:", err)
 	}
 }
 

@@ -166,7 +166,7 @@ func (l *Location) Open(ctx context.Context, o Options) (Log, error) {
 		return log, nil
 	}
 	cfg := *l.kafka
-	cfg.Mesh = o.Mesh
+	cfg.Mesh, cfg.Warn = o.Mesh, o.Warn
 	if err := l.credentials(&cfg); err != nil {
 		return nil, fmt.Errorf("replay: log %q: %w", l.text, err)
 	}

@@ -129,6 +129,8 @@ var Around = []struct{ Name, Package, Test string }{
 	{"parts of a snapshot vouch for others", "internal/archive", "TestASnapshotThatIsNotWholeReplacesNothing"},
 	{"damage ends its segment", "replay", "TestDamageCostsOneBatch"},
 	{"trimmed in silence", "replay", "TestWhoReadsWhatIsTrimmedIsTold"},
+	{"topic trimmed in silence", "replay", "TestWhoReadsWhatATopicKeepsNoLongerIsTold"},
+	{"topics without a warning", "replay", "TestRiskyTopicsAreWarnedOf"},
 	{"one round of a log", "internal/archive", "TestAnyOrderOfALogGivesTheSameState"},
 	{"position kept before append", "internal/archive", "TestALogThatFailsLacksNothingInTheEnd"},
 }
