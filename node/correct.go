@@ -153,8 +153,9 @@ func (c *Core) settleCorrections(asked bool) {
 		return
 	}
 	k.next, k.ready = c.now+correctionLookMs, k.ready[:0]
+	known := map[string]Coverage{} // by region: many records may wait for one node
 	for _, id := range slices.Sorted(maps.Keys(k.since)) {
-		if r, ok := k.all[id]; ok && c.mayCount(&r, k.since[id]) {
+		if r, ok := k.all[id]; ok && c.mayCount(&r, k.since[id], known) {
 			k.ready = append(k.ready, id)
 		}
 	}
@@ -165,12 +166,19 @@ func (c *Core) settleCorrections(asked bool) {
 }
 
 // mayCount reports whether all is here that a record needs.
-func (c *Core) mayCount(r *wire.Correction, since int64) bool {
+func (c *Core) mayCount(r *wire.Correction, since int64, known map[string]Coverage) bool {
 	if mutant.On("correction before it is held") {
 		return true
 	}
 	for i := range r.Regions {
-		if part := &r.Regions[i]; !c.holdsCorrected(part, since) || !c.holdsCorrectedWindows(&part.Totals, since) {
+		part := &r.Regions[i]
+		region := part.Totals.Origin.Region
+		cov, ok := known[region]
+		if !ok {
+			cov = c.coverage(region)
+			known[region] = cov
+		}
+		if !c.holdsCorrected(part, &cov, since) || !c.holdsCorrectedWindows(&part.Totals, since) {
 			return false
 		}
 	}
@@ -178,8 +186,7 @@ func (c *Core) mayCount(r *wire.Correction, since int64) bool {
 }
 
 // holdsCorrected reports whether all that the nodes of a region counted before the record is here: what is corrected, and the sides.
-func (c *Core) holdsCorrected(part *wire.CorrectedRegion, since int64) bool {
-	cov := c.coverage(part.Totals.Origin.Region)
+func (c *Core) holdsCorrected(part *wire.CorrectedRegion, cov *Coverage, since int64) bool {
 	if cov.CompleteUntil.IsZero() || cov.NodesHeard == 0 || c.now-cov.Age.Milliseconds() < since+correctionMarginMs {
 		return false
 	}
