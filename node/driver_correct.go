@@ -116,20 +116,32 @@ func (c *Core) settledDifferences(id string) (CorrectedRegion, bool, error) {
 // MakeCorrection lets a correction count, everywhere, and returns when its record is on disk here; from here it spreads to all nodes. Refusals
 // wrap ErrCorrection. If ctx ends first the outcome is unknown.
 func (n *Node) MakeCorrection(ctx context.Context, r Correction) error {
+	out, err := r.record()
+	if err != nil {
+		return err
+	}
+	return n.request(ctx, func(id uint64) Event { return MakeCorrection{ID: id, Correction: out} }).Err
+}
+
+// record returns r as it is told.
+func (r *Correction) record() (wire.Correction, error) {
 	out := wire.Correction{ID: r.ID, Metric: r.Metric, From: r.From, To: r.To, Events: r.Events, Replaces: slices.Sorted(slices.Values(r.Replaces))}
+	named := 0
 	for _, p := range r.Regions {
 		o := crdt.Origin{Class: crdt.ClassRegion, Region: p.Region, Node: p.Hub}
-		if k, err := hex.Decode(o.Inc[:], []byte(p.Inc)); err != nil || k != len(o.Inc) {
-			return fmt.Errorf("%w: %q is no process", ErrCorrection, p.Inc)
+		inc, err := hex.DecodeString(p.Inc)
+		if err != nil || len(inc) != len(o.Inc) {
+			return out, fmt.Errorf("%w: %q is no process", ErrCorrection, p.Inc)
 		}
+		copy(o.Inc[:], inc)
 		nodes := slices.Compact(slices.Sorted(slices.Values(p.Nodes)))
-		if len(nodes) > wire.MaxCorrectedNodes {
-			nodes = nil // any of the region
+		if named += len(nodes); named > wire.MaxCorrectedNodes { // of all regions together
+			named, nodes = named-len(nodes), nil // any of the region
 		}
 		out.Regions = append(out.Regions, wire.CorrectedRegion{Totals: wire.WindowMark{Origin: o, Cursor: p.Cursor}, Nodes: nodes})
 	}
 	slices.SortFunc(out.Regions, func(a, b wire.CorrectedRegion) int { return a.Totals.Origin.Compare(b.Totals.Origin) })
-	return n.request(ctx, func(id uint64) Event { return MakeCorrection{ID: id, Correction: out} }).Err
+	return out, nil
 }
 
 // CorrectionList is what a node knows of corrections.

@@ -79,7 +79,7 @@ func (w *writer) correction(c *Correction) {
 	w.uint(c.AgeMs)
 }
 
-// Check reports why nothing can be corrected by a record: no id, no metric, no time, regions or nodes not sorted.
+// Check reports why nothing can be corrected by a record: no id, no metric, no time, no names, regions or nodes not sorted.
 func (c *Correction) Check() error {
 	fail := func(what string) error { return fmt.Errorf("%w: correction %s: %s", ErrInvalid, c.ID, what) }
 	if err := crdt.CheckCorrectionID(c.ID); err != nil {
@@ -106,6 +106,11 @@ func (c *Correction) Check() error {
 		}
 		if nodes += len(r.Nodes); nodes > MaxCorrectedNodes {
 			return fail("too many nodes")
+		}
+		for _, name := range append([]string{r.Totals.Origin.Region, r.Totals.Origin.Node}, r.Nodes...) {
+			if err := crdt.CheckName(name); err != nil {
+				return fail(err.Error())
+			}
 		}
 	}
 	for _, id := range c.Replaces {
