@@ -142,10 +142,12 @@ func (c *Client) Corrections(ctx context.Context) (*CorrectionsAnswer, error) {
 // WriteDifferences gives a hub differences of a correction in its region and returns when they are on its disk. After an error nobody knows
 // how many are: the next try takes another id.
 func (c *Client) WriteDifferences(ctx context.Context, id string, ds []node.Difference) error {
+	var key []byte
 	for len(ds) > 0 {
 		n, size := 0, 0
 		for ; n < len(ds) && size < differencesBytes; n++ {
-			size += 64
+			key = ds[n].Series.AppendKey(key[:0])
+			size += 64 + len(key)
 			if x := ds[n].Value.X; x != nil {
 				size += x.Size()
 			}

@@ -110,6 +110,24 @@ func TestCorrectionsOverHTTP(t *testing.T) {
 	}
 }
 
+// TestDifferencesOfLongSeries: series may be much longer than what is counted on them; no request is larger than a hub takes.
+func TestDifferencesOfLongSeries(t *testing.T) {
+	hub := &corrector{}
+	client := correcting(t, hub)
+	var ds []node.Difference
+	for i := range 5000 {
+		ds = append(ds, node.Difference{
+			Node: "n", Series: series(crdt.KindCounter, "m", "ad", fmt.Sprintf("%d%s", i, strings.Repeat("x", 1000)), "b", strings.Repeat("y", 1000)), Start: 60_000, Value: counter("1"),
+		})
+	}
+	if err := client.WriteDifferences(t.Context(), correctionID, ds); err != nil {
+		t.Fatal(err)
+	}
+	if len(hub.written) != len(ds) {
+		t.Errorf("%d of %d arrive", len(hub.written), len(ds))
+	}
+}
+
 // correctedSource answers with corrections.
 type correctedSource struct {
 	*fakeSource
