@@ -28,8 +28,9 @@ func Correct(src Source, counts *crdt.Corrections) Source {
 	return &c
 }
 
-// Uncovered returns how many windows of src that begin in [from, to) have less than a correction takes off: what it corrects is not there yet.
+// Uncovered returns how many windows of src have less than a correction of events in [from, to) takes off: what it corrects is not there yet.
 func Uncovered(ctx context.Context, src Source, correction string, from, to int64) (n int, err error) {
+	from = crdt.WindowAt(from, crdt.HourMillis).Start // the first window began before the first event, be it as wide as it may
 	c := corrected{Source: src, counts: &crdt.Corrections{IDs: []string{correction}}}
 	all, err := c.sides(ctx, &Selection{From: from, To: to})
 	if err != nil {

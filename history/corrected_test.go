@@ -129,6 +129,9 @@ func TestWhatIsCorrectedMayLack(t *testing.T) {
 	if n, err := Uncovered(t.Context(), s, correctionA, base, base+hour); n != 2 || err != nil {
 		t.Errorf("%d windows uncovered, %v, want 2", n, err)
 	}
+	if n, err := Uncovered(t.Context(), s, correctionA, base+2*ten+1, base+hour); n != 2 || err != nil {
+		t.Errorf("%d windows uncovered of events from within the first of them, %v, want 2", n, err)
+	}
 	labels := []string{}
 	index := Correct(s, &crdt.Corrections{IDs: []string{correctionA}}).(Searcher)
 	if err := index.Labels(t.Context(), func(name string) error {
