@@ -107,14 +107,17 @@ func (b *builder) maySide(s *crdt.Series) error {
 
 // series returns the number of s, or that of the overflow series when the node may have no more.
 func (b *builder) series(s *crdt.Series) (reconcile.SeriesID, error) {
-	if err := b.maySide(s); err != nil {
-		return 0, err
-	}
 	s = b.c.cat.Writable(s)
 	if id, ok := b.c.cat.Find(s); ok {
 		if v, _ := b.c.live.Cell(id); v != nil || b.incs.get(id) != nil {
-			return id, nil
+			if b.c.cat.IsSide(id) == b.corrects {
+				return id, nil
+			}
+			return id, b.maySide(s)
 		}
+	}
+	if err := b.maySide(s); err != nil {
+		return 0, err
 	}
 	if err := s.Check(); err != nil {
 		return 0, err
