@@ -144,13 +144,22 @@ func newEventsCall(args []string, out io.Writer) (*eventsCall, error) {
 		if t.text == "" {
 			continue
 		}
-		at, err := time.Parse(time.RFC3339, t.text)
+		at, err := parseMoment("events", t.flag, t.text)
 		if err != nil {
-			return nil, usagef("events: --%s %q: want a time such as 2026-03-14T15:00:00Z", t.flag, t.text)
+			return nil, err
 		}
 		*t.to = at.UnixMilli()
 	}
 	return c, nil
+}
+
+// parseMoment reads the time that a flag of a command names.
+func parseMoment(command, flag, text string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, usagef("%s: --%s %q: want a time such as 2026-03-14T15:00:00Z", command, flag, text)
+	}
+	return at, nil
 }
 
 // shown is an event for people and programs.

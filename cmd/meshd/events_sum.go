@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
 	"text/tabwriter"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"meshd/crdt"
 	"meshd/ingest"
@@ -38,15 +35,8 @@ func newSummed(file string) (*summed, error) {
 	if file == "" {
 		return s, nil
 	}
-	rules, err := ingest.LoadLabelRules(file)
-	if err != nil {
-		return nil, err
-	}
-	metrics, err := ingest.NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		return nil, err
-	}
-	s.rules, err = ingest.NewLabeller(rules, nil, metrics, slog.Default())
+	var err error
+	s.rules, err = loadLabeller(file)
 	return s, err
 }
 

@@ -147,8 +147,8 @@ func (c *recomputeCall) parseChoice() (err error) {
 		flag, text string
 		to         *time.Time
 	}{{"from", c.from, &c.begin}, {"to", c.to, &c.end}} {
-		if *t.to, err = time.Parse(time.RFC3339, t.text); err != nil {
-			return usagef("recompute: --%s %q: want a time such as 2026-03-14T15:00:00Z", t.flag, t.text)
+		if *t.to, err = parseMoment("recompute", t.flag, t.text); err != nil {
+			return err
 		}
 	}
 	switch {

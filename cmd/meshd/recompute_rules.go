@@ -24,15 +24,8 @@ func loadRules(files []string) (recompute.Rule, error) {
 		if by[of] != nil {
 			return nil, usagef("recompute: --relabel %s: there are other rules for the same nodes", text)
 		}
-		rules, err := ingest.LoadLabelRules(file)
-		if err != nil {
-			return nil, fmt.Errorf("--relabel %s: %w", text, err)
-		}
-		metrics, err := ingest.NewMetrics(prometheus.NewRegistry())
-		if err == nil {
-			by[of], err = ingest.NewLabeller(rules, nil, metrics, slog.Default())
-		}
-		if err != nil {
+		var err error
+		if by[of], err = loadLabeller(file); err != nil {
 			return nil, fmt.Errorf("--relabel %s: %w", text, err)
 		}
 	}
@@ -44,4 +37,17 @@ func loadRules(files []string) (recompute.Rule, error) {
 		}
 		return s, nil
 	}, nil
+}
+
+// loadLabeller returns the rules of a file, for who only asks what they make of a series.
+func loadLabeller(file string) (*ingest.Labeller, error) {
+	rules, err := ingest.LoadLabelRules(file)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := ingest.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		return nil, err
+	}
+	return ingest.NewLabeller(rules, nil, metrics, slog.Default())
 }

@@ -167,8 +167,8 @@ func (c *replayCall) choose() (err error) {
 		}
 	}
 	if c.since != "" {
-		if c.start, err = time.Parse(time.RFC3339, c.since); err != nil {
-			return usagef("replay: --since %q: want a time such as 2026-03-14T15:00:00Z", c.since)
+		if c.start, err = parseMoment("replay", "since", c.since); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -215,7 +215,7 @@ func (d *Decoder) readChange(r *column.Reader, c *change, events []Event) {
 			one = s
 			known[key] = one
 		}
-		if ev.Counted = one; equal(one, ev.Series) {
+		if ev.Counted = one; one.Equal(ev.Series) {
 			d.refuse(r, "counted as received")
 			return
 		}

@@ -3,7 +3,6 @@ package eventlog
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"meshd/crdt"
 )
@@ -75,7 +74,7 @@ func (e *Event) Check() error {
 		return fmt.Errorf("eventlog: event %d is of no series, of another kind than its series, or out of range", e.Number)
 	}
 	if c := e.Counted; c != nil {
-		if e.Dropped || c.Kind != e.Series.Kind || c.Gen != 0 || equal(c, e.Series) {
+		if e.Dropped || c.Kind != e.Series.Kind || c.Gen != 0 || c.Equal(e.Series) {
 			return fmt.Errorf("eventlog: event %d is counted as what it cannot be", e.Number)
 		}
 		if err := c.Check(); err != nil {
@@ -95,9 +94,6 @@ func (e *Event) CountedAs() *crdt.Series {
 	}
 	return e.Series
 }
-
-// equal reports whether two series of one kind have one name and the same labels.
-func equal(a, b *crdt.Series) bool { return a.Name == b.Name && slices.Equal(a.Labels, b.Labels) }
 
 // Size is what an event takes before it is packed, in bytes.
 func (e *Event) Size() int {

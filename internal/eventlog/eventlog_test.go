@@ -110,7 +110,7 @@ func genEvents(t *rapid.T) []Event {
 			if rapid.Bool().Draw(t, "more") {
 				c.Labels = append(c.Labels, crdt.Label{Name: "z", Value: rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "more of it")})
 			}
-			if !equal(c, e.Series) {
+			if !c.Equal(e.Series) {
 				e.Counted = c
 			}
 		}

@@ -106,7 +106,7 @@ func same(a, b *crdt.Series) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a == b || a.Name == b.Name && a.Kind == b.Kind && slices.Equal(a.Labels, b.Labels)
+	return a.Equal(b)
 }
 
 func (r *Recompute) at(o crdt.Origin, start int64, s *crdt.Series) (*cell, error) {
